@@ -1,0 +1,47 @@
+# Targets create and keep .venv by themselves; a second run is quick and works offline.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+export PYTHONDONTWRITEBYTECODE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt lock generate clean
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "rollout needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned dependencies into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP) ## Three gray releases on this machine: promoted, rolled back, aborted
+	@$(BIN)/rollout demo
+
+fmt: $(STAMP) ## Format and mend what can be mended
+	@$(BIN)/ruff format rollout tests
+	@$(BIN)/ruff check --fix --quiet rollout tests
+
+check: $(STAMP) ## The fast loop: format, lint, types, floors, and every test that starts no server
+	@$(BIN)/ruff format --check --quiet rollout tests
+	@$(BIN)/ruff check --quiet rollout tests
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q -n 2 -m "not servers"
+
+test: check ## Everything: make check, then the tests against real servers
+	@$(BIN)/pytest -q -m servers
+
+generate: $(STAMP) ## Write the generated files again: CRDs, diagram
+	@$(BIN)/python -m tests.artefacts
+
+lock: ## Pin the dependencies anew (needs a registry)
+	@$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --generate-hashes --no-emit-index-url \
+		--no-emit-trusted-host --no-emit-find-links --extra sandbox --extra dev -o requirements.lock pyproject.toml
+
+clean: ## Remove what the targets made
+	@rm -rf $(VENV) .cache .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Progressive delivery for Kubernetes and Istio: gray releases that judge themselves."""

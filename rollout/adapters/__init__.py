@@ -1,0 +1,1 @@
+"""The outside world, each client library behind one door."""

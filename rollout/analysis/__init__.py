@@ -1,0 +1,1 @@
+"""Raw samples in, verdicts out; pure."""

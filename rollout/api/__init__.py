@@ -1,0 +1,1 @@
+"""The nouns: Rollout, RolloutAction, and what is observed of the world. CRDs come from here."""

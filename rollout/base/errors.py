@@ -1,0 +1,163 @@
+"""Every error of ours, in one tree.
+
+::
+
+    RolloutError
+    ├── BadInput                 somebody's text, file or manifest is wrong; trying again does not help
+    │   ├── BadQuantity          a duration or percent cannot be read
+    │   └── BadManifest          an object's field is wrong: names object, field and remedy
+    ├── Retry                    the world was not ready; back off and try again
+    │   ├── Conflict             somebody else wrote first: decide again on the new version
+    │   ├── Unreachable          a server did not answer, or not in time
+    │   └── Overloaded           a server asked us to come back later
+    ├── Terminal                 a server refused for good; do not repeat unchanged
+    │   ├── NotFound             the object or the kind is not there
+    │   ├── Gone                 the resource version is too old: list again
+    │   └── Denied               an admission webhook, policy or RBAC said no
+    └── BrokenAnswer             a server answered something that cannot be used
+
+Errors carry data; the sentence is made once, in ``__str__``.
+"""
+
+from __future__ import annotations
+
+
+class RolloutError(Exception):
+    """The root: anything that goes wrong and that we foresaw."""
+
+
+class BadInput(RolloutError):
+    """Somebody's text, file or manifest is wrong; trying again does not help."""
+
+
+class BadQuantity(BadInput):
+    """A duration or percent cannot be read."""
+
+    def __init__(self, text: str, *, wanted: str) -> None:
+        super().__init__(text, wanted)
+        self.text = text
+        self.wanted = wanted
+
+    def __str__(self) -> str:
+        return f"{self.text!r} is not {self.wanted}"
+
+
+class BadManifest(BadInput):
+    """An object's field is wrong.
+
+    Attributes:
+        subject: what is wrong, ``namespace/name`` or a file; may be empty where the reader knows it.
+        field: path of the field, such as ``spec.strategy.steps[2].hold``.
+        problem: what is wrong with it, without a full stop.
+        remedy: what to do instead, an imperative without a full stop.
+    """
+
+    def __init__(self, *, subject: str = "", field: str, problem: str, remedy: str) -> None:
+        super().__init__(subject, field, problem, remedy)
+        self.subject = subject
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        where = f"{self.subject}: {self.field}" if self.subject else self.field
+        return f"{where} {self.problem}; {self.remedy}"
+
+
+class Retry(RolloutError):
+    """The world was not ready; back off and try again."""
+
+
+class Conflict(Retry):
+    """Somebody else wrote first: decide again on the new version."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} was changed by somebody else meanwhile"
+
+
+class Unreachable(Retry):
+    """A server did not answer, or not in time."""
+
+    def __init__(self, server: str, *, why: str) -> None:
+        super().__init__(server, why)
+        self.server = server
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.server} cannot be reached: {self.why}"
+
+
+class Overloaded(Retry):
+    """A server asked us to come back later.
+
+    Attributes:
+        retry_after_seconds: how long the server wants to be left alone; 0 if it did not say.
+    """
+
+    def __init__(self, server: str, *, retry_after_seconds: float) -> None:
+        super().__init__(server, retry_after_seconds)
+        self.server = server
+        self.retry_after_seconds = retry_after_seconds
+
+    def __str__(self) -> str:
+        return f"{self.server} is overloaded and asks to wait {self.retry_after_seconds:g} s"
+
+
+class Terminal(RolloutError):
+    """A server refused for good; do not repeat the same request unchanged."""
+
+
+class NotFound(Terminal):
+    """The object or the kind is not there."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} does not exist"
+
+
+class Gone(Terminal):
+    """The resource version is too old to continue from: list again."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"the history of {self.what} does not go back that far"
+
+
+class Denied(Terminal):
+    """An admission webhook, a policy, the schema or RBAC said no.
+
+    Attributes:
+        status_code: the HTTP status of the answer.
+        message: the server's own sentence.
+    """
+
+    def __init__(self, what: str, *, status_code: int, message: str) -> None:
+        super().__init__(what, status_code, message)
+        self.what = what
+        self.status_code = status_code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"writing {self.what} was refused: {self.message}"
+
+
+class BrokenAnswer(RolloutError):
+    """A server answered something that cannot be used."""
+
+    def __init__(self, server: str, *, why: str) -> None:
+        super().__init__(server, why)
+        self.server = server
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.server} gave an answer that cannot be used: {self.why}"

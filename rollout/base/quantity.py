@@ -1,0 +1,66 @@
+"""Seconds and percents: reading what people write, bounding it, printing it back."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from rollout.base.errors import BadQuantity
+
+DURATION_PATTERN = r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,6}ms)?$"
+"""RE2 and Python: ``1h30m``, ``90s``, ``500ms``; anchored, so ``1mfoo`` is refused. The empty string
+matches too and is refused by `parse_duration` (and by ``minLength`` in the schema)."""
+
+DURATION_SECONDS_MAX = 366 * 86_400.0
+"""A year: longer is surely a typing error."""
+
+_PARTS = re.compile(r"(\d+)(ms|h|m|s)")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a Kubernetes style duration such as ``90s``, ``1h30m`` or ``500ms``.
+
+    Raises:
+        BadQuantity: when it is empty, has no unit, has units out of order, or exceeds a year.
+    """
+    if not text or not re.match(DURATION_PATTERN, text):
+        raise BadQuantity(text, wanted="a duration such as 90s, 10m or 1h30m")
+    seconds = sum(int(number) * _SECONDS[unit] for number, unit in _PARTS.findall(text))
+    if seconds > DURATION_SECONDS_MAX:
+        raise BadQuantity(text, wanted="a duration of at most a year (8784h)")
+    return seconds
+
+
+def print_duration(seconds: float) -> str:
+    """A short text for a time span: ``450ms``, ``8.3s``, ``2m05s``, ``1h30m``, ``3d04h``."""
+    if seconds < 0:
+        return "-" + print_duration(-seconds)
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    if seconds < 10 and round(seconds, 1) != round(seconds):
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return _two(whole // 60, "m", whole % 60, "s")
+    if whole < 86_400:
+        return _two(whole // 3600, "h", whole % 3600 // 60, "m")
+    return _two(whole // 86_400, "d", whole % 86_400 // 3600, "h")
+
+
+def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
+    return f"{large}{large_unit}{small:02d}{small_unit}" if small else f"{large}{large_unit}"
+
+
+def print_percent(percent: float) -> str:
+    """A percent without needless digits: ``5``, ``0.5``, ``33.3``; the sign is the caller's."""
+    if percent == round(percent):
+        return str(round(percent))
+    return f"{percent:.3g}" if percent < 1 else f"{percent:.1f}".rstrip("0").rstrip(".")
+
+
+def decimal_of(percent: float) -> Decimal:
+    """The decimal number a person wrote, not the binary one nearest to it (0.1 is a tenth)."""
+    return Decimal(repr(percent))

@@ -1,0 +1,1 @@
+"""What the world should be: one pure, total function."""

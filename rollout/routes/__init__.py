@@ -1,0 +1,1 @@
+"""Reading and editing VirtualService and DestinationRule manifests; pure."""

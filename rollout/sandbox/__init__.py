@@ -1,0 +1,1 @@
+"""A world in a box: API server, pilot, Envoy, Prometheus, workloads, load."""

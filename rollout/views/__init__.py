@@ -1,0 +1,1 @@
+"""Decisions and states in words, tables and pictures; pure."""

@@ -3,7 +3,7 @@
 ::
 
     RolloutError
-    ├── BadInput                 somebody's text, file or manifest is wrong; trying again does not help
+    ├── BadInput                 somebody's text, file or manifest is wrong; do not try again
     │   ├── BadQuantity          a duration or percent cannot be read
     │   └── BadManifest          an object's field is wrong: names object, field and remedy
     ├── Retry                    the world was not ready; back off and try again
@@ -46,7 +46,7 @@ class BadManifest(BadInput):
     """An object's field is wrong.
 
     Attributes:
-        subject: what is wrong, ``namespace/name`` or a file; may be empty where the reader knows it.
+        subject: what is wrong, ``namespace/name`` or a file; empty where the reader knows it.
         field: path of the field, such as ``spec.strategy.steps[2].hold``.
         problem: what is wrong with it, without a full stop.
         remedy: what to do instead, an imperative without a full stop.

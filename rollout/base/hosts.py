@@ -9,17 +9,10 @@ CLUSTER_DOMAIN = "cluster.local"
 def fqdn(host: str, *, namespace: str, domain: str = CLUSTER_DOMAIN) -> str:
     """The full name of ``host`` as an object in ``namespace`` means it.
 
-    A name without a dot is a service of that namespace. ``name.other`` and ``name.other.svc`` are
-    read as Kubernetes' search path does, although Istio itself leaves any dotted name alone: both
-    spellings route to the same service there, since istiod lists them as aliases of its virtual host.
-    Anything else is taken as written (external names, ServiceEntry hosts, wildcards).
+    Istio's rule (``ResolveShortnameToFQDN``): a name without a dot is a service of the object's own
+    namespace; a name with a dot is taken as written, even ``reviews.other``; ``*`` stays.
     """
     name = host.rstrip(".").lower()
-    labels = name.split(".")
-    if len(labels) == 1:
-        return f"{name}.{namespace}.svc.{domain}"
-    if len(labels) == 2 and labels[1] and "*" not in name:
-        return f"{name}.svc.{domain}"
-    if len(labels) == 3 and labels[2] == "svc":
-        return f"{name}.{domain}"
-    return name
+    if "." in name or name.startswith("*"):
+        return name
+    return f"{name}.{namespace}.svc.{domain}"

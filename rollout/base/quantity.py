@@ -8,8 +8,8 @@ from decimal import Decimal
 from rollout.base.errors import BadQuantity
 
 DURATION_PATTERN = r"^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,6}ms)?$"
-"""RE2 and Python: ``1h30m``, ``90s``, ``500ms``; anchored, so ``1mfoo`` is refused. The empty string
-matches too and is refused by `parse_duration` (and by ``minLength`` in the schema)."""
+"""RE2 and Python: ``1h30m``, ``90s``, ``500ms``; anchored, so ``1mfoo`` is refused. The empty
+string matches too; `parse_duration`, and ``minLength`` in the schema, refuse it."""
 
 DURATION_SECONDS_MAX = 366 * 86_400.0
 """A year: longer is surely a typing error."""
@@ -44,14 +44,14 @@ def print_duration(seconds: float) -> str:
     if whole < 60:
         return f"{whole}s"
     if whole < 3600:
-        return _two(whole // 60, "m", whole % 60, "s")
+        return _two(f"{whole // 60}m", whole % 60, "s")
     if whole < 86_400:
-        return _two(whole // 3600, "h", whole % 3600 // 60, "m")
-    return _two(whole // 86_400, "d", whole % 86_400 // 3600, "h")
+        return _two(f"{whole // 3600}h", whole % 3600 // 60, "m")
+    return _two(f"{whole // 86_400}d", whole % 86_400 // 3600, "h")
 
 
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    return f"{large}{large_unit}{small:02d}{small_unit}" if small else f"{large}{large_unit}"
+def _two(large: str, small: int, unit: str) -> str:
+    return f"{large}{small:02d}{unit}" if small else large
 
 
 def print_percent(percent: float) -> str:

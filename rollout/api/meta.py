@@ -1,0 +1,122 @@
+"""What every object has: a key, a kind, conditions; and the frozen base of the models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic.alias_generators import to_camel
+
+Manifest = dict[str, Any]
+"""An object as the API server sends it: decoded JSON, unknown fields and all."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """The name of an object within its kind; what the queue carries.
+
+    Attributes:
+        namespace: the object's namespace; empty for cluster-scoped kinds.
+        name: the object's name.
+    """
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of object and where its API lives.
+
+    Attributes:
+        group: API group; empty for the core group.
+        version: API version, such as ``v1alpha1``.
+        plural: the resource's name in URLs.
+        kind: the name in manifests.
+        metadata_only: ask the server for metadata alone (``PartialObjectMetadata``).
+    """
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    metadata_only: bool = False
+
+    @property
+    def api_version(self) -> str:
+        """``group/version`` as manifests spell it."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def prefix(self) -> str:
+        """The path below which all objects of the group and version are."""
+        return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+
+    def path(self, *, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The URL path of a collection, an object, or a subresource of one."""
+        parts = [self.prefix]
+        if namespace:
+            parts.append(f"namespaces/{namespace}")
+        parts.append(self.plural)
+        parts.extend(part for part in (name, subresource) if part)
+        return "/".join(parts)
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+ROLLOUT = Kind(group="rollout.dev", version="v1alpha1", plural="rollouts", kind="Rollout")
+ROLLOUT_ACTION = Kind(
+    group="rollout.dev", version="v1alpha1", plural="rolloutactions", kind="RolloutAction"
+)
+VIRTUAL_SERVICE = Kind(
+    group="networking.istio.io", version="v1", plural="virtualservices", kind="VirtualService"
+)
+DESTINATION_RULE = Kind(
+    group="networking.istio.io", version="v1", plural="destinationrules", kind="DestinationRule"
+)
+WORKLOAD_ENTRY = Kind(
+    group="networking.istio.io", version="v1", plural="workloadentries", kind="WorkloadEntry"
+)
+ENDPOINT_SLICE = Kind(
+    group="discovery.k8s.io", version="v1", plural="endpointslices", kind="EndpointSlice"
+)
+POD = Kind(group="", version="v1", plural="pods", kind="Pod", metadata_only=True)
+EVENT = Kind(group="", version="v1", plural="events", kind="Event")
+LEASE = Kind(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
+
+
+class Model(BaseModel):
+    """The base of all models: frozen, unknown fields refused, camelCase outside."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        serialize_by_alias=True,
+    )
+
+
+def print_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds, as our statuses carry it: steps are timed to that."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _read_time(value: object) -> object:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+Time = Annotated[
+    datetime,
+    BeforeValidator(_read_time),
+    PlainSerializer(print_time, return_type=str, when_used="always"),
+    Field(json_schema_extra={"format": "date-time"}),
+]
+"""An instant with a zone; printed in UTC with milliseconds."""

@@ -1,0 +1,101 @@
+"""Gates: what the canary is judged by."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rollout.api.meta import Model
+from rollout.base.quantity import DURATION_PATTERN
+
+Duration = Annotated[str, Field(pattern=DURATION_PATTERN, min_length=2, max_length=24)]
+"""A Kubernetes style duration: ``90s``, ``10m``, ``1h30m``."""
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Ratio = Annotated[float, Field(ge=1, le=1000)]
+Name = Annotated[
+    str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+]
+
+GATES_MAX = 16
+"""Gates per Rollout: each costs evidence in the status, which is bounded."""
+
+
+class ErrorRate(Model):
+    """Failed requests: HTTP 5xx, gRPC errors, and requests that got no response.
+
+    At least one bound is needed. Exceeding either alone fails the gate; when the stable revision
+    exceeds ``maxPercent`` too, the run holds instead: then the world is ill and not the canary.
+    """
+
+    max_ratio: Ratio | None = None
+    """The canary's error rate over the stable revision's, at most. Absent: not compared."""
+    max_percent: Percent | None = None
+    """The canary's failed requests in percent of its requests, at most. Absent: no such bound."""
+
+
+class Latency(Model):
+    """Slow requests: the share of requests slower than ``max``, from Istio's histogram buckets."""
+
+    quantile_percent: Annotated[float, Field(ge=1, le=99.999)] = 99
+    """How many percent of the requests must be faster than ``max``."""
+    max: Duration | None = None
+    """The slowest a request may be; moved down to the next bucket edge, and the status says to
+    which. Absent: 500ms with ``maxRatio``, which only compares."""
+    max_ratio: Ratio | None = None
+    """The canary's share of slow requests over the stable revision's, at most."""
+
+
+class TcpFailures(Model):
+    """Failed TCP connections: refused, reset before use, or without an upstream."""
+
+    max_percent: Percent
+    """Failed connections in percent of all, at most."""
+
+
+class Query(Model):
+    """A query of your own in PromQL that gives one number."""
+
+    promql: Annotated[str, Field(min_length=1, max_length=4096)]
+    """The query. ``{{ window }}`` is the time since the step began; ``{{ revision }}``,
+    ``{{ stable }}``, ``{{ canary }}``, ``{{ host }}``, ``{{ namespace }}``, ``{{ weight }}``,
+    ``{{ step }}`` and ``{{ name }}`` are filled in, quoted for use inside a PromQL string."""
+    min: float | None = None
+    """The least the number may be. At least one of ``min`` and ``max`` is needed."""
+    max: float | None = None
+    """The most the number may be."""
+    relative_to: Literal["stable"] | None = None
+    """``stable`` divides by the same query for the stable revision."""
+
+
+class Gate(Model):
+    """One thing the canary is judged by; exactly one of its kinds is given."""
+
+    name: Name
+    """How the status, the CLI and ``check`` steps call the gate."""
+    error_rate: ErrorRate | None = None
+    """Judge by failed requests."""
+    latency: Latency | None = None
+    """Judge by slow requests."""
+    tcp_failures: TcpFailures | None = None
+    """Judge by failed TCP connections."""
+    query: Query | None = None
+    """Judge by a PromQL query of your own."""
+    steps: (
+        Annotated[tuple[Annotated[int, Field(ge=1, le=50)], ...], Field(max_length=50)] | None
+    ) = None
+    """The steps, counted from 1, in which the gate is judged. Absent: in every step."""
+
+
+GATE_KINDS = ("error_rate", "latency", "tcp_failures", "query")
+"""The fields of `Gate` of which exactly one is given."""
+
+
+class Judge(Model):
+    """How much evidence a verdict needs."""
+
+    min_requests: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
+    """Requests per revision and step before a gate may pass."""
+    max_interval: Duration = "15s"
+    """The longest time between two looks; a look follows each new sample anyway."""

@@ -1,0 +1,164 @@
+"""What a schema cannot say of a spec: each broken rule is one sentence with field and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from rollout.api.gate import GATE_KINDS, Gate
+from rollout.api.meta import Model
+from rollout.api.rollout import RolloutSpec
+from rollout.api.step import STEP_KINDS, Step
+from rollout.base.errors import BadManifest, BadQuantity
+from rollout.base.quantity import parse_duration, print_percent
+
+
+def check(spec: RolloutSpec) -> None:
+    """Refuse a spec that its types allow and its meaning does not.
+
+    Raises:
+        BadManifest: for the first broken rule, in the order in which a person reads the spec.
+    """
+    for rule in _RULES:
+        for problem in rule(spec):
+            raise problem
+
+
+def _wrong(field: str, problem: str, remedy: str) -> BadManifest:
+    return BadManifest(field=field, problem=problem, remedy=remedy)
+
+
+def _given(model: Model, kinds: tuple[str, ...]) -> list[str]:
+    """The outside names of those fields that are set."""
+    fields = type(model).model_fields
+    return [fields[kind].alias or kind for kind in kinds if getattr(model, kind) is not None]
+
+
+def _names(kinds: tuple[str, ...], model: type[Model]) -> str:
+    names = [model.model_fields[kind].alias or kind for kind in kinds]
+    return ", ".join(names[:-1]) + " or " + names[-1]
+
+
+def _one_kind(path: str, model: Model, kinds: tuple[str, ...]) -> Iterator[BadManifest]:
+    given = _given(model, kinds)
+    if len(given) > 1:
+        remedy = f"keep one of {' and '.join(given)}"
+        if "weight" in given:
+            remedy += ", or make them steps of their own"
+        yield _wrong(path, f"has {len(given)} kinds ({', '.join(given)})", remedy)
+    if not given:
+        yield _wrong(path, "has no kind", f"give it exactly one of {_names(kinds, type(model))}")
+
+
+def _steps_have_one_kind(spec: RolloutSpec) -> Iterator[BadManifest]:
+    for i, step in enumerate(spec.strategy.steps):
+        path = f"spec.strategy.steps[{i}]"
+        yield from _one_kind(path, step, STEP_KINDS)
+        if step.hold is not None and step.weight is None:
+            yield _wrong(f"{path}.hold", "goes with weight alone", "use `for` in pause or check")
+
+
+def _ladder_rises(spec: RolloutSpec) -> Iterator[BadManifest]:
+    last = 0.0
+    for i, step in enumerate(spec.strategy.steps):
+        if step.weight is None:
+            continue
+        if step.weight <= last:
+            yield _wrong(
+                f"spec.strategy.steps[{i}].weight",
+                f"is {print_percent(step.weight)} after {print_percent(last)}",
+                f"weights must rise along the ladder: use more than {print_percent(last)}",
+            )
+        last = step.weight
+
+
+def _checks_name_gates(spec: RolloutSpec) -> Iterator[BadManifest]:
+    names = [gate.name for gate in spec.gates]
+    for i, step in enumerate(spec.strategy.steps):
+        for j, name in enumerate(step.check.gates if step.check else ()):
+            if name not in names:
+                yield _wrong(
+                    f"spec.strategy.steps[{i}].check.gates[{j}]",
+                    f"names {name!r}, which is no gate",
+                    f"use one of {', '.join(names)}" if names else "add it under spec.gates",
+                )
+
+
+def _gates_are_whole(spec: RolloutSpec) -> Iterator[BadManifest]:
+    seen: set[str] = set()
+    for i, gate in enumerate(spec.gates):
+        path = f"spec.gates[{i}]"
+        if gate.name in seen:
+            yield _wrong(f"{path}.name", f"{gate.name!r} is there twice", "give it another name")
+        seen.add(gate.name)
+        yield from _one_kind(path, gate, GATE_KINDS)
+        yield from _gate_has_bound(path, gate)
+        for step in gate.steps or ():
+            if step > len(spec.strategy.steps):
+                count = len(spec.strategy.steps)
+                yield _wrong(f"{path}.steps", f"names step {step} of {count}", f"use 1 to {count}")
+
+
+def _gate_has_bound(path: str, gate: Gate) -> Iterator[BadManifest]:
+    rate, query, latency = gate.error_rate, gate.query, gate.latency
+    if rate is not None and rate.max_percent is None and rate.max_ratio is None:
+        yield _wrong(f"{path}.errorRate", "has no bound", "give maxPercent, maxRatio or both")
+    if query is not None and query.min is None and query.max is None:
+        yield _wrong(f"{path}.query", "has no bound", "give min, max or both")
+    if query is not None and None not in (query.min, query.max):
+        low, high = query.min, query.max
+        if low is not None and high is not None and low > high:
+            yield _wrong(f"{path}.query.min", f"{low:g} is above max {high:g}", "swap the two")
+    if latency is not None and latency.max is None and latency.max_ratio is None:
+        yield _wrong(f"{path}.latency", "has no bound", "give max, maxRatio or both")
+
+
+def _durations_can_be_read(spec: RolloutSpec) -> Iterator[BadManifest]:
+    strategy = spec.strategy
+    fields = {
+        "spec.strategy.bake": strategy.bake,
+        "spec.strategy.maxDuration": strategy.max_duration,
+        "spec.strategy.undoWindow": strategy.undo_window,
+        "spec.judge.maxInterval": spec.judge.max_interval,
+    }
+    for i, step in enumerate(strategy.steps):
+        fields.update(_step_durations(f"spec.strategy.steps[{i}]", step))
+    for i, gate in enumerate(spec.gates):
+        if gate.latency is not None and gate.latency.max is not None:
+            fields[f"spec.gates[{i}].latency.max"] = gate.latency.max
+    for field, text in fields.items():
+        try:
+            seconds = parse_duration(text)
+        except BadQuantity as error:
+            yield _wrong(field, f"is {text!r}", f"use {error.wanted}")
+            continue
+        if field.endswith(("maxDuration", "latency.max", "maxInterval")) and seconds == 0:
+            yield _wrong(field, "is zero", "use a longer duration")
+
+
+def _step_durations(path: str, step: Step) -> Iterator[tuple[str, str]]:
+    if step.hold is not None:
+        yield f"{path}.hold", step.hold
+    if step.pause is not None and step.pause.for_ is not None:
+        yield f"{path}.pause.for", step.pause.for_
+    if step.check is not None and step.check.for_ is not None:
+        yield f"{path}.check.for", step.check.for_
+
+
+def _arms_differ(spec: RolloutSpec) -> Iterator[BadManifest]:
+    arm = spec.metrics.arm
+    if arm is not None and arm.stable == arm.canary:
+        yield _wrong(
+            "spec.metrics.arm.canary",
+            f"is {arm.canary!r}, the same as stable",
+            "name the canary's own value, or remove spec.metrics.arm",
+        )
+
+
+_RULES: tuple[Callable[[RolloutSpec], Iterator[BadManifest]], ...] = (
+    _steps_have_one_kind,
+    _durations_can_be_read,
+    _ladder_rises,
+    _gates_are_whole,
+    _checks_name_gates,
+    _arms_differ,
+)

@@ -1,0 +1,176 @@
+"""The status: everything a run has come to, so that a controller killed anywhere loses nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rollout.api.evidence import RunEvidence, Verdict
+from rollout.api.meta import Model, Time
+from rollout.api.phase import ConditionType, Outcome, Phase
+from rollout.api.rollout import Plan
+
+HISTORY_MAX = 10
+"""Runs remembered: enough to see a pattern, small enough for the status."""
+
+MESSAGE_LENGTH_MAX = 1024
+"""Characters in a sentence: what Events and printer columns still take."""
+
+Sentence = Annotated[str, Field(max_length=MESSAGE_LENGTH_MAX)]
+
+
+class Condition(Model):
+    """A fact about the Rollout, as Kubernetes tools read it."""
+
+    type: ConditionType
+    """Which fact."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    reason: Annotated[str, Field(min_length=1, max_length=128)]
+    """Why, in one CamelCase word."""
+    message: Sentence = ""
+    """Why, in a sentence."""
+    last_transition_time: Time
+    """When the status last changed."""
+    observed_generation: Annotated[int, Field(ge=0)] = 0
+    """The generation of the spec this speaks of."""
+
+
+class GateStatus(Model):
+    """A gate's newest verdict."""
+
+    name: str
+    """The gate."""
+    verdict: Verdict
+    """Pass, Fail or Unknown."""
+    because: Sentence = ""
+    """The verdict in a sentence, with its numbers."""
+    failed_sample_at: Time | None = None
+    """The stamp, on Prometheus' clock, of the sample that made the verdict fail."""
+
+
+class Command(Model):
+    """What a person said, and that it was heard."""
+
+    by: str
+    """The person's name as the API server knows it."""
+    via: str = ""
+    """The tool: ``cli``, ``slack`` and so on."""
+    at: Time
+    """When it took effect."""
+    reason: Sentence = ""
+    """What the person gave as reason."""
+
+
+class Ending(Model):
+    """How a run ends, once that is decided."""
+
+    outcome: Outcome
+    """How."""
+    because: Sentence
+    """Why."""
+    decided_at: Time
+    """When it was decided."""
+    gate: str = ""
+    """The gate that failed, if one did."""
+    command: Command | None = None
+    """The command that ended it, if one did."""
+
+
+class Run(Model):
+    """The run in progress, or the last one."""
+
+    id: Annotated[str, Field(max_length=20)]
+    """Counts runs of this Rollout; commands name it."""
+    canary_revision: str
+    """The revision on trial."""
+    stable_revision: str
+    """The revision it is compared with and goes back to."""
+    step: Annotated[int, Field(ge=0)] = 0
+    """The step, counted from 1; 0 while preparing, one more than the last while baking."""
+    step_count: Annotated[int, Field(ge=0)] = 0
+    """How many steps the ladder has."""
+    weight: Annotated[float, Field(ge=0, le=100)] = 0
+    """Percent of the traffic written for the canary."""
+    observed_weight: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Percent of the requests that went to the canary since the step began, as Prometheus saw."""
+    started_at: Time
+    """When the run began."""
+    step_started_at: Time
+    """When the present step began."""
+    settled_since: Time | None = None
+    """Since when the canary's subset and endpoints have been there without a break, or, while
+    rolling back, since when no traffic has been routed to it."""
+    look_again_at: Time | None = None
+    """When the controller looks again by itself."""
+    ended_at: Time | None = None
+    """When the run was over. Absent: it is in progress."""
+    paused: Command | None = None
+    """Who paused the run. Absent: nobody."""
+    retreated: bool = False
+    """True while the canary gets no traffic because it had no ready endpoint."""
+    ending: Ending | None = None
+    """How it ends, once that is decided."""
+    plan: Plan
+    """What the run obeys, recorded at its start."""
+    gates: Annotated[tuple[GateStatus, ...], Field(max_length=16)] = ()
+    """The gates' newest verdicts."""
+    evidence: RunEvidence | None = None
+    """What has been counted so far; a restart goes on from here."""
+
+
+class PastRun(Model):
+    """A run that is over."""
+
+    id: str
+    """The run."""
+    revision: str
+    """The revision that was on trial."""
+    stable_revision: str = ""
+    """The revision it was compared with."""
+    outcome: Outcome
+    """How it ended."""
+    because: Sentence
+    """Why."""
+    started_at: Time
+    """When it began."""
+    ended_at: Time
+    """When it was over."""
+    steps: int = 0
+    """How many steps of the ladder were reached."""
+    max_weight: float = 0
+    """The greatest weight it had, in percent."""
+    canary_requests: int = 0
+    """Requests the canary answered, as Prometheus saw."""
+    canary_failures: int = 0
+    """Requests of the canary that failed, as Prometheus saw."""
+    by: str = ""
+    """The person who ended it, if a person did."""
+
+
+class RolloutStatus(Model):
+    """Where a Rollout is and why."""
+
+    observed_generation: Annotated[int, Field(ge=0)] = 0
+    """The generation of the spec this status speaks of."""
+    phase: Phase = Phase.PENDING
+    """Where the Rollout is."""
+    reason: str = ""
+    """Why, in one CamelCase word."""
+    message: Sentence = ""
+    """What it is doing, because of what, until when."""
+    stable_revision: str = ""
+    """The revision that has all traffic when no run is on."""
+    stable_since: Time | None = None
+    """When it became stable."""
+    rejected_revision: str = ""
+    """A revision that was taken back; it runs again by Retry, or after another was wanted."""
+    run: Run | None = None
+    """The run in progress, or the last one."""
+    history: Annotated[tuple[PastRun, ...], Field(max_length=HISTORY_MAX)] = ()
+    """The last runs, newest first."""
+    retirable: Annotated[tuple[str, ...], Field(max_length=16)] = ()
+    """Revisions that get no traffic any more and are neither stable nor canary: safe to remove."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=8)] = ()
+    """Facts for other tools."""

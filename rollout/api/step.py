@@ -1,0 +1,68 @@
+"""Steps: the ladder a run climbs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rollout.api.gate import Duration, Name
+from rollout.api.meta import Model
+
+STEPS_MAX = 50
+"""Rungs per ladder: a longer one is a ramp written by hand."""
+
+
+class Pause(Model):
+    """Wait at the present weight."""
+
+    for_: Annotated[Duration | None, Field(alias="for")] = None
+    """How long. Absent: until somebody says ``promote``."""
+
+
+class Check(Model):
+    """Stay at the present weight until gates pass."""
+
+    gates: Annotated[tuple[Name, ...], Field(min_length=1, max_length=16)]
+    """Names of the gates that must pass."""
+    for_: Annotated[Duration | None, Field(alias="for")] = None
+    """The least time to stay. Absent: until the gates pass."""
+
+
+class Step(Model):
+    """One rung of the ladder: exactly one of ``weight``, ``pause``, ``check``."""
+
+    weight: Annotated[float, Field(ge=0.01, le=100)] | None = None
+    """Percent of the traffic that goes to the canary; may be fractional, and never falls."""
+    hold: Duration | None = None
+    """With ``weight``: the least time to stay; the step ends when also every gate passes. Absent:
+    the step ends as soon as the gates pass."""
+    pause: Pause | None = None
+    """Wait, for a time or for ``promote``. ``pause: {}`` waits for ``promote``."""
+    check: Check | None = None
+    """Stay at the present weight until the named gates pass."""
+
+
+STEP_KINDS = ("weight", "pause", "check")
+"""The fields of `Step` of which exactly one is given."""
+
+
+class Strategy(Model):
+    """The ladder, and what frames it."""
+
+    steps: Annotated[tuple[Step, ...], Field(max_length=STEPS_MAX)] = (
+        Step(weight=5, hold="2m"),
+        Step(weight=25, hold="2m"),
+        Step(weight=50, hold="2m"),
+        Step(weight=100),
+    )
+    """The rungs, in order; weights rise. A run ends with 100 percent whether or not the ladder
+    says so. Absent: 5, 25 and 50 percent for two minutes each, then all."""
+    bake: Duration = "5m"
+    """How long gates go on judging after 100 percent; a failure still rolls back. ``0s``: not."""
+    max_duration: Duration = "6h"
+    """How long a run may take, from its start to 100 percent; then ``onDeadline``."""
+    on_deadline: Literal["Rollback", "Hold"] = "Rollback"
+    """What to do when ``maxDuration`` has passed."""
+    undo_window: Duration = "24h"
+    """How long after it was stable a revision may be gone back to at once, by ``undo``."""

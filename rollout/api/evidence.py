@@ -1,0 +1,99 @@
+"""Evidence and verdicts: what has been counted in a run, and what the gates say to it.
+
+Evidence stands in the Rollout's status together with the stamps of the newest samples used, so a
+restart, a second look or another leader counts every sample exactly once.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from rollout.api.meta import Model
+
+TARGETS_MAX = 128
+"""Scrape targets with a cursor of their own: 2 kB of a status that has 32 kB."""
+
+COMMON = "*"
+"""The key of the cursor that all further scrape targets share."""
+
+SENTENCE_LENGTH_MAX = 1024
+"""Characters in a verdict's sentence: what Events and printer columns still take."""
+
+Count = Annotated[int, Field(ge=0)]
+Stamp = Annotated[int, Field(ge=0)]
+
+
+class Verdict(StrEnum):
+    """What a gate says; only these three, and no data is never a Pass."""
+
+    PASS = "Pass"
+    FAIL = "Fail"
+    UNKNOWN = "Unknown"
+
+
+class ArmCounts(Model):
+    """What one revision was seen to do."""
+
+    requests: Count = 0
+    """Requests (for tcp gates connections), 0 or more."""
+    bad: Count = 0
+    """How many of them were bad: failed, or slower than the bucket edge; 0 or more."""
+
+
+class GateEvidence(Model):
+    """The counts one gate is judged by."""
+
+    canary: ArmCounts = ArmCounts()
+    """The revision on trial, since the step began."""
+    stable: ArmCounts = ArmCounts()
+    """The stable revision, since the step began."""
+    stable_before: ArmCounts = ArmCounts()
+    """The stable revision in the earlier steps of this run; serves where it has no traffic now."""
+    canary_bad_ms: Stamp = 0
+    """Stamp of the newest sample that brought a bad canary request in this step, milliseconds on
+    Prometheus' clock; 0 when there was none."""
+
+
+class RunEvidence(Model):
+    """All that has been counted in a run."""
+
+    schema_version: Annotated[int, Field(ge=1, le=1)] = 1
+    """The meaning of the other fields; always 1 so far."""
+    origin_ms: Stamp = 0
+    """The newest stamp of the run's first look, milliseconds on Prometheus' clock: nothing up to
+    it is counted, and ticks are cut on a grid from it. 0: nothing was seen yet."""
+    through: Annotated[dict[str, Stamp], Field(max_length=TARGETS_MAX + 1, default_factory=dict)]
+    """Per scrape target and kind of question (8 hexadecimal digits) the stamp of the newest sample
+    used, milliseconds after ``originMs``. Targets beyond the 128th share ``*``."""
+    newest_ms: Stamp = 0
+    """The newest stamp seen at all, milliseconds on Prometheus' clock; 0 when there was none."""
+    gates: Annotated[dict[str, GateEvidence], Field(max_length=16, default_factory=dict)]
+    """Counts by the name of the gate; custom queries keep none."""
+    traffic: GateEvidence = GateEvidence()
+    """All requests whatever became of them (connections too, where a tcp gate counts them): the
+    weight as it was observed."""
+    canary_run: ArmCounts = ArmCounts()
+    """The requests of ``traffic`` that the canary got since the run began, and the failed ones."""
+    unattributed: Count = 0
+    """Requests since the step began that found no upstream (UH, UO, NC, NR) and therefore belong
+    to no revision; 0 or more."""
+
+
+class GateVerdict(Model):
+    """What a gate says, and why."""
+
+    name: Annotated[str, Field(max_length=63)]
+    """The gate."""
+    verdict: Verdict
+    """Pass, Fail or Unknown."""
+    because: Annotated[str, Field(max_length=SENTENCE_LENGTH_MAX)]
+    """The verdict in one sentence, with its numbers."""
+    failed_sample_ms: Stamp | None = None
+    """Stamp of the sample that made the verdict Fail, milliseconds on Prometheus' clock; reaction
+    time is counted from it. Absent unless it is Fail."""
+    value: float | None = None
+    """What was compared: percent of bad requests, or the number a custom query gave. Absent when
+    there was none."""

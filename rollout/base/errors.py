@@ -13,7 +13,8 @@
     ├── Terminal                 a server refused for good; do not repeat unchanged
     │   ├── NotFound             the object or the kind is not there
     │   ├── Gone                 the resource version is too old: list again
-    │   └── Denied               an admission webhook, policy or RBAC said no
+    │   ├── Denied               an admission webhook, policy or RBAC said no
+    │   └── CannotStart          a process of the sandbox is missing or did not come up
     └── BrokenAnswer             a server answered something that cannot be used
 
 Errors carry data; the sentence is made once, in ``__str__``.
@@ -149,6 +150,25 @@ class Denied(Terminal):
 
     def __str__(self) -> str:
         return f"writing {self.what} was refused: {self.message}"
+
+
+class CannotStart(Terminal):
+    """A process of the sandbox is missing, ended at once, or was not ready in time.
+
+    Attributes:
+        why: what happened or what to do, without a full stop.
+        log: the last lines it printed; empty when there are none.
+    """
+
+    def __init__(self, process: str, *, why: str, log: str = "") -> None:
+        super().__init__(process, why, log)
+        self.process = process
+        self.why = why
+        self.log = log
+
+    def __str__(self) -> str:
+        words = f"{self.process} did not come up: {self.why}"
+        return f"{words}; its last lines:\n{self.log}" if self.log else words
 
 
 class BrokenAnswer(RolloutError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,7 +57,8 @@ class Cluster(Protocol):
     """The API server.
 
     Every call raises `Unreachable`, `Overloaded`, `Conflict`, `NotFound`, `Gone`, `Denied` or
-    `BrokenAnswer` (``rollout.base.errors``), and nothing else for what the server or the network does.
+    `BrokenAnswer` (``rollout.base.errors``), and nothing else for what the server or the network
+    does.
     """
 
     async def list(self, kind: Kind, *, namespace: str = "") -> Listing:
@@ -66,11 +67,12 @@ class Cluster(Protocol):
 
     def watch(
         self, kind: Kind, *, namespace: str = "", resource_version: str
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """What happened after a resource version, bookmarks included, until the stream ends.
 
-        Ends without an error when the server closes the stream; raises `Gone` when the version is too
-        old, and `Unreachable` when the connection breaks or stays silent for too long.
+        Ends without an error when the server closes the stream; raises `Gone` when the version is
+        too old, and `Unreachable` when the connection breaks or stays silent for too long. Close
+        it (``contextlib.aclosing``) to let go of the connection.
         """
         ...
 

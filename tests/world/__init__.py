@@ -1,0 +1,1 @@
+"""Fakes of the ports: a small world that tests own, in simulated time."""

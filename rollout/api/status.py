@@ -108,6 +108,8 @@ class Run(Model):
     """When the run was over. Absent: it is in progress."""
     paused: Command | None = None
     """Who paused the run. Absent: nobody."""
+    promoted_full: Command | None = None
+    """Who sent the run straight to 100 percent. Absent: nobody."""
     retreated: bool = False
     """True while the canary gets no traffic because it had no ready endpoint."""
     ending: Ending | None = None

@@ -1,0 +1,133 @@
+"""How a decision is put together: status, conditions, sentence, all from one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import Literal
+
+from rollout.api.phase import ConditionType, Phase
+from rollout.api.status import MESSAGE_LENGTH_MAX, Condition, RolloutStatus
+from rollout.base.quantity import print_percent
+from rollout.engine.decision import Answer, Decision, Happening, Weights
+from rollout.engine.observation import Observation
+
+_STALLED = frozenset({Phase.INVALID, Phase.ROLLED_BACK})
+_AT_REST = frozenset({Phase.STABLE, Phase.ROLLED_BACK, Phase.INVALID, Phase.BLOCKED})
+
+State = Literal["True", "False", "Unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusion:
+    """What one branch of the engine found; `conclude` makes the decision of it.
+
+    Attributes:
+        status: the next status, its phase, reason, message and conditions not yet set.
+        phase: where the Rollout is now.
+        reason: why, in one CamelCase word.
+        message: why, in a sentence without a full stop.
+        weights: see `Decision`.
+        finalizer: see `Decision`.
+        answers: see `Decision`.
+        happenings: Events besides the one for a change of phase.
+        look_again_at: see `Decision`.
+        traffic: the condition TrafficMatches; None leaves it out.
+    """
+
+    status: RolloutStatus
+    phase: Phase
+    reason: str
+    message: str
+    weights: Weights | None = None
+    finalizer: bool = False
+    answers: tuple[Answer, ...] = ()
+    happenings: tuple[Happening, ...] = ()
+    look_again_at: datetime | None = None
+    traffic: tuple[State, str, str] | None = None
+
+
+def conclude(o: Observation, c: Conclusion) -> Decision:
+    """The decision: conditions and the Event of a new phase are added, times are kept."""
+    message = _cut(c.message)
+    in_run = c.status.run is not None and c.status.run.ended_at is None
+    status = c.status.model_copy(
+        update={
+            "observed_generation": o.generation,
+            "phase": c.phase,
+            "reason": c.reason,
+            "message": message,
+            "conditions": _conditions(o, c, message=message, in_run=in_run),
+        }
+    )
+    happenings = c.happenings
+    if c.phase is not o.status.phase or c.reason != o.status.reason:
+        bad = c.phase in _STALLED or c.phase in {Phase.BLOCKED, Phase.ROLLING_BACK}
+        told = Happening(type="Warning" if bad else "Normal", reason=c.reason, message=message)
+        happenings = (*happenings, told)
+    return Decision(
+        status=status,
+        weights=c.weights,
+        finalizer=c.finalizer,
+        answers=c.answers,
+        happenings=happenings,
+        because=message,
+        look_again_at=c.look_again_at,
+    )
+
+
+def _cut(message: str) -> str:
+    if len(message) <= MESSAGE_LENGTH_MAX:
+        return message
+    return message[: MESSAGE_LENGTH_MAX - 1] + "…"
+
+
+def _conditions(
+    o: Observation, c: Conclusion, *, message: str, in_run: bool
+) -> tuple[Condition, ...]:
+    """In fixed order; Reconciling and Stalled are there only while true, as kstatus wants."""
+    ready: State = "True" if c.phase is Phase.STABLE else "False"
+    wanted: list[tuple[ConditionType, State, str, str]] = [
+        (ConditionType.READY, ready, c.reason, message)
+    ]
+    if c.phase not in _AT_REST or in_run:
+        wanted.append((ConditionType.RECONCILING, "True", c.reason, message))
+    elif c.phase in _STALLED or (c.phase is Phase.BLOCKED and not in_run):
+        wanted.append((ConditionType.STALLED, "True", c.reason, message))
+    if c.traffic is not None:
+        wanted.append((ConditionType.TRAFFIC_MATCHES, *c.traffic))
+    if in_run:
+        answered: State = "False" if o.metrics_problem else "True"
+        reason = "NoAnswer" if o.metrics_problem else "Answered"
+        wanted.append((ConditionType.METRICS_AVAILABLE, answered, reason, _cut(o.metrics_problem)))
+    before = {condition.type: condition for condition in o.status.conditions}
+    return tuple(
+        Condition(
+            type=kind,
+            status=state,
+            reason=why,
+            message=text,
+            last_transition_time=_since(before, kind, state, now=o.now),
+            observed_generation=o.generation,
+        )
+        for kind, state, why, text in wanted
+    )
+
+
+def _since(
+    before: Mapping[ConditionType, Condition], kind: ConditionType, state: State, *, now: datetime
+) -> datetime:
+    old = before.get(kind)
+    return old.last_transition_time if old is not None and old.status == state else now
+
+
+def clock_time(moment: datetime) -> str:
+    """A time of day as people are told it, in UTC."""
+    return f"{moment:%H:%M:%S} UTC"
+
+
+def percent(share: Fraction | float) -> str:
+    """A share of 100 as people are told it."""
+    return f"{print_percent(float(share))} %"

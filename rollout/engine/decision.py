@@ -1,0 +1,72 @@
+"""What the engine wants: the next status, the desired weights, one sentence, one time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from rollout.api.action import ActionOutcome
+from rollout.api.rollout import Traffic
+from rollout.api.status import RolloutStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """The desired share of the canary in all owned routes.
+
+    Attributes:
+        host: the host as the plan spells it.
+        traffic: which objects route it.
+        stable: subset that gets the rest.
+        canary: subset that gets ``percent``.
+        percent: 0 to 100.
+    """
+
+    host: str
+    traffic: Traffic
+    stable: str
+    canary: str
+    percent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a command is told."""
+
+    action: str
+    outcome: ActionOutcome
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """Something worth an Event."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What the world should be.
+
+    Attributes:
+        status: the next status, written last.
+        weights: the desired weights; None means that no route may be touched.
+        finalizer: whether our finalizer should be on the Rollout; put on before traffic moves,
+            taken off after everything else is written.
+        answers: what commands are told.
+        happenings: what Events say.
+        because: why, in a sentence; the same everywhere.
+        look_again_at: when to decide again although nothing happened; None: not.
+    """
+
+    status: RolloutStatus
+    weights: Weights | None
+    finalizer: bool
+    answers: tuple[Answer, ...] = ()
+    happenings: tuple[Happening, ...] = ()
+    because: str
+    look_again_at: datetime | None

@@ -1,0 +1,235 @@
+"""Taking a run back: traffic first, then the record."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from rollout.api.evidence import GateVerdict
+from rollout.api.phase import Outcome, Phase
+from rollout.api.status import (
+    HISTORY_MAX,
+    Command,
+    Ending,
+    GateStatus,
+    PastRun,
+    RolloutStatus,
+    Run,
+)
+from rollout.engine.conclude import Conclusion, conclude
+from rollout.engine.decision import Answer, Decision, Happening, Weights
+from rollout.engine.observation import Observation
+
+
+def taken_back(
+    outcome: Outcome, because: str, *, now: datetime, gate: str = "", command: Command | None = None
+) -> Ending:
+    """The decision that a run ends, to be kept in its status until it has."""
+    return Ending(outcome=outcome, because=because, decided_at=now, gate=gate, command=command)
+
+
+def shares(o: Observation, run: Run) -> frozenset[float]:
+    """The canary's percents in the owned routes as they stand; more than one when they differ."""
+    return frozenset(
+        float(100 * canary / pair)
+        for route in o.routing.routes
+        for canary, pair in [_pair(dict(route.shares), run)]
+        if pair
+    )
+
+
+def _pair(by_subset: dict, run: Run) -> tuple:  # type: ignore[type-arg]
+    canary = by_subset.get(run.canary_revision, 0)
+    return canary, canary + by_subset.get(run.stable_revision, 0)
+
+
+def weights(run: Run, percent: float) -> Weights:
+    """The desired weights of a run's pair."""
+    return Weights(
+        host=run.plan.host,
+        traffic=run.plan.traffic,
+        stable=run.stable_revision,
+        canary=run.canary_revision,
+        percent=percent,
+    )
+
+
+def gate_statuses(verdicts: tuple[GateVerdict, ...]) -> tuple[GateStatus, ...]:
+    """Verdicts as the status keeps them."""
+    return tuple(
+        GateStatus(
+            name=v.name,
+            verdict=v.verdict,
+            because=v.because,
+            failed_sample_at=None
+            if v.failed_sample_ms is None
+            else datetime.fromtimestamp(v.failed_sample_ms / 1000, tz=UTC),
+        )
+        for v in verdicts
+    )
+
+
+def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
+    """Send all traffic to the stable revision, give proxies time to follow, then close the run.
+
+    ``run.ending`` says how it ends. What is missing meanwhile delays the end and is told; the
+    weights are written as soon as there is something to write them to.
+    """
+    ending = run.ending
+    assert ending is not None, "a run is taken back for a reason"
+    where = shares(o, run)
+    moved = any(share > 0 for share in where)
+    untouched = run.weight == 0 and run.step == 0 and not moved
+    since = o.now if moved or run.settled_since is None else run.settled_since
+    if o.status.phase is not Phase.ROLLING_BACK:
+        since = o.now
+    settled = untouched or o.now >= since + timedelta(seconds=o.settle_seconds)
+    if not moved and settled and (where or untouched):
+        return close(o, run, answers=answers)
+    nowhere = not where
+    run = run.model_copy(
+        update={"weight": 0.0, "retreated": False, "settled_since": since, "paused": None}
+    )
+    message = f"all of {run.plan.host} goes back to {run.stable_revision}: {ending.because}"
+    if nowhere and o.routing.problems:
+        message += f"; waits: {o.routing.problems[0].message}"
+    look = None if nowhere else since + timedelta(seconds=o.settle_seconds)
+    return conclude(
+        o,
+        Conclusion(
+            status=o.status.model_copy(update={"run": _looking(run, look)}),
+            phase=Phase.ROLLING_BACK,
+            reason=str(ending.outcome),
+            message=message,
+            weights=weights(run, 0.0),
+            finalizer=o.finalized,
+            answers=answers,
+            look_again_at=look,
+            traffic=("True", "Returning", message),
+        ),
+    )
+
+
+def close(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
+    """Write down how a run that gets no traffic any more has ended."""
+    ending = run.ending
+    assert ending is not None, "a run is closed for a reason"
+    status = closed(o.status, run, now=o.now)
+    rejected = "" if ending.outcome is Outcome.SUPERSEDED else run.canary_revision
+    status = status.model_copy(update={"rejected_revision": rejected})
+    host = run.plan.host
+    if ending.outcome is Outcome.SUPERSEDED:
+        phase, message = Phase.PENDING, f"all of {host} is on {run.stable_revision} again"
+    elif o.revision == run.stable_revision:
+        phase, message = Phase.STABLE, f"all of {host} is on {run.stable_revision} again"
+    else:
+        phase = Phase.ROLLED_BACK
+        message = f"all of {host} is on {run.stable_revision}: {ending.because}"
+    return conclude(
+        o,
+        Conclusion(
+            status=status,
+            phase=phase,
+            reason=str(ending.outcome),
+            message=message,
+            finalizer=False,
+            answers=answers,
+            look_again_at=o.now if phase is Phase.PENDING else None,
+            traffic=("True", "Returned", message),
+        ),
+    )
+
+
+def promote(o: Observation, run: Run, *, answers: tuple[Answer, ...], because: str) -> Decision:
+    """Make the canary the stable revision."""
+    run = run.model_copy(update={"ending": taken_back(Outcome.PROMOTED, because, now=o.now)})
+    status = closed(o.status, run, now=o.now).model_copy(
+        update={
+            "stable_revision": run.canary_revision,
+            "stable_since": o.now,
+            "rejected_revision": "",
+            "retirable": (run.stable_revision,),
+        }
+    )
+    message = f"all of {run.plan.host} is on {run.canary_revision}: {because}"
+    return conclude(
+        o,
+        Conclusion(
+            status=status,
+            phase=Phase.STABLE,
+            reason=str(Outcome.PROMOTED),
+            message=message,
+            finalizer=False,
+            answers=answers,
+            look_again_at=o.now if o.revision != run.canary_revision else None,
+            traffic=("True", "Promoted", message),
+        ),
+    )
+
+
+def closed(status: RolloutStatus, run: Run, *, now: datetime) -> RolloutStatus:
+    """A status whose run is over and remembered."""
+    ending = run.ending
+    assert ending is not None, "a run ends somehow"
+    seen = run.evidence.canary_run if run.evidence else None
+    past = PastRun(
+        id=run.id,
+        revision=run.canary_revision,
+        stable_revision=run.stable_revision,
+        outcome=ending.outcome,
+        because=ending.because,
+        started_at=run.started_at,
+        ended_at=now,
+        steps=min(run.step, run.step_count),
+        max_weight=max_weight(run),
+        canary_requests=seen.requests if seen else 0,
+        canary_failures=seen.bad if seen else 0,
+        by=ending.command.by if ending.command else "",
+    )
+    over = run.model_copy(
+        update={
+            "ended_at": now,
+            "look_again_at": None,
+            "evidence": None,
+            "paused": None,
+            "retreated": False,
+            "settled_since": None,
+        }
+    )
+    history = (past, *status.history)[:HISTORY_MAX]
+    return status.model_copy(update={"run": over, "history": history})
+
+
+def max_weight(run: Run) -> float:
+    """The greatest weight the ladder had up to the step reached."""
+    reached = run.plan.strategy.steps[: run.step]
+    return max((s.weight for s in reached if s.weight is not None), default=0.0)
+
+
+def let_go(o: Observation, *, answers: tuple[Answer, ...] = ()) -> Decision:
+    """A Rollout that is being deleted: a run is taken back first, at rest nothing changes."""
+    run = o.status.run
+    if o.finalized and run is not None and run.ended_at is None and shares(o, run):
+        if run.ending is None or run.ending.outcome is not Outcome.DELETED:
+            why = f"Rollout {o.key.name} was deleted"
+            run = run.model_copy(update={"ending": taken_back(Outcome.DELETED, why, now=o.now)})
+        decided = roll_back(o, run, answers=answers)
+        if decided.status.phase is Phase.ROLLING_BACK:
+            return decided
+    # Nothing of ours routes traffic to the canary, or there is no route to write to: let go.
+    return Decision(
+        status=o.status,
+        weights=None,
+        finalizer=False,
+        answers=answers,
+        happenings=(
+            Happening(type="Normal", reason="Deleted", message="let go: no traffic is ours"),
+        )
+        if o.finalized
+        else (),
+        because="deleted",
+        look_again_at=None,
+    )
+
+
+def _looking(run: Run, look: datetime | None) -> Run:
+    return run.model_copy(update={"look_again_at": look})

@@ -1,0 +1,82 @@
+"""Which rung a run is on, whether it is done, and what is missing if not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rollout.api.evidence import GateVerdict, Verdict
+from rollout.api.phase import Phase
+from rollout.api.status import Run
+from rollout.api.step import Step
+from rollout.base.quantity import parse_duration
+from rollout.engine import plan as plans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """How a run stands to its present step.
+
+    Attributes:
+        phase: the phase that belongs to the step.
+        due: when the step may end as far as time goes; None: only a person ends it.
+        missing: names of gates that must pass first and have not.
+        done: the step is over.
+    """
+
+    phase: Phase
+    due: datetime | None
+    missing: tuple[str, ...]
+    done: bool
+
+
+def read(
+    run: Run,
+    verdicts: tuple[GateVerdict, ...],
+    *,
+    now: datetime,
+    settle_seconds: float,
+    promoted: bool,
+) -> Rung:
+    """Where the run stands; ``promoted`` means that a person ends the step.
+
+    A step takes at least the settle time, so that what its weight does can be seen at all.
+    """
+    phase, least_seconds, required = _demands(run)
+    missing = tuple(v.name for v in verdicts if v.name in required and v.verdict != Verdict.PASS)
+    unseen = required - {v.name for v in verdicts}
+    missing += tuple(sorted(unseen))
+    if promoted:
+        return Rung(phase=phase, due=now, missing=(), done=True)
+    if least_seconds is None:
+        return Rung(phase=phase, due=None, missing=missing, done=False)
+    due = run.step_started_at + timedelta(seconds=max(least_seconds, settle_seconds))
+    return Rung(phase=phase, due=due, missing=missing, done=now >= due and not missing)
+
+
+def _demands(run: Run) -> tuple[Phase, float | None, frozenset[str]]:
+    """Phase of the present step, the least seconds it takes, and the gates that must pass.
+
+    At 100 percent nothing must pass, since the stable revision has no traffic left to compare
+    with; a failing gate still rolls back.
+    """
+    plan = run.plan
+    if run.step > len(plan.strategy.steps):
+        return Phase.BAKING, parse_duration(plan.strategy.bake), frozenset()
+    step = plan.strategy.steps[run.step - 1]
+    least = _least_seconds(step)
+    if step.pause is not None:
+        return Phase.WAITING, least, frozenset()
+    if run.weight >= plans.FULL_PERCENT:
+        return Phase.PROMOTING, least, frozenset(step.check.gates if step.check else ())
+    if step.check is not None:
+        return Phase.PROGRESSING, least, frozenset(step.check.gates)
+    required = frozenset(gate.name for gate in plans.judged(plan, run.step))
+    return Phase.PROGRESSING, least, required
+
+
+def _least_seconds(step: Step) -> float | None:
+    if step.pause is not None:
+        return None if step.pause.for_ is None else parse_duration(step.pause.for_)
+    text = step.hold if step.weight is not None else step.check and step.check.for_
+    return parse_duration(text) if text else 0.0

@@ -1,0 +1,76 @@
+"""All that the engine may know, frozen at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from rollout.api.action import ActionSpec
+from rollout.api.evidence import GateVerdict, RunEvidence
+from rollout.api.meta import Key
+from rollout.api.rollout import RolloutSpec
+from rollout.api.status import RolloutStatus
+from rollout.api.traffic import Problem, Routing, SubsetTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenAction:
+    """A command that has no answer yet.
+
+    Attributes:
+        name: name of the RolloutAction.
+        spec: the command; None when it cannot be read.
+        problem: why it cannot be read; empty when it can.
+    """
+
+    name: str
+    spec: ActionSpec | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One Rollout and what surrounds it.
+
+    Attributes:
+        now: the moment.
+        key: the Rollout's namespace and name.
+        generation: the spec's generation.
+        deleting: the Rollout has a deletion timestamp.
+        finalized: our finalizer is on it.
+        spec: what is wanted; None when it cannot be read or breaks a rule.
+        spec_problem: why, in a sentence; empty when ``spec`` is there.
+        revision: ``spec.revision`` as written, also when the rest of the spec is wrong.
+        suspended: ``spec.suspend`` as written.
+        status: where we are.
+        routing: the owned routes for the host, the stable and the canary revision.
+        subsets: the host's subsets.
+        ready: ready endpoints per subset; a subset that is not there has none.
+        arms_problem: why the revisions' metrics cannot be told apart, if so.
+        evidence: what has been counted up to now in the present step; None before the first look.
+        verdicts: the gates' verdicts on that evidence.
+        metrics_problem: why there is no answer from Prometheus, in a sentence; empty when there is.
+        actions: commands without an answer, oldest first.
+        settle_seconds: how long proxies are given to take a change.
+    """
+
+    now: datetime
+    key: Key
+    generation: int
+    deleting: bool = False
+    finalized: bool = False
+    spec: RolloutSpec | None
+    spec_problem: str = ""
+    revision: str
+    suspended: bool = False
+    status: RolloutStatus
+    routing: Routing
+    subsets: SubsetTable
+    ready: Mapping[str, int]
+    arms_problem: Problem | None = None
+    evidence: RunEvidence | None = None
+    verdicts: tuple[GateVerdict, ...] = ()
+    metrics_problem: str = ""
+    actions: tuple[GivenAction, ...] = ()
+    settle_seconds: float

@@ -1,0 +1,64 @@
+"""The plan of a run: the spec as it was at the start, its ladder ending with 100 percent."""
+
+from __future__ import annotations
+
+from rollout.analysis import query
+from rollout.api.gate import Gate
+from rollout.api.rollout import Plan, RolloutSpec
+from rollout.api.step import Step
+from rollout.base.errors import BadManifest
+
+FULL_PERCENT = 100.0
+
+
+def resolve(spec: RolloutSpec) -> Plan:
+    """What a run that starts now will obey until it is over."""
+    strategy = spec.strategy
+    if not strategy.steps or strategy.steps[-1].weight != FULL_PERCENT:
+        # A ladder that reached 100 before its end, and goes on with pauses, needs no second 100.
+        reached = any(step.weight == FULL_PERCENT for step in strategy.steps)
+        if not reached:
+            steps = (*strategy.steps, Step(weight=FULL_PERCENT))
+            strategy = strategy.model_copy(update={"steps": steps})
+    return Plan(
+        host=spec.host,
+        traffic=spec.traffic,
+        metrics=spec.metrics,
+        strategy=strategy,
+        gates=spec.gates,
+        judge=spec.judge,
+        on_failure=spec.on_failure,
+    )
+
+
+def check_queries(spec: RolloutSpec) -> None:
+    """Refuse query templates that name what does not exist.
+
+    Raises:
+        BadManifest: naming the gate's field and the unknown variable.
+    """
+    for i, gate in enumerate(spec.gates):
+        if gate.query is None:
+            continue
+        try:
+            query.check_template(gate.query.promql)
+        except BadManifest as error:
+            field = f"spec.gates[{i}].query.promql"
+            raise BadManifest(field=field, problem=error.problem, remedy=error.remedy) from error
+
+
+def judged(plan: Plan, step: int) -> tuple[Gate, ...]:
+    """The gates that are judged in a step, counted from 1; the bake judges them all."""
+    baking = step > len(plan.strategy.steps)
+    return tuple(g for g in plan.gates if baking or g.steps is None or step in g.steps)
+
+
+def weight_at(plan: Plan, step: int) -> float:
+    """The canary's percent in a step, counted from 1: the last weight named up to there."""
+    reached = [s.weight for s in plan.strategy.steps[:step] if s.weight is not None]
+    return reached[-1] if reached else 0.0
+
+
+def full_step(plan: Plan) -> int:
+    """The step, counted from 1, that goes to 100 percent."""
+    return next(i for i, s in enumerate(plan.strategy.steps, 1) if s.weight == FULL_PERCENT)

@@ -1,0 +1,246 @@
+"""At rest: adopting a service, being stable, and whether a run may start."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from rollout.api.action import ActionOutcome
+from rollout.api.evidence import RunEvidence
+from rollout.api.phase import Phase
+from rollout.api.reading import nearest
+from rollout.api.rollout import RolloutSpec
+from rollout.api.status import Command, RolloutStatus, Run
+from rollout.api.traffic import Problem
+from rollout.engine import commands
+from rollout.engine import plan as plans
+from rollout.engine.conclude import Conclusion, State, clock_time, conclude, percent
+from rollout.engine.decision import Answer, Decision
+from rollout.engine.observation import Observation
+
+
+def at_rest(o: Observation) -> Decision:
+    """What to do when no run is on. Nothing is touched until a run starts."""
+    orders = commands.read(o)
+    if o.spec is None:
+        return _rest(o, Phase.INVALID, "InvalidSpec", o.spec_problem, answers=orders.answers)
+    spec = o.spec
+    if not o.status.stable_revision:
+        return _adopt(o, spec, answers=orders.answers)
+    if o.status.rejected_revision and o.revision != o.status.rejected_revision:
+        o = _with_status(o, rejected_revision="")
+    if o.revision == o.status.stable_revision:
+        return _stable(o, spec, answers=orders.answers)
+    if o.revision == o.status.rejected_revision and orders.retry is None:
+        return _rest(
+            o, Phase.ROLLED_BACK, _kept_reason(o), _kept_message(o), answers=orders.answers
+        )
+    return _may_start(o, spec, retry=orders.retry, answers=orders.answers)
+
+
+def _may_start(
+    o: Observation, spec: RolloutSpec, *, retry: Command | None, answers: tuple[Answer, ...]
+) -> Decision:
+    """Start a run, or say what is in the way."""
+    in_the_way = obstacle(o, o.status.stable_revision, o.revision) or _split(o, spec)
+    if in_the_way is not None:
+        if retry is not None:
+            answers = _refused(answers, in_the_way.message)
+        return _rest(o, Phase.BLOCKED, in_the_way.reason, in_the_way.message, answers=answers)
+    if o.suspended:
+        message = f"{o.revision} is wanted; spec.suspend is true: it starts when that is false"
+        if retry is not None:
+            answers = _refused(answers, "spec.suspend is true: nothing starts until it is false")
+        return _rest(o, Phase.PENDING, "Suspended", message, answers=answers)
+    return _start(o, spec, answers=answers)
+
+
+def _refused(answers: tuple[Answer, ...], why: str) -> tuple[Answer, ...]:
+    """A Retry that was heard cannot be granted; the others stand."""
+    return tuple(
+        Answer(action=a.action, outcome=ActionOutcome.REFUSED, message=why)
+        if a.outcome is ActionOutcome.APPLIED
+        else a
+        for a in answers
+    )
+
+
+def obstacle(o: Observation, stable: str, canary: str) -> Problem | None:
+    """What must be mended before traffic may move between two revisions; None: nothing."""
+    for problem in (*o.subsets.problems, *o.routing.problems):
+        if problem.reason != "DestinationMissing":
+            return problem
+    for revision in (canary, stable):
+        if revision not in o.subsets.subsets:
+            return _no_subset(o, revision)
+    if o.routing.problems:
+        return o.routing.problems[0]
+    return o.arms_problem
+
+
+def _no_subset(o: Observation, revision: str) -> Problem:
+    known = sorted(o.subsets.subsets)
+    near = nearest(revision, known)
+    remedy = f"did you mean {near}?" if near else "add it there"
+    where = o.subsets.destination_rule or "the DestinationRule"
+    return Problem(
+        reason="SubsetMissing",
+        message=f"spec.revision: {revision} is no subset of DestinationRule {where}, "
+        f"which has {', '.join(known) or 'none'}; {remedy}, or correct spec.revision",
+    )
+
+
+def _live(o: Observation) -> dict[str, Fraction]:
+    """Subsets that get traffic in any owned route, with their greatest share."""
+    live: dict[str, Fraction] = {}
+    for route in o.routing.routes:
+        for subset, share in route.shares:
+            if share:
+                live[subset] = max(share, live.get(subset, share))
+    return live
+
+
+def _split(o: Observation, spec: RolloutSpec) -> Problem | None:
+    """A run starts only from a world in which the stable revision has all of the pair's traffic."""
+    live = _live(o)
+    stable = o.status.stable_revision
+    if set(live) == {stable}:
+        return None
+    told = _told(live)
+    return Problem(
+        reason="TrafficSplit",
+        message=f"traffic of {spec.host} is not all on {stable} but {told}; set the weight of "
+        f"{stable} to the whole in the VirtualService, then the run to {o.revision} starts",
+    )
+
+
+def _told(live: dict[str, Fraction]) -> str:
+    return ", ".join(f"{subset} {percent(100 * share)}" for subset, share in live.items()) or "none"
+
+
+def _adopt(o: Observation, spec: RolloutSpec, *, answers: tuple[Answer, ...]) -> Decision:
+    """Take over a service that already takes traffic: nothing moves."""
+    problems = (*o.subsets.problems, *o.routing.problems)
+    if problems:
+        return _rest(o, Phase.BLOCKED, problems[0].reason, problems[0].message, answers=answers)
+    live = _live(o)
+    if len(live) != 1:
+        if spec.revision not in o.subsets.subsets:
+            problem = _no_subset(o, spec.revision)
+            return _rest(o, Phase.BLOCKED, problem.reason, problem.message, answers=answers)
+        message = (
+            f"traffic of {spec.host} is split ({_told(live)}), so none is stable; give one subset "
+            "the whole weight in the VirtualService, then it is adopted as the stable revision"
+        )
+        return _rest(o, Phase.BLOCKED, "TrafficSplit", message, answers=answers)
+    (stable,) = live
+    o = _with_status(o, stable_revision=stable, stable_since=o.now)
+    if spec.revision == stable:
+        return _stable(o, spec, answers=answers)
+    return _may_start(o, spec, retry=None, answers=answers)
+
+
+def _stable(o: Observation, spec: RolloutSpec, *, answers: tuple[Answer, ...]) -> Decision:
+    stable = o.status.stable_revision
+    message = f"all of {spec.host} is on {stable}"
+    if o.status.stable_since is not None:
+        message += f" since {o.status.stable_since:%Y-%m-%d %H:%M} UTC"
+    reason = "Stable" if o.status.phase is not Phase.STABLE else o.status.reason or "Stable"
+    if o.routing.problems:
+        problem = o.routing.problems[0]
+        message += f"; before another run: {problem.message}"
+    return _rest(o, Phase.STABLE, reason, message, answers=answers)
+
+
+def _start(o: Observation, spec: RolloutSpec, *, answers: tuple[Answer, ...]) -> Decision:
+    """Begin a run: recorded first, with our finalizer on, before anything is routed to it."""
+    last = o.status.run
+    plan = plans.resolve(spec)
+    run = Run(
+        id=str(int(last.id) + 1 if last else 1),
+        canary_revision=o.revision,
+        stable_revision=o.status.stable_revision,
+        step_count=len(plan.strategy.steps),
+        started_at=o.now,
+        step_started_at=o.now,
+        look_again_at=o.now,
+        plan=plan,
+        evidence=RunEvidence(),
+    )
+    message = (
+        f"run {run.id} takes {spec.host} from {run.stable_revision} to {run.canary_revision} in "
+        f"{run.step_count} steps; makes sure of {run.canary_revision} first"
+    )
+    status = o.status.model_copy(update={"run": run, "rejected_revision": "", "retirable": ()})
+    return conclude(
+        o,
+        Conclusion(
+            status=status,
+            phase=Phase.PREPARING,
+            reason="Started",
+            message=message,
+            finalizer=True,
+            answers=answers,
+            look_again_at=o.now,
+            traffic=("True", "NotMoved", "no traffic has moved yet"),
+        ),
+    )
+
+
+def _rest(
+    o: Observation, phase: Phase, reason: str, message: str, *, answers: tuple[Answer, ...]
+) -> Decision:
+    status = o.status.model_copy(update={"retirable": _retirable(o)})
+    return conclude(
+        o,
+        Conclusion(
+            status=status,
+            phase=phase,
+            reason=reason,
+            message=message,
+            answers=answers,
+            traffic=_matches(o),
+        ),
+    )
+
+
+def _matches(o: Observation) -> tuple[State, str, str] | None:
+    """At rest we touch nothing; that traffic was moved is worth knowing all the same."""
+    stable = o.status.stable_revision
+    live = _live(o)
+    if not stable or not live:
+        return None
+    if set(live) == {stable}:
+        return "True", "AllOnStable", f"all traffic goes to {stable}"
+    told = f"traffic was moved by somebody else: {_told(live)}; it is left alone"
+    return "False", "MovedAtRest", told
+
+
+def _retirable(o: Observation) -> tuple[str, ...]:
+    """Revisions of past runs that have no traffic, and that nobody wants."""
+    kept = {o.status.stable_revision, o.revision}
+    past = [r for run in o.status.history for r in (run.revision, run.stable_revision)]
+    live = _live(o)
+    found = {r: None for r in past if r and r not in kept and r not in live}
+    return tuple(r for r in found if r in o.subsets.subsets)
+
+
+def _kept_reason(o: Observation) -> str:
+    ending = o.status.run.ending if o.status.run else None
+    return str(ending.outcome) if ending else o.status.reason or "RolledBack"
+
+
+def _kept_message(o: Observation) -> str:
+    run = o.status.run
+    if run is None or run.ending is None:
+        return f"all traffic is on {o.status.stable_revision}; {o.revision} was taken back before"
+    at = clock_time(run.ended_at) if run.ended_at else ""
+    return (
+        f"all of {run.plan.host} is on {run.stable_revision} since {at}: {run.ending.because}; "
+        f"`rollout retry {o.key.name}` runs {run.canary_revision} again"
+    )
+
+
+def _with_status(o: Observation, **update: object) -> Observation:
+    """The observation as it would be had the status these values already."""
+    status: RolloutStatus = o.status.model_copy(update=update)
+    return type(o)(**{name: getattr(o, name) for name in o.__slots__} | {"status": status})

@@ -1,0 +1,96 @@
+"""What is routed where: the nouns between manifest reading and deciding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRef:
+    """Routes that a Rollout names under ``spec.traffic.virtualServices[]``.
+
+    Attributes:
+        namespace: the VirtualService's namespace.
+        name: the VirtualService's name.
+        routes: names of http, tcp or tls routes; a tcp or tls route, which Istio gives no name, is
+            called by its place: ``tcp[0]``. Empty means the default selection.
+    """
+
+    namespace: str
+    name: str
+    routes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteState:
+    """One owned or candidate route as it stands.
+
+    Attributes:
+        virtual_service: ``namespace/name`` of the object that holds the route.
+        protocol: ``http``, ``tcp`` or ``tls``.
+        route: the route's name, or its place such as ``http[2]`` when it has none.
+        shares: subset to share among the destinations of our host that carry a subset, in list
+            order; they sum to 1, or are all 0 when none of them has a weight. Repeated subsets are
+            added up.
+        foreign_share: share of the route's traffic, from 0 to 1, that goes elsewhere: to other
+            hosts, or to our host without a subset.
+        total: sum of the weights as written, missing ones counted as 0.
+    """
+
+    virtual_service: str
+    protocol: str
+    route: str
+    shares: tuple[tuple[str, Fraction], ...]
+    foreign_share: Fraction
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something a person must mend before traffic may move.
+
+    Attributes:
+        reason: one CamelCase word for programs. Of routes: ``VirtualServiceMissing``,
+            ``RouteMissing``, ``DestinationMissing``, ``SubsetMissing``, ``AmbiguousRoutes``,
+            ``ForeignOnly``, ``BrokenManifest``. Of subsets: ``DestinationRuleMissing``,
+            ``SubsetMissing``, ``SubsetShadowed``, ``HostMismatch``, ``PassthroughBalancing``,
+            ``BrokenManifest``.
+        message: one sentence without a full stop: object, field, remedy.
+    """
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """What is routed where.
+
+    Attributes:
+        routes: the owned routes; also a candidate that a problem speaks about, so that what it
+            does with traffic is seen.
+        problems: what a person must mend; empty when traffic may move.
+    """
+
+    routes: tuple[RouteState, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubsetTable:
+    """The subsets of a host, as callers without a DestinationRule of their own see them.
+
+    Attributes:
+        destination_rule: ``namespace/name`` of the DestinationRule that defines the subsets, the
+            oldest when there are several; None when there is none.
+        subsets: subset to the labels that its endpoints carry.
+        problems: what a person must mend; empty when traffic may move.
+        notes: sentences worth knowing that keep nothing from moving.
+    """
+
+    destination_rule: str | None
+    subsets: Mapping[str, Mapping[str, str]]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()

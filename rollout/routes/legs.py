@@ -1,0 +1,235 @@
+"""A VirtualService read into routes and legs, without changing it and without raising.
+
+Only what decides about weights is modelled; everything else stays in the manifest, where patches
+leave it untouched. A part that cannot be read becomes a fault beside the parts that can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rollout.base.errors import BadManifest
+from rollout.base.hosts import fqdn
+from rollout.routes import fields
+from rollout.routes.fields import Manifest, Meta, Place
+
+PROTOCOLS = ("http", "tcp", "tls")
+"""The lists of routes in a VirtualService's spec."""
+
+WEIGHT_MAX = 2**31 - 1
+"""Istio's weights are int32, and so is its sum of a route's weights."""
+
+_ELSEWHERE = ("redirect", "directResponse", "delegate")
+_ADDRESSING = frozenset({"name", "port", "gateways", "statPrefix"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """One destination of a route.
+
+    Attributes:
+        subset: the subset, when the destination is our host and carries one; else empty.
+        weight: the weight as written; missing is 0.
+        written: whether there is a weight field.
+    """
+
+    subset: str
+    weight: int
+    written: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One route of a VirtualService.
+
+    Attributes:
+        protocol: ``http``, ``tcp`` or ``tls``.
+        index: its place in the list.
+        name: its name; empty when it has none. Istio names http routes only.
+        legs: its destinations, all of them; empty when it cannot be read.
+        conditional: whether only some requests reach it. Ports, gateways and SNI names say where a
+            service is called, not by whom, so a tcp or tls route is never conditional.
+        elsewhere: ``redirect``, ``directResponse`` or ``delegate`` when such a thing answers in
+            place of destinations; else empty.
+        concerns: whether a destination is our host, with or without subset.
+        fault: why it cannot be read, if so.
+    """
+
+    protocol: str
+    index: int
+    name: str = ""
+    legs: tuple[Leg, ...] = ()
+    conditional: bool = False
+    elsewhere: str = ""
+    concerns: bool = False
+    fault: BadManifest | None = None
+
+    @property
+    def label(self) -> str:
+        """Its name, or its place in the list."""
+        return self.name or self.position
+
+    @property
+    def position(self) -> str:
+        """Its place, such as ``http[2]``."""
+        return f"{self.protocol}[{self.index}]"
+
+    @property
+    def title(self) -> str:
+        """What sentences call it."""
+        return f"{self.protocol} route {self.name}" if self.name else f"route {self.position}"
+
+    @property
+    def subsets(self) -> tuple[str, ...]:
+        """The subsets of our host, each once, in list order; none when it goes elsewhere."""
+        if self.elsewhere:
+            return ()
+        return tuple(dict.fromkeys(leg.subset for leg in self.legs if leg.subset))
+
+    @property
+    def total(self) -> int:
+        """Sum of the weights as written."""
+        return sum(leg.weight for leg in self.legs)
+
+    def weight_of(self, *subsets: str) -> int:
+        """Sum of the weights of these subsets' legs."""
+        return sum(leg.weight for leg in self.legs if leg.subset and leg.subset in subsets)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One VirtualService.
+
+    Attributes:
+        meta: who it is.
+        routes: its routes in list order, http before tcp before tls.
+        serves: whether ``spec.hosts`` names our host.
+        faults: why parts of it, other than single routes, cannot be read.
+    """
+
+    meta: Meta
+    routes: tuple[Route, ...]
+    serves: bool
+    faults: tuple[BadManifest, ...]
+
+    @property
+    def subject(self) -> str:
+        """What sentences call it."""
+        return f"VirtualService {self.meta}"
+
+    @property
+    def broken(self) -> bool:
+        """Whether any part of it cannot be read."""
+        return bool(self.faults) or any(route.fault for route in self.routes)
+
+
+def read(manifest: Manifest, *, host: str, namespace: str) -> Service:
+    """Read a VirtualService with the eyes of ``host``, a full name; never raises for its content.
+
+    ``namespace`` is where an object without a namespace belongs.
+    """
+    who = fields.meta(manifest, namespace=namespace)
+    root = Place(subject=f"VirtualService {who}", path="spec")
+    faults: list[BadManifest] = []
+    routes: list[Route] = []
+    spec: Mapping[str, Any] = {}
+    try:
+        spec = root.mapping(manifest.get("spec"))
+    except BadManifest as fault:
+        faults.append(fault)
+    for protocol in PROTOCOLS:
+        try:
+            entries = root.at(protocol).items(spec.get(protocol))
+        except BadManifest as fault:
+            faults.append(fault)
+            continue
+        for index, entry in enumerate(entries):
+            place = root.at(protocol).at(index)
+            route = Route(protocol=protocol, index=index)
+            routes.append(_route(entry, route, place=place, host=host, namespace=who.namespace))
+    serves = _serves(spec.get("hosts"), host=host, namespace=who.namespace)
+    return Service(meta=who, routes=tuple(routes), serves=serves, faults=tuple(faults))
+
+
+def _serves(hosts: object, *, host: str, namespace: str) -> bool:
+    names = hosts if isinstance(hosts, list | tuple) else ()
+    return any(fqdn(name, namespace=namespace) == host for name in names if isinstance(name, str))
+
+
+def _route(entry: object, route: Route, *, place: Place, host: str, namespace: str) -> Route:
+    name = fields.text(entry.get("name")) if isinstance(entry, Mapping) else ""
+    concerns = host in set(_hosts(entry, namespace=namespace))
+    legs: tuple[Leg, ...] = ()
+    fault = None
+    try:
+        legs = tuple(_legs(place.mapping(entry), place=place, host=host, namespace=namespace))
+        _check_total(legs, place=place.at("route"))
+    except BadManifest as problem:
+        legs, fault = (), problem
+    data: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {}
+    return Route(
+        protocol=route.protocol,
+        index=route.index,
+        name=name,
+        legs=legs,
+        conditional=route.protocol == "http" and _conditional(data.get("match")),
+        elsewhere=next((field for field in _ELSEWHERE if data.get(field) is not None), ""),
+        concerns=concerns,
+        fault=fault,
+    )
+
+
+def _hosts(entry: object, *, namespace: str) -> Iterator[str]:
+    """The hosts that can be made out, however broken the rest is."""
+    found = entry.get("route") if isinstance(entry, Mapping) else None
+    for leg in found if isinstance(found, list | tuple) else ():
+        destination = leg.get("destination") if isinstance(leg, Mapping) else None
+        if isinstance(destination, Mapping):
+            yield fqdn(fields.text(destination.get("host")), namespace=namespace)
+
+
+def _legs(entry: Mapping[str, Any], *, place: Place, host: str, namespace: str) -> Iterator[Leg]:
+    for index, found in enumerate(place.at("route").items(entry.get("route"))):
+        here = place.at("route").at(index)
+        leg = here.mapping(found)
+        there = here.at("destination")
+        destination = there.mapping(leg.get("destination"))
+        name = there.at("host").word(destination.get("host"))
+        subset = there.at("subset").optional_word(destination.get("subset"))
+        yield Leg(
+            subset=subset if fqdn(name, namespace=namespace) == host else "",
+            weight=_weight(leg.get("weight"), place=here.at("weight")),
+            written="weight" in leg,
+        )
+
+
+def _check_total(legs: tuple[Leg, ...], *, place: Place) -> None:
+    total = sum(leg.weight for leg in legs)
+    if total > WEIGHT_MAX:
+        problem = f"has weights that sum to {total}"
+        raise place.fault(problem, remedy="use weights that sum to 100 or 1000")
+
+
+def _weight(value: object, *, place: Place) -> int:
+    """A missing weight is 0: Go clients leave a 0 out, others write it."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= WEIGHT_MAX:
+        problem = f"is {fields.shown(value)}"
+        raise place.fault(problem, remedy=f"make it a whole number from 0 to {WEIGHT_MAX}")
+    return value
+
+
+def _conditional(match: object) -> bool:
+    """Entries are alternatives: one that every request fulfils makes the route unconditional."""
+    entries = match if isinstance(match, list | tuple) else ()
+    return bool(entries) and not any(_everyone(entry) for entry in entries)
+
+
+def _everyone(entry: object) -> bool:
+    if not isinstance(entry, Mapping):
+        return False
+    asked = {key for key in entry if key not in _ADDRESSING}
+    return not asked or (asked == {"uri"} and entry["uri"] == {"prefix": "/"})

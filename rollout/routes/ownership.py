@@ -1,0 +1,326 @@
+"""Which routes are a Rollout's own, and what a person must mend before they can be shifted.
+
+Named routes are owned as named. Without names a Rollout owns every route that has a destination for
+its stable and one for its canary subset; before the stable subset is known (adoption) every route
+that splits between subsets of the host, or failing that every unconditional route to one subset.
+Routes that redirect, answer by themselves, delegate or lead to other hosts are nobody's.
+
+A VirtualService of somebody else may be as broken as it likes: only what concerns the host, or is
+named, or may be what is missing, is a problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from rollout.api.traffic import RouteRef, RouteState, Routing
+from rollout.base.errors import BadManifest
+from rollout.base.hosts import fqdn
+from rollout.routes import fields, legs
+from rollout.routes.fields import Finding, Manifest
+from rollout.routes.legs import Route, Service
+
+_NAME_THEM = "name the routes to shift under spec.traffic.virtualServices[].routes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """Whose routes are sought.
+
+    Attributes:
+        host: the full name of the service.
+        namespace: the Rollout's namespace, in which unnamed routes are sought.
+        refs: the routes that the Rollout names; empty for the default selection.
+        stable: the stable subset; None before the first adoption.
+        canary: the canary subset; None or the stable one when no run is on.
+    """
+
+    host: str
+    namespace: str
+    refs: tuple[RouteRef, ...]
+    stable: str | None
+    canary: str | None
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The subsets that an owned route must have."""
+        if self.stable is None:
+            return ()
+        if self.canary is None or self.canary == self.stable:
+            return (self.stable,)
+        return (self.stable, self.canary)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """A route and the VirtualService that holds it."""
+
+    service: Service
+    route: Route
+
+    def finding(self, reason: str, problem: str, *, remedy: str) -> Finding:
+        """Something wrong with the route."""
+        fault = BadManifest(
+            subject=self.service.subject, field=self.route.title, problem=problem, remedy=remedy
+        )
+        return Finding(reason=reason, fault=fault)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What a Rollout owns.
+
+    Attributes:
+        owned: the routes to shift; they have every subset that is needed.
+        candidates: routes that lack something, which a finding tells.
+        findings: what is wrong.
+    """
+
+    owned: tuple[Holding, ...] = ()
+    candidates: tuple[Holding, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def __add__(self, other: Claims) -> Claims:
+        return Claims(
+            owned=self.owned + other.owned,
+            candidates=self.candidates + other.candidates,
+            findings=self.findings + other.findings,
+        )
+
+
+def select(
+    virtual_services: Sequence[Manifest],
+    *,
+    host: str,
+    namespace: str,
+    refs: tuple[RouteRef, ...],
+    stable: str | None,
+    canary: str | None,
+) -> Routing:
+    """The routes that a Rollout in ``namespace`` owns, and the problems on the way; never raises.
+
+    ``host`` is the full name of the service; ``stable`` is None before the first adoption, and
+    ``canary`` is None while no run is on.
+    """
+    full = fqdn(host, namespace=namespace)
+    aim = Aim(host=full, namespace=namespace, refs=refs, stable=stable, canary=canary)
+    services = [legs.read(each, host=full, namespace=namespace) for each in virtual_services]
+    claims = claim(services, aim)
+    held = dict.fromkeys((*claims.owned, *claims.candidates))
+    problems = dict.fromkeys(finding.problem for finding in claims.findings)
+    return Routing(routes=tuple(_state(holding) for holding in held), problems=tuple(problems))
+
+
+def claim(services: Sequence[Service], aim: Aim) -> Claims:
+    """What the Rollout owns of these VirtualServices; routes named twice may come twice."""
+    if not aim.refs:
+        own = [each for each in services if each.meta.namespace == aim.namespace]
+        claims = _by_default(own, aim)
+    else:
+        claims = Claims()
+        for ref in aim.refs:
+            claims += _by_ref(services, ref, aim)
+    return claims + Claims(findings=tuple(_foreign_only(claims.owned, aim)))
+
+
+def _foreign_only(owned: Sequence[Holding], aim: Aim) -> Iterator[Finding]:
+    for holding in owned:
+        route, needed = holding.route, aim.needed
+        if len(needed) == 2 and route.total and not route.weight_of(*needed):
+            yield holding.finding(
+                "ForeignOnly",
+                f"sends nothing to subset {needed[0]} or {needed[1]}, so there is nothing to share",
+                remedy=f"give the destination of subset {needed[0]} a weight",
+            )
+
+
+def _by_ref(services: Sequence[Service], ref: RouteRef, aim: Aim) -> Claims:
+    named = (ref.namespace, ref.name)
+    service = next((s for s in services if (s.meta.namespace, s.meta.name) == named), None)
+    if service is None:
+        there = [s.meta.name for s in services if s.meta.namespace == ref.namespace]
+        remedy = f"name one of {fields.listed(there)}" if there else "create it"
+        fault = BadManifest(
+            field=f"VirtualService {ref.namespace}/{ref.name}",
+            problem="does not exist",
+            remedy=remedy,
+        )
+        return Claims(findings=(Finding(reason="VirtualServiceMissing", fault=fault),))
+    if not ref.routes:
+        return _by_default([service], aim)
+    claims = Claims()
+    for name in ref.routes:
+        claims += _by_name(service, name, aim)
+    return claims
+
+
+def _by_name(service: Service, name: str, aim: Aim) -> Claims:
+    found = [route for route in service.routes if _called(route, name)]
+    if not found and service.faults:
+        return Claims(findings=tuple(_broken(service.faults)))
+    if not found:
+        there = [_nameable(route) for route in service.routes]
+        remedy = f"name one of {fields.listed(there)}" if there else "add it"
+        return _refusal(
+            service, f"route {name}", "does not exist", reason="RouteMissing", remedy=remedy
+        )
+    if len(found) > 1:
+        places = fields.listed(route.position for route in found)
+        return _refusal(
+            service,
+            f"route {name}",
+            f"is the name of {places}",
+            reason="AmbiguousRoutes",
+            remedy="give each its own name",
+        )
+    holding = Holding(service=service, route=found[0])
+    findings = tuple(_lacking(holding, aim))
+    if findings:
+        return Claims(candidates=(holding,), findings=findings)
+    return Claims(owned=(holding,))
+
+
+def _called(route: Route, name: str) -> bool:
+    """Http routes are told by name alone: places move when routes are put before them."""
+    return name == (route.label if route.protocol != "http" else route.name)
+
+
+def _nameable(route: Route) -> str:
+    unnamed = route.protocol == "http" and not route.name
+    return f"{route.position} (which needs a name)" if unnamed else route.label
+
+
+def _refusal(service: Service, field: str, problem: str, *, reason: str, remedy: str) -> Claims:
+    fault = BadManifest(subject=service.subject, field=field, problem=problem, remedy=remedy)
+    return Claims(findings=(Finding(reason=reason, fault=fault),))
+
+
+def _by_default(services: Sequence[Service], aim: Aim) -> Claims:
+    every = [Holding(service=each, route=route) for each in services for route in each.routes]
+    owned = _picked(every, aim.needed)
+    ours = [h.route.fault for h in every if h.route.fault and h.route.concerns]
+    if owned:
+        return Claims(owned=owned, findings=tuple(_broken(ours)))
+    # What cannot be read may be the very thing that is missing.
+    unclear = [h.route.fault for h in every if h.route.fault and not h.route.concerns]
+    faults = [fault for each in services for fault in each.faults]
+    broken = Claims(findings=tuple(_broken([*ours, *unclear, *faults])))
+    return broken + _nothing(services, every, aim)
+
+
+def _picked(every: Sequence[Holding], needed: tuple[str, ...]) -> tuple[Holding, ...]:
+    fit = [h for h in every if h.route.subsets and set(needed) <= set(h.route.subsets)]
+    split = tuple(h for h in fit if len(h.route.subsets) > 1)
+    if split or len(needed) > 1:
+        return split
+    return tuple(h for h in fit if not h.route.conditional)
+
+
+def _broken(faults: Sequence[BadManifest]) -> Iterator[Finding]:
+    return (Finding(reason="BrokenManifest", fault=fault) for fault in faults)
+
+
+def _nothing(services: Sequence[Service], every: Sequence[Holding], aim: Aim) -> Claims:
+    """Why nothing is owned, told about the route that comes nearest."""
+    with_subset = [h for h in every if h.route.subsets]
+    if with_subset:
+        # The first of the best wins: earlier routes match first.
+        best = max(with_subset, key=lambda h: _nearness(h.route, aim))
+        return Claims(candidates=(best,), findings=tuple(_lacking(best, aim)) or (_unsure(best),))
+    near = [h for h in every if h.route.concerns]
+    if near:
+        return Claims(findings=tuple(_lacking(near[0], aim)))
+    host = fields.spoken_host(aim.host, namespace=aim.namespace)
+    serving = next((each for each in services if each.serves or aim.refs), None)
+    if serving and serving.broken:
+        return Claims()
+    if serving:
+        return _refusal(
+            serving,
+            "spec",
+            f"has no route with a destination of host {host}",
+            reason="RouteMissing",
+            remedy=_NAME_THEM,
+        )
+    fault = BadManifest(
+        field=f"namespace {aim.namespace}",
+        problem=f"has no VirtualService that routes host {host}",
+        remedy="create one whose route has a destination for each subset",
+    )
+    return Claims(findings=(Finding(reason="VirtualServiceMissing", fault=fault),))
+
+
+def _nearness(route: Route, aim: Aim) -> tuple[int, bool]:
+    wanted = {subset for subset in (aim.stable, aim.canary) if subset}
+    return len(wanted & set(route.subsets)), not route.conditional
+
+
+def _unsure(holding: Holding) -> Finding:
+    return holding.finding(
+        "AmbiguousRoutes", "gets only some of the host's requests", remedy=_NAME_THEM
+    )
+
+
+def _lacking(holding: Holding, aim: Aim) -> Iterator[Finding]:
+    """What keeps a route from being owned by name."""
+    route = holding.route
+    host = fields.spoken_host(aim.host, namespace=holding.service.meta.namespace)
+    if route.fault:
+        yield Finding(reason="BrokenManifest", fault=route.fault)
+    elif route.elsewhere:
+        yield holding.finding(
+            "DestinationMissing",
+            f"has a {route.elsewhere} in place of destinations",
+            remedy="name a route with destinations",
+        )
+    elif not route.subsets and route.concerns:
+        yield holding.finding(
+            "SubsetMissing",
+            f"names host {host} without a subset",
+            remedy="name a subset in its destination",
+        )
+    elif not route.subsets:
+        yield holding.finding(
+            "DestinationMissing",
+            f"has no destination for host {host}",
+            remedy="name a route of that host",
+        )
+    for subset in aim.needed if route.subsets else ():
+        if subset not in route.subsets:
+            yield holding.finding(
+                "DestinationMissing",
+                f"has no destination for host {host} subset {subset}",
+                remedy=_addition(route),
+            )
+
+
+def _addition(route: Route) -> str:
+    """A destination that stands alone needs no weight; beside another one it does."""
+    also = "" if route.total else ", and give the present one weight 100"
+    return f"add one with weight 0{also}"
+
+
+def _state(holding: Holding) -> RouteState:
+    route = holding.route
+    shares = dict.fromkeys(route.subsets, Fraction(0))
+    foreign = Fraction(0)
+    # A single destination gets everything, whatever its weight (Istio's rule).
+    alone = len(route.legs) == 1
+    total = 1 if alone else route.total
+    for leg in route.legs if total else ():
+        part = Fraction(1 if alone else leg.weight, total)
+        if leg.subset:
+            shares[leg.subset] += part
+        else:
+            foreign += part
+    ours = sum(shares.values())
+    return RouteState(
+        virtual_service=str(holding.service.meta),
+        protocol=route.protocol,
+        route=route.label,
+        shares=tuple((subset, part / ours if ours else part) for subset, part in shares.items()),
+        foreign_share=foreign,
+        total=route.total,
+    )

@@ -17,7 +17,10 @@ TARGETS_MAX = 128
 """Scrape targets with a cursor of their own: 2 kB of a status that has 32 kB."""
 
 COMMON = "*"
-"""The key of the cursor that all further scrape targets share."""
+"""Begins the keys of the cursors that all further scrape targets share, one per question."""
+
+QUESTIONS_MAX = 3
+"""Kinds of question that have cursors: requests, durations, tcp."""
 
 SENTENCE_LENGTH_MAX = 1024
 """Characters in a verdict's sentence: what Events and printer columns still take."""
@@ -65,9 +68,11 @@ class RunEvidence(Model):
     origin_ms: Stamp = 0
     """The newest stamp of the run's first look, milliseconds on Prometheus' clock: nothing up to
     it is counted, and ticks are cut on a grid from it. 0: nothing was seen yet."""
-    through: Annotated[dict[str, Stamp], Field(max_length=TARGETS_MAX + 1, default_factory=dict)]
+    through: Annotated[
+        dict[str, Stamp], Field(max_length=TARGETS_MAX + QUESTIONS_MAX, default_factory=dict)
+    ]
     """Per scrape target and kind of question (8 hexadecimal digits) the stamp of the newest sample
-    used, milliseconds after ``originMs``. Targets beyond the 128th share ``*``."""
+    used, milliseconds after ``originMs``. Further targets share ``*`` with the question's name."""
     newest_ms: Stamp = 0
     """The newest stamp seen at all, milliseconds on Prometheus' clock; 0 when there was none."""
     gates: Annotated[dict[str, GateEvidence], Field(max_length=16, default_factory=dict)]

@@ -1,0 +1,168 @@
+"""Counts the increments of a look for every gate, by arm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rollout.analysis import arm, delta, query
+from rollout.analysis.arm import Arms, Fate, Side
+from rollout.analysis.query import Shape
+from rollout.analysis.sample import Series
+from rollout.analysis.verdict import GateKind, GateQuestion
+from rollout.api.evidence import ArmCounts, GateEvidence
+
+
+@dataclass(slots=True, kw_only=True)
+class Sums:
+    """What one gate counts during a look, by side."""
+
+    requests: dict[Side, int] = field(default_factory=dict)
+    bad: dict[Side, int] = field(default_factory=dict)
+    canary_bad_ms: int = 0
+
+    def add(self, side: Side, *, requests: int, bad: int, at_ms: int) -> None:
+        """Counts some more; ``at_ms`` is the stamp of the newest sample among them."""
+        self.requests[side] = self.requests.get(side, 0) + requests
+        self.bad[side] = self.bad.get(side, 0) + bad
+        if bad and side is Side.CANARY:
+            self.canary_bad_ms = max(self.canary_bad_ms, at_ms)
+
+    @property
+    def canary(self) -> ArmCounts:
+        """What the canary did."""
+        return self._arm(Side.CANARY)
+
+    def added_to(self, gate: GateEvidence) -> GateEvidence:
+        """A gate's evidence with these counts; the very same object when there are none."""
+        if not self.requests:
+            return gate
+        return GateEvidence(
+            canary=added(gate.canary, self.canary),
+            stable=added(gate.stable, self._arm(Side.STABLE)),
+            stable_before=gate.stable_before,
+            canary_bad_ms=max(gate.canary_bad_ms, self.canary_bad_ms),
+        )
+
+    def _arm(self, side: Side) -> ArmCounts:
+        return ArmCounts(requests=self.requests.get(side, 0), bad=self.bad.get(side, 0))
+
+
+class Tally:
+    """A look's increments, counted for all gates and for the traffic.
+
+    Attributes:
+        traffic: all requests and connections, by side.
+        unattributed: requests and connections that found no upstream.
+    """
+
+    def __init__(self, *, arms: Arms, gates: Sequence[GateQuestion]) -> None:
+        self.traffic = Sums()
+        self.unattributed = 0
+        self._arms = arms
+        self._sums = {gate.name: Sums() for gate in gates if gate.kind is not GateKind.QUERY}
+        self._named = {
+            kind: [self._sums[gate.name] for gate in gates if gate.kind is kind]
+            for kind in (GateKind.ERRORS, GateKind.TCP)
+        }
+        self._by_edge: dict[float, list[Sums]] = {}
+        for gate in gates:
+            if gate.kind is GateKind.LATENCY and gate.edge_ms is not None:
+                edge = query.edge_below(gate.edge_ms)
+                self._by_edge.setdefault(edge, []).append(self._sums[gate.name])
+
+    def add(self, shape: Shape, series: Sequence[Series], rows: Sequence[delta.Row]) -> None:
+        """Counts the increments of one question; ``series`` are all its series, counting or not."""
+        if shape is Shape.DURATIONS:
+            self._add_durations(series, rows)
+            return
+        add_row = self._add_requests if shape is Shape.REQUESTS else self._add_connections
+        for row in rows:
+            side = arm.side_of(row.metric, self._arms)
+            if side is not Side.OTHER:
+                add_row(row, side)
+
+    def gates(self, known: Mapping[str, GateEvidence]) -> dict[str, GateEvidence]:
+        """The evidence of each gate with this look's counts added."""
+        return {
+            name: sums.added_to(known.get(name, GateEvidence()))
+            for name, sums in self._sums.items()
+        }
+
+    def _add_requests(self, row: delta.Row, side: Side) -> None:
+        if side is Side.NOBODY:
+            self.unattributed += row.total
+            return
+        fate = arm.request_fate(row.metric)
+        bad = row.total if fate is Fate.BAD else 0
+        at_ms = row.increments[-1][0]
+        self.traffic.add(side, requests=row.total, bad=bad, at_ms=at_ms)
+        if fate is not Fate.CLIENT_GONE:
+            for sums in self._named[GateKind.ERRORS]:
+                sums.add(side, requests=row.total, bad=bad, at_ms=at_ms)
+
+    def _add_connections(self, row: delta.Row, side: Side) -> None:
+        """Every connection is opened once, a failed one too; only its close tells that it failed.
+
+        So requests are the opened ones, long-lived ones among them, and bad are those closed with a
+        failure flag. Envoy reports both at the close of a connection without peer metadata
+        (``reportHelper`` in istio/proxy's ``istio_stats.cc``); ztunnel opens without flags.
+        """
+        opened = row.metric.get("__name__", "").endswith("_opened_total")
+        failed = not opened and arm.connection_failed(row.metric)
+        if side is Side.NOBODY:
+            self.unattributed += row.total if failed else 0
+            return
+        requests, bad = row.total if opened else 0, row.total if failed else 0
+        for sums in (self.traffic, *self._named[GateKind.TCP]):
+            sums.add(side, requests=requests, bad=bad, at_ms=row.increments[-1][0])
+
+    def _add_durations(self, series: Sequence[Series], rows: Sequence[delta.Row]) -> None:
+        """Slow are the requests in the last bucket that are not in the one up to the edge.
+
+        A histogram that lacks the edge (other buckets were configured) says nothing.
+        """
+        if not self._by_edge:
+            return
+        present = {(_edge(one.metric), _histogram(one.metric)) for one in series}
+        counts = {(_edge(row.metric), _histogram(row.metric)): dict(row.increments) for row in rows}
+        for row in rows:
+            side = arm.side_of(row.metric, self._arms)
+            if _edge(row.metric) != math.inf or side not in {Side.CANARY, Side.STABLE}:
+                continue
+            if arm.request_fate(row.metric) is Fate.CLIENT_GONE:
+                continue
+            for edge, listeners in self._by_edge.items():
+                bucket = (edge, _histogram(row.metric))
+                if bucket in present:
+                    _add_slow(listeners, side, row=row, fast=counts.get(bucket, {}))
+
+
+def added(one: ArmCounts, other: ArmCounts) -> ArmCounts:
+    """The sum of two counts."""
+    return ArmCounts(requests=one.requests + other.requests, bad=one.bad + other.bad)
+
+
+def _add_slow(
+    listeners: Sequence[Sums], side: Side, *, row: delta.Row, fast: Mapping[int, int]
+) -> None:
+    """Counts a histogram's requests; one whose buckets do not nest is left out."""
+    bad = row.total - sum(fast.values())
+    if bad < 0:
+        return
+    slow_at = [at_ms for at_ms, count in row.increments if count > fast.get(at_ms, 0)]
+    for sums in listeners:
+        sums.add(side, requests=row.total, bad=bad, at_ms=max(slow_at, default=0))
+
+
+def _edge(metric: Mapping[str, str]) -> float:
+    """A bucket's upper edge in milliseconds, however it is spelt; NaN when it is no bucket."""
+    try:
+        return float(metric.get("le", "nan"))
+    except ValueError:
+        return math.nan
+
+
+def _histogram(metric: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(pair for pair in metric.items() if pair[0] != "le")

@@ -1,0 +1,64 @@
+"""The question a gate asks, and what a judge is told besides the counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class GateKind(StrEnum):
+    """What a gate looks at."""
+
+    ERRORS = "errors"
+    LATENCY = "latency"
+    TCP = "tcp"
+    QUERY = "query"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateQuestion:
+    """One gate, resolved: every default filled in.
+
+    Attributes:
+        name: how people call it.
+        kind: what it looks at.
+        max_percent: bad requests of the canary in percent, at most; for latency 100 minus the
+            quantile. None: no such bound.
+        max_ratio: the canary's rate over the stable revision's, at most. None: not compared.
+        edge_ms: for latency the slowest a request may be, as the user wrote it, in milliseconds;
+            it is moved to the bucket edge at or below.
+        promql: for a query its template.
+        min: for a query the least its number may be.
+        max: for a query the most its number may be.
+        relative_to_stable: for a query whether its number is divided by the stable revision's.
+        min_requests: requests per arm before the gate may pass.
+    """
+
+    name: str
+    kind: GateKind
+    max_percent: float | None = None
+    max_ratio: float | None = None
+    edge_ms: float | None = None
+    promql: str = ""
+    min: float | None = None
+    max: float | None = None
+    relative_to_stable: bool = False
+    min_requests: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a judge is told besides the counts.
+
+    Attributes:
+        elapsed_seconds: how long the step's traffic has been counted.
+        weight_percent: the weight written for the canary; at 100 the stable arm has no traffic, and
+            what found no upstream is the canary's.
+        unattributed: requests since the step began that found no upstream.
+        newest_ms: the newest stamp seen, in milliseconds on Prometheus' clock; 0 when unknown.
+    """
+
+    elapsed_seconds: float
+    weight_percent: float
+    unattributed: int = 0
+    newest_ms: int = 0

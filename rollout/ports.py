@@ -81,7 +81,7 @@ class Cluster(Protocol):
         ...
 
     async def create(self, kind: Kind, manifest: Manifest) -> Written:
-        """Create an object; the namespace is the manifest's. `Conflict` when it is already there."""
+        """Create an object in the manifest's namespace. `Conflict` when it is already there."""
         ...
 
     async def replace(self, kind: Kind, manifest: Manifest) -> Written:

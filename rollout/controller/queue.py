@@ -1,0 +1,249 @@
+"""The work queue: keys that want to be looked at, merged, one worker a key, with back-off.
+
+The queue carries names and nothing else. What happened to an object is of no interest, only that it
+should be looked at again; so ten events are one entry, and an event that comes while its key is
+being worked on is one more look afterwards. The shape is controller-runtime's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ldexp
+from random import Random
+
+from rollout.api.meta import Key
+from rollout.ports import Clock
+
+KEY_COUNT_MAX = 20_000
+"""Distinct keys in the queue: ten times the largest installation we plan for, 100 bytes each."""
+
+RETRY_SECONDS_MIN = 0.05
+"""The first back-off: long enough for a conflicting writer to have finished."""
+
+RETRY_SECONDS_MAX = 30.0
+"""The longest back-off: an outage that ends is noticed within half a minute without any event."""
+
+EVENT_WAIT_SECONDS_MAX = 1.0
+"""What an event leaves of a back-off. Not zero: a key that fails after each of its own writes hears
+the echo of that write, and would spin."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Wait:
+    """A key that comes back later.
+
+    Attributes:
+        timer: brings it back.
+        due_seconds: when, on the monotonic clock.
+        event_due_seconds: when it may come back at the earliest if there is an event.
+    """
+
+    timer: asyncio.TimerHandle
+    due_seconds: float
+    event_due_seconds: float
+
+
+class WorkQueue:
+    """Keys waiting for a worker.
+
+    A key is in one of three states: *waiting* (a worker may take it), *working* (one has), *later*
+    (a timer will make it wait). ``add`` merges with whichever it is in.
+
+    When `KEY_COUNT_MAX` distinct keys are inside, ``add`` refuses further ones and returns False.
+    Nothing is lost for good: once the queue has drained to half, ``on_room`` is called, and its
+    owner adds all keys it knows, as at start.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        random: Random,
+        *,
+        on_room: Callable[[], None] | None = None,
+        key_count_max: int = KEY_COUNT_MAX,
+    ) -> None:
+        self._clock = clock
+        self._random = random
+        self._on_room = on_room
+        self._key_count_max = key_count_max
+        self._waiting: dict[Key, float] = {}
+        self._working: dict[Key, float] = {}
+        self._dirty: set[Key] = set()
+        self._later: dict[Key, _Wait] = {}
+        self._failures: dict[Key, int] = {}
+        self._refused_count = 0
+        self._has_refused = False
+        self._closed = False
+        self._stirred = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def depth_count(self) -> int:
+        """How many keys a worker could take now."""
+        return len(self._waiting)
+
+    @property
+    def later_count(self) -> int:
+        """How many keys wait for a timer."""
+        return len(self._later)
+
+    @property
+    def refused_count(self) -> int:
+        """How many adds were refused since the start because the queue was full."""
+        return self._refused_count
+
+    @property
+    def oldest_seconds(self) -> float:
+        """How long the key that waits longest has been waiting for a worker; 0 when none does."""
+        oldest = next(iter(self._waiting.values()), None)
+        return 0.0 if oldest is None else self._clock.monotonic_seconds() - oldest
+
+    @property
+    def busiest_seconds(self) -> float:
+        """How long the key that is worked on longest has been worked on; 0 when none is."""
+        earliest = next(iter(self._working.values()), None)
+        return 0.0 if earliest is None else self._clock.monotonic_seconds() - earliest
+
+    def add(self, key: Key) -> bool:
+        """Have a key looked at as soon as a worker is free; False when the queue is full or closed.
+
+        Ends the key's back-off, if it is in one, to within `EVENT_WAIT_SECONDS_MAX` of its failure.
+        """
+        if self._closed:
+            return False
+        if key in self._working:
+            self._dirty.add(key)
+        elif wait := self._later.get(key):
+            self._come_earlier(key, wait)
+        elif key not in self._waiting:
+            return self._admit(key)
+        return True
+
+    def add_later(self, key: Key, *, delay_seconds: float) -> bool:
+        """Have a key looked at after a while, unless something brings it earlier.
+
+        For spreading first looks after a start. A key that is inside already stays as it is.
+        """
+        if self._closed:
+            return False
+        if key in self._working or key in self._waiting or key in self._later:
+            return True
+        if not self._has_room():
+            return False
+        now = self._clock.monotonic_seconds()
+        self._put_off(key, due_seconds=now + delay_seconds, event_due_seconds=now)
+        return True
+
+    async def get(self) -> Key | None:
+        """The key that has waited longest, for this worker alone until `done` or `retry`.
+
+        None when the queue is closed.
+        """
+        while not self._closed:
+            if self._waiting:
+                key = next(iter(self._waiting))
+                del self._waiting[key]
+                self._working[key] = self._clock.monotonic_seconds()
+                self._idle.clear()
+                return key
+            self._stirred.clear()
+            await self._stirred.wait()
+        return None
+
+    def done(self, key: Key) -> None:
+        """The work on a key is over and went well: its failures are forgotten."""
+        self._failures.pop(key, None)
+        self._leave(key)
+        if key in self._dirty:
+            self._dirty.discard(key)
+            if not self._closed:
+                self._wait(key)
+        self._tell_room()
+
+    def retry(self, key: Key, *, at_least_seconds: float = 0.0) -> float:
+        """The work on a key failed: it comes back after its back-off, which is returned in seconds.
+
+        Args:
+            key: what was worked on.
+            at_least_seconds: what a server asked us to wait.
+        """
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        longest = min(RETRY_SECONDS_MAX, ldexp(RETRY_SECONDS_MIN, min(failures, 16)))
+        delay = max(at_least_seconds, longest * self._random.uniform(0.5, 1.0))
+        by_event = max(at_least_seconds, min(delay, EVENT_WAIT_SECONDS_MAX))
+        if key in self._dirty:
+            self._dirty.discard(key)
+            delay = by_event
+        self._leave(key)
+        if not self._closed:
+            now = self._clock.monotonic_seconds()
+            self._put_off(key, due_seconds=now + delay, event_due_seconds=now + by_event)
+        return delay
+
+    def close(self) -> None:
+        """Give out no more keys; workers get None and may end. What is worked on goes on."""
+        self._closed = True
+        for wait in self._later.values():
+            wait.timer.cancel()
+        self._later.clear()
+        self._waiting.clear()
+        self._stirred.set()
+
+    async def drained(self) -> None:
+        """Wait until no key is being worked on."""
+        await self._idle.wait()
+
+    def _has_room(self) -> bool:
+        inside = len(self._waiting) + len(self._working) + len(self._later)
+        if inside < self._key_count_max:
+            return True
+        self._refused_count += 1
+        self._has_refused = True
+        return False
+
+    def _tell_room(self) -> None:
+        inside = len(self._waiting) + len(self._working) + len(self._later)
+        if self._has_refused and inside <= self._key_count_max // 2:
+            self._has_refused = False
+            if self._on_room is not None:
+                self._on_room()
+
+    def _admit(self, key: Key) -> bool:
+        if not self._has_room():
+            return False
+        self._wait(key)
+        return True
+
+    def _wait(self, key: Key) -> None:
+        self._waiting[key] = self._clock.monotonic_seconds()
+        self._stirred.set()
+
+    def _leave(self, key: Key) -> None:
+        del self._working[key]
+        if not self._working:
+            self._idle.set()
+
+    def _come_earlier(self, key: Key, wait: _Wait) -> None:
+        due = max(wait.event_due_seconds, self._clock.monotonic_seconds())
+        if due < wait.due_seconds:
+            wait.timer.cancel()
+            self._put_off(key, due_seconds=due, event_due_seconds=due)
+
+    def _put_off(self, key: Key, *, due_seconds: float, event_due_seconds: float) -> None:
+        delay = due_seconds - self._clock.monotonic_seconds()
+        if delay <= 0:
+            self._later.pop(key, None)
+            self._wait(key)
+            return
+        timer = asyncio.get_running_loop().call_later(delay, self._come, key)
+        self._later[key] = _Wait(
+            timer=timer, due_seconds=due_seconds, event_due_seconds=event_due_seconds
+        )
+
+    def _come(self, key: Key) -> None:
+        del self._later[key]
+        self._wait(key)

@@ -2,7 +2,10 @@
 
 What pydantic writes and a structural schema refuses or silently drops is rewritten: ``$ref`` is put
 in place, ``anyOf`` with ``null`` becomes the plain type (absence says it), ``const`` becomes
-``enum``, ``exclusiveMinimum``, ``title`` and ``additionalProperties: false`` go.
+``enum``, ``title`` and ``additionalProperties: false`` go.
+
+Defaults stay with the models and are told in the descriptions. A server that filled them in would
+write every status back larger than it came, and would leave a policy nothing to fill.
 """
 
 from __future__ import annotations
@@ -18,7 +21,10 @@ from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Kind, Manifest
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import RolloutStatus
 
-_DROPPED = ("title", "additionalProperties", "$defs", "discriminator", "examples")
+_DROPPED = ("title", "additionalProperties", "$defs", "discriminator", "examples", "default")
+
+_REFUSED = ("exclusiveMinimum", "exclusiveMaximum", "oneOf", "allOf", "prefixItems", "uniqueItems")
+"""What models must not ask for: the API server would refuse it or silently drop it."""
 
 STRING_LENGTH_MAX = 4096
 """Bound for strings that have none of their own: CEL needs one to know what a rule costs."""
@@ -63,6 +69,10 @@ def _rollout() -> Manifest:
             "!has(self.errorRate) || has(self.errorRate.maxPercent)"
             " || has(self.errorRate.maxRatio)",
             "an errorRate needs a bound: give maxPercent, maxRatio or both",
+        ),
+        _rule(
+            "!has(self.latency) || has(self.latency.max) || has(self.latency.maxRatio)",
+            "a latency needs a bound: give max, maxRatio or both",
         ),
     ]
     _list_map(gates, key="name")
@@ -121,10 +131,10 @@ def _structural(node: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, A
     out = {k: v for k, v in node.items() if k not in _DROPPED}
     if "const" in out:
         out["enum"] = [out.pop("const")]
-    if out.get("default", 0) is None:
-        del out["default"]
+    refused = [word for word in _REFUSED if word in out]
+    assert not refused, f"a structural schema cannot say {refused}: bound numbers by ge and le"
     if "description" in out:
-        out["description"] = " ".join(out["description"].split())
+        out["description"] = " ".join(out["description"].split()) + _told_default(node)
     if "properties" in node:
         out["properties"] = {k: _structural(v, defs) for k, v in node["properties"].items()}
     if "items" in node:
@@ -132,6 +142,14 @@ def _structural(node: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, A
     if isinstance(node.get("additionalProperties"), Mapping):
         out["additionalProperties"] = _structural(node["additionalProperties"], defs)
     return _bounded(out)
+
+
+def _told_default(node: Mapping[str, Any]) -> str:
+    """The default in words; empty, zero and false ones go without saying."""
+    default = node.get("default")
+    if not default or isinstance(default, (dict, list)):
+        return ""
+    return f" Default: {str(default).lower() if default is True else default}."
 
 
 def _resolved(node: Mapping[str, Any], defs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,14 +9,15 @@ from pydantic import Field
 from rollout.api.meta import Model
 from rollout.base.quantity import DURATION_PATTERN
 
-Duration = Annotated[str, Field(pattern=DURATION_PATTERN, min_length=2, max_length=24)]
+Duration = Annotated[str, Field(pattern=DURATION_PATTERN, min_length=1, max_length=24)]
 """A Kubernetes style duration: ``90s``, ``10m``, ``1h30m``."""
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Ratio = Annotated[float, Field(ge=1, le=1000)]
-Name = Annotated[
-    str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-]
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+"""A DNS label, as Kubernetes and Istio want names to be."""
+
+Name = Annotated[str, Field(min_length=1, max_length=63, pattern=NAME_PATTERN)]
 
 GATES_MAX = 16
 """Gates per Rollout: each costs evidence in the status, which is bounded."""

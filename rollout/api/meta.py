@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+)
 from pydantic.alias_generators import to_camel
 
 Manifest = dict[str, Any]
@@ -92,7 +99,11 @@ LEASE = Kind(group="coordination.k8s.io", version="v1", plural="leases", kind="L
 
 
 class Model(BaseModel):
-    """The base of all models: frozen, unknown fields refused, camelCase outside."""
+    """The base of all models: frozen, unknown fields refused, camelCase outside.
+
+    Numbers are finite: JSON has no other, and what cannot be written must not be held. A status is
+    written by ``model_dump(mode="json", by_alias=True, exclude_none=True)`` and no other way.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -101,22 +112,32 @@ class Model(BaseModel):
         populate_by_name=True,
         use_attribute_docstrings=True,
         serialize_by_alias=True,
+        allow_inf_nan=False,
     )
 
 
 def print_time(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds, as our statuses carry it: steps are timed to that."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    utc = moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _read_time(value: object) -> object:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        problem = "use a time between the years 1 and 9999 in UTC"
+        raise ValueError(problem) from error
+
+
 Time = Annotated[
-    datetime,
+    AwareDatetime,
     BeforeValidator(_read_time),
+    AfterValidator(_in_utc),
     PlainSerializer(print_time, return_type=str, when_used="always"),
-    Field(json_schema_extra={"format": "date-time"}),
 ]
-"""An instant with a zone; printed in UTC with milliseconds."""
+"""An instant; read with any zone but never without one, held in UTC, printed with milliseconds."""

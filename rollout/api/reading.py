@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from rollout.api import remedies
 from rollout.api.action import ActionSpec
 from rollout.api.meta import Manifest
 from rollout.api.rollout import RolloutSpec
@@ -24,30 +26,24 @@ def read_spec(manifest: Manifest) -> RolloutSpec:
     Raises:
         BadManifest: naming the field and the remedy; ``subject`` is left empty.
     """
-    spec = read(RolloutSpec, manifest.get("spec", {}), at="spec")
+    spec = read(RolloutSpec, _part(manifest, "spec"), at="spec")
     check(spec)
     return spec
 
 
 def read_status(manifest: Manifest) -> RolloutStatus:
-    """The status of a Rollout as this version or an older one wrote it; absent: the empty one.
+    """The status of a Rollout as any version wrote it; absent: the empty one.
 
     Fields of a newer version are dropped rather than refused, so that a downgrade can go on.
+
+    Raises:
+        BadManifest: when what is known of it cannot be read.
     """
-    status = manifest.get("status") or {}
-    for _ in range(_UNKNOWN_FIELDS_MAX):
-        try:
-            return RolloutStatus.model_validate(status)
-        except ValidationError as error:
-            unknown = [e["loc"] for e in error.errors() if e["type"] == "extra_forbidden"]
-            if not unknown:
-                raise _sentence(RolloutStatus, error, at="status") from error
-            status = _without(status, unknown[0])
-    raise BadManifest(field="status", problem="has too many unknown fields", remedy="remove it")
-
-
-_UNKNOWN_FIELDS_MAX = 32
-"""How many fields of a newer version are dropped before the status is given up as foreign."""
+    status = _part(manifest, "status") or {}
+    try:
+        return RolloutStatus.model_validate(status, extra="ignore")
+    except ValidationError as error:
+        raise _sentence(RolloutStatus, error, at="status") from error
 
 
 def read_action(manifest: Manifest) -> ActionSpec:
@@ -56,13 +52,25 @@ def read_action(manifest: Manifest) -> ActionSpec:
     Raises:
         BadManifest: naming the field and the remedy.
     """
-    return read(ActionSpec, manifest.get("spec", {}), at="spec")
+    return read(ActionSpec, _part(manifest, "spec"), at="spec")
 
 
 def read(model: type[M], data: object, *, at: str) -> M:
-    """Data as a model; ``at`` is the path of the data within its object."""
+    """Data as a model; ``at`` is the path of the data within its object.
+
+    As strict as the API server: text is no number, and fields have one spelling. Data go through
+    JSON, since that is what a manifest is, whatever YAML made of it before.
+
+    Raises:
+        BadManifest: naming the field and the remedy.
+    """
     try:
-        return model.model_validate(data)
+        text = json.dumps(data, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        remedy = "use text, numbers, lists and maps, without references to themselves"
+        raise BadManifest(field=at, problem="cannot be put as JSON", remedy=remedy) from error
+    try:
+        return model.model_validate_json(text, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         raise _sentence(model, error, at=at) from error
 
@@ -74,16 +82,13 @@ def nearest(name: str, known: list[str]) -> str | None:
     return lowered[found[0]] if found else None
 
 
-def _without(data: Mapping[str, Any], location: tuple[int | str, ...]) -> dict[str, Any]:
-    """A copy of nested data lacking one field."""
-    head, rest = location[0], location[1:]
-    copy: Any = dict(data) if isinstance(data, Mapping) else list(data)
-    if rest:
-        copy[head] = _without(copy[head], rest)
-    else:
-        del copy[head]
-    result: dict[str, Any] = copy
-    return result
+def _part(manifest: object, name: str) -> object:
+    """The spec or status of what may be anything: a file can hold a list or a word."""
+    if not isinstance(manifest, Mapping):
+        given = remedies.shown(manifest)
+        remedy = "use a map with apiVersion, kind, metadata and spec"
+        raise BadManifest(field="the object", problem=f"is {given}", remedy=remedy)
+    return manifest.get(name, {})
 
 
 def _sentence(model: type[BaseModel], error: ValidationError, *, at: str) -> BadManifest:
@@ -97,19 +102,8 @@ def _sentence(model: type[BaseModel], error: ValidationError, *, at: str) -> Bad
         near = nearest(str(location[-1]), known)
         remedy = f"did you mean {near}?" if near else f"known here: {', '.join(sorted(known))}"
         return BadManifest(field=field, problem="is not a field", remedy=remedy)
-    if first["type"] == "missing":
-        return BadManifest(field=field, problem="is missing", remedy="add it")
-    said = first["msg"].removeprefix("Value error, ")
-    problem = f"is {_short(first['input'])}"
-    if first["type"] == "string_pattern_mismatch" and "h)?" in str(first.get("ctx")):
-        said = "use a duration such as 90s, 10m or 1h30m"
-    remedy = (said[:1].lower() + said[1:]).replace("input should", "it should")
+    problem, remedy = remedies.of(first, known=_fields_at(model, location))
     return BadManifest(field=field, problem=problem, remedy=remedy)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

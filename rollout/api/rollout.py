@@ -6,17 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rollout.api.gate import GATES_MAX, ErrorRate, Gate, Judge, Name
+from rollout.api.gate import GATES_MAX, NAME_PATTERN, ErrorRate, Gate, Judge, Name
 from rollout.api.meta import Model
 from rollout.api.step import Strategy
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
-Subset = Annotated[
-    str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-]
-Host = Annotated[
-    str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$")
-]
+Subset = Annotated[str, Field(min_length=1, max_length=63, pattern=NAME_PATTERN)]
+
+HOST_PATTERN = r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$"
+"""A host name without a wildcard: a Rollout is for one service."""
+
+Host = Annotated[str, Field(min_length=1, max_length=253, pattern=HOST_PATTERN)]
+
+LABEL_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+"""A label name of Prometheus' data model."""
 
 
 class VirtualServiceRef(Model):
@@ -54,7 +57,7 @@ class Traffic(Model):
 class ArmLabels(Model):
     """How a Prometheus series is told to belong to the stable or the canary revision."""
 
-    label: Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=128)]
+    label: Annotated[str, Field(pattern=LABEL_PATTERN, max_length=128)]
     """The label to look at, such as ``destination_workload``."""
     stable: Annotated[str, Field(min_length=1, max_length=253)]
     """The label's value for the stable revision."""

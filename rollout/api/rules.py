@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from rollout.api.gate import GATE_KINDS, Gate
 from rollout.api.meta import Model
 from rollout.api.rollout import RolloutSpec
-from rollout.api.step import STEP_KINDS, Step
+from rollout.api.step import STEP_KINDS, STEPS_MAX, Step
 from rollout.base.errors import BadManifest, BadQuantity
-from rollout.base.quantity import parse_duration, print_percent
+from rollout.base.quantity import decimal_of, parse_duration
 
 
 def check(spec: RolloutSpec) -> None:
@@ -65,10 +65,29 @@ def _ladder_rises(spec: RolloutSpec) -> Iterator[BadManifest]:
         if step.weight <= last:
             yield _wrong(
                 f"spec.strategy.steps[{i}].weight",
-                f"is {print_percent(step.weight)} after {print_percent(last)}",
-                f"weights must rise along the ladder: use more than {print_percent(last)}",
+                f"is {_as_written(step.weight)} after {_as_written(last)}",
+                f"weights must rise along the ladder: {_more_than(last)}",
             )
         last = step.weight
+
+
+def _as_written(percent: float) -> str:
+    return f"{decimal_of(percent).normalize():f}"
+
+
+def _more_than(percent: float) -> str:
+    return f"use more than {_as_written(percent)}" if percent < 100 else "remove this step"
+
+
+def _ladder_has_room(spec: RolloutSpec) -> Iterator[BadManifest]:
+    """A run ends with 100 percent; where the ladder does not say so, a step is added."""
+    steps = spec.strategy.steps
+    if len(steps) == STEPS_MAX and all(step.weight != 100 for step in steps):
+        yield _wrong(
+            "spec.strategy.steps",
+            f"has {STEPS_MAX} steps and none of weight 100, which would be one too many",
+            "end it with weight 100, or use fewer steps",
+        )
 
 
 def _checks_name_gates(spec: RolloutSpec) -> Iterator[BadManifest]:
@@ -158,6 +177,7 @@ _RULES: tuple[Callable[[RolloutSpec], Iterator[BadManifest]], ...] = (
     _steps_have_one_kind,
     _durations_can_be_read,
     _ladder_rises,
+    _ladder_has_room,
     _gates_are_whole,
     _checks_name_gates,
     _arms_differ,

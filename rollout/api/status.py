@@ -19,6 +19,9 @@ MESSAGE_LENGTH_MAX = 1024
 
 Sentence = Annotated[str, Field(max_length=MESSAGE_LENGTH_MAX)]
 
+Word = Annotated[str, Field(max_length=253)]
+"""A name, as long as Kubernetes lets names be; empty where there is none."""
+
 
 class Condition(Model):
     """A fact about the Rollout, as Kubernetes tools read it."""
@@ -40,7 +43,7 @@ class Condition(Model):
 class GateStatus(Model):
     """A gate's newest verdict."""
 
-    name: str
+    name: Annotated[str, Field(max_length=63)]
     """The gate."""
     verdict: Verdict
     """Pass, Fail or Unknown."""
@@ -53,9 +56,9 @@ class GateStatus(Model):
 class Command(Model):
     """What a person said, and that it was heard."""
 
-    by: str
+    by: Word
     """The person's name as the API server knows it."""
-    via: str = ""
+    via: Annotated[str, Field(max_length=63)] = ""
     """The tool: ``cli``, ``slack`` and so on."""
     at: Time
     """When it took effect."""
@@ -72,7 +75,7 @@ class Ending(Model):
     """Why."""
     decided_at: Time
     """When it was decided."""
-    gate: str = ""
+    gate: Annotated[str, Field(max_length=63)] = ""
     """The gate that failed, if one did."""
     command: Command | None = None
     """The command that ended it, if one did."""
@@ -83,9 +86,9 @@ class Run(Model):
 
     id: Annotated[str, Field(max_length=20)]
     """Counts runs of this Rollout; commands name it."""
-    canary_revision: str
+    canary_revision: Word
     """The revision on trial."""
-    stable_revision: str
+    stable_revision: Word
     """The revision it is compared with and goes back to."""
     step: Annotated[int, Field(ge=0)] = 0
     """The step, counted from 1; 0 while preparing, one more than the last while baking."""
@@ -125,11 +128,11 @@ class Run(Model):
 class PastRun(Model):
     """A run that is over."""
 
-    id: str
+    id: Annotated[str, Field(max_length=20)]
     """The run."""
-    revision: str
+    revision: Word
     """The revision that was on trial."""
-    stable_revision: str = ""
+    stable_revision: Word = ""
     """The revision it was compared with."""
     outcome: Outcome
     """How it ended."""
@@ -139,15 +142,15 @@ class PastRun(Model):
     """When it began."""
     ended_at: Time
     """When it was over."""
-    steps: int = 0
+    steps: Annotated[int, Field(ge=0)] = 0
     """How many steps of the ladder were reached."""
-    max_weight: float = 0
+    max_weight: Annotated[float, Field(ge=0, le=100)] = 0
     """The greatest weight it had, in percent."""
-    canary_requests: int = 0
+    canary_requests: Annotated[int, Field(ge=0)] = 0
     """Requests the canary answered, as Prometheus saw."""
-    canary_failures: int = 0
+    canary_failures: Annotated[int, Field(ge=0)] = 0
     """Requests of the canary that failed, as Prometheus saw."""
-    by: str = ""
+    by: Word = ""
     """The person who ended it, if a person did."""
 
 
@@ -158,21 +161,21 @@ class RolloutStatus(Model):
     """The generation of the spec this status speaks of."""
     phase: Phase = Phase.PENDING
     """Where the Rollout is."""
-    reason: str = ""
+    reason: Annotated[str, Field(max_length=128)] = ""
     """Why, in one CamelCase word."""
     message: Sentence = ""
     """What it is doing, because of what, until when."""
-    stable_revision: str = ""
+    stable_revision: Word = ""
     """The revision that has all traffic when no run is on."""
     stable_since: Time | None = None
     """When it became stable."""
-    rejected_revision: str = ""
+    rejected_revision: Word = ""
     """A revision that was taken back; it runs again by Retry, or after another was wanted."""
     run: Run | None = None
     """The run in progress, or the last one."""
     history: Annotated[tuple[PastRun, ...], Field(max_length=HISTORY_MAX)] = ()
     """The last runs, newest first."""
-    retirable: Annotated[tuple[str, ...], Field(max_length=16)] = ()
+    retirable: Annotated[tuple[Word, ...], Field(max_length=16)] = ()
     """Revisions that get no traffic any more and are neither stable nor canary: safe to remove."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8)] = ()
     """Facts for other tools."""

@@ -14,6 +14,7 @@ string matches too; `parse_duration`, and ``minLength`` in the schema, refuse it
 DURATION_SECONDS_MAX = 366 * 86_400.0
 """A year: longer is surely a typing error."""
 
+_WHOLE = re.compile(DURATION_PATTERN.removesuffix("$"))  # Python's $ would pass a line break
 _PARTS = re.compile(r"(\d+)(ms|h|m|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
@@ -24,7 +25,7 @@ def parse_duration(text: str) -> float:
     Raises:
         BadQuantity: when it is empty, has no unit, has units out of order, or exceeds a year.
     """
-    if not text or not re.match(DURATION_PATTERN, text):
+    if not text or not _WHOLE.fullmatch(text):
         raise BadQuantity(text, wanted="a duration such as 90s, 10m or 1h30m")
     seconds = sum(int(number) * _SECONDS[unit] for number, unit in _PARTS.findall(text))
     if seconds > DURATION_SECONDS_MAX:
@@ -34,10 +35,11 @@ def parse_duration(text: str) -> float:
 
 def print_duration(seconds: float) -> str:
     """A short text for a time span: ``450ms``, ``8.3s``, ``2m05s``, ``1h30m``, ``3d04h``."""
-    if seconds < 0:
+    milliseconds = round(seconds * 1000)
+    if milliseconds < 0:
         return "-" + print_duration(-seconds)
-    if seconds < 1:
-        return f"{round(seconds * 1000)}ms"
+    if milliseconds < 1000:
+        return f"{milliseconds}ms"
     if seconds < 10 and round(seconds, 1) != round(seconds):
         return f"{seconds:.1f}s"
     whole = round(seconds)
@@ -55,10 +57,22 @@ def _two(large: str, small: int, unit: str) -> str:
 
 
 def print_percent(percent: float) -> str:
-    """A percent without needless digits: ``5``, ``0.5``, ``33.3``; the sign is the caller's."""
+    """A percent without needless digits: ``5``, ``0.5``, ``33.3``; the sign is the caller's.
+
+    Never rounded up to all: 99.97 is ``99.9``, because some still goes elsewhere. Below 1 it keeps
+    three digits that count: ``0.0123``.
+    """
     if percent == round(percent):
         return str(round(percent))
-    return f"{percent:.3g}" if percent < 1 else f"{percent:.1f}".rstrip("0").rstrip(".")
+    if 99.9 < percent < 100:
+        return "99.9"
+    if abs(percent) >= 1:
+        return _plain(f"{percent:.1f}")
+    return _plain(f"{Decimal(f'{percent:.2e}'):f}")
+
+
+def _plain(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def decimal_of(percent: float) -> Decimal:

@@ -1,0 +1,129 @@
+"""Who answers for a host: ready endpoints per subset, and how two subsets' series differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from rollout.analysis.arm import Arms
+from rollout.api.meta import Key, Manifest
+from rollout.api.traffic import Problem, SubsetTable
+from rollout.controller.world import World
+
+CANONICAL_LABELS = (
+    "service.istio.io/canonical-revision",
+    "app.kubernetes.io/version",
+    "version",
+)
+"""Pod labels that Istio reads the canonical revision from, the first that is there (its
+documentation of the standard metrics, and ``istio_stats``)."""
+
+HASH_LABELS = ("pod-template-hash", "rollouts-pod-template-hash")
+"""Pod labels whose value ends a ReplicaSet's name and does not belong to the workload's."""
+
+ARM_LABELS = ("destination_workload", "destination_canonical_revision")
+"""Labels by which series of two revisions may differ, in order of preference: the version label is
+``unknown`` at the source when no response came."""
+
+
+def service_of(host: str, *, namespace: str) -> Key:
+    """The Kubernetes Service a full host name stands for; other hosts live in ``namespace``."""
+    labels = host.split(".")
+    if len(labels) > 2 and labels[2] == "svc":
+        return Key(labels[1], labels[0])
+    return Key(namespace, host)
+
+
+def endpoints(
+    world: World, host: str, *, namespace: str
+) -> Iterator[tuple[Mapping[str, str], bool, Manifest]]:
+    """Labels, readiness and object of everything that may answer for a host."""
+    service = service_of(host, namespace=namespace)
+    for piece in world.slices.by("service", str(service)):
+        where = piece["metadata"]["namespace"]
+        for endpoint in piece.get("endpoints") or ():
+            target = (endpoint.get("targetRef") or {}).get("name")
+            pod = world.pods.get(Key(where, target)) if target else None
+            if pod is not None:
+                # Kubernetes: an unset condition reads as ready.
+                ready = (endpoint.get("conditions") or {}).get("ready", True) is not False
+                yield pod["metadata"].get("labels") or {}, ready, pod
+    for entry in world.workload_entries.by("namespace", service.namespace):
+        spec = entry.get("spec") or {}
+        labels = {**(entry["metadata"].get("labels") or {}), **(spec.get("labels") or {})}
+        yield labels, True, entry
+
+
+def ready_by_subset(
+    world: World, host: str, subsets: SubsetTable, *, namespace: str
+) -> Mapping[str, int]:
+    """How many ready endpoints carry each subset's labels."""
+    ready = dict.fromkeys(subsets.subsets, 0)
+    for labels, is_ready, _ in endpoints(world, host, namespace=namespace):
+        if is_ready:
+            for subset, wanted in subsets.subsets.items():
+                if wanted.items() <= labels.items():
+                    ready[subset] += 1
+    return ready
+
+
+def tell_apart(
+    world: World,
+    host: str,
+    subsets: SubsetTable,
+    *,
+    namespace: str,
+    stable: str,
+    canary: str,
+) -> Arms | Problem | None:
+    """How Istio's series of two subsets differ; None while one of them has no pods to tell by."""
+    found = [
+        _identities(world, host, subsets, name, namespace=namespace) for name in (stable, canary)
+    ]
+    if not all(found):
+        return None
+    for i, label in enumerate(ARM_LABELS):
+        ours, theirs = ({identity[i] for identity in side} for side in found)
+        if len(ours) == 1 and len(theirs) == 1 and ours != theirs:
+            return Arms(label=label, stable=min(ours), canary=min(theirs))
+    message = (
+        f"spec.metrics.arm: pods of {stable} and {canary} differ neither by one owner each nor by "
+        "one version label each, so their metrics cannot be told apart; label them, or set "
+        "spec.metrics.arm"
+    )
+    return Problem(reason="CannotTellApart", message=message)
+
+
+def _identities(
+    world: World, host: str, subsets: SubsetTable, name: str, *, namespace: str
+) -> set[tuple[str, str]]:
+    """Workload and canonical revision of the pods of a subset."""
+    wanted = subsets.subsets.get(name)
+    if wanted is None:
+        return set()
+    return {
+        (workload_of(manifest), canonical_revision_of(labels))
+        for labels, _, manifest in endpoints(world, host, namespace=namespace)
+        if wanted.items() <= labels.items()
+    }
+
+
+def workload_of(manifest: Manifest) -> str:
+    """The workload's name as Istio's metrics spell it: the owner, a ReplicaSet without its hash."""
+    metadata = manifest["metadata"]
+    labels = metadata.get("labels") or {}
+    named = labels.get("service.istio.io/workload-name")
+    if named:
+        return str(named)
+    owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
+    if owner is None:
+        return str(metadata["name"])
+    name = str(owner["name"])
+    for label in HASH_LABELS:
+        if owner.get("kind") == "ReplicaSet" and label in labels:
+            return name.removesuffix(f"-{labels[label]}")
+    return name
+
+
+def canonical_revision_of(labels: Mapping[str, str]) -> str:
+    """The canonical revision as Istio's metrics spell it."""
+    return next((labels[name] for name in CANONICAL_LABELS if labels.get(name)), "latest")

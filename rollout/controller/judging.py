@@ -1,0 +1,205 @@
+"""Evidence between two decisions, and the verdicts on it.
+
+Evidence newer than the status' is kept in memory: it is derived from Prometheus alone, starts from
+the status after a restart, and is thrown away with the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from rollout.analysis import evidence as evidences
+from rollout.analysis import gauge, query
+from rollout.analysis.arm import Arms
+from rollout.analysis.judge import plain
+from rollout.analysis.query import Variables
+from rollout.analysis.verdict import Context, GateKind, GateQuestion
+from rollout.api.evidence import (
+    SENTENCE_LENGTH_MAX,
+    GateEvidence,
+    GateVerdict,
+    RunEvidence,
+    Verdict,
+)
+from rollout.api.gate import Gate
+from rollout.api.meta import Key
+from rollout.api.rollout import Plan
+from rollout.api.status import Run
+from rollout.base.hosts import fqdn
+from rollout.base.quantity import parse_duration
+from rollout.controller.telescope import Sight, Telescope, Wish
+from rollout.engine import plan as plans
+
+LATENCY_DEFAULT = "500ms"
+"""The edge of a latency gate that only compares."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What is known of a run in its present step.
+
+    Attributes:
+        evidence: all that has been counted.
+        verdicts: what the gates say to it; none while preparing.
+        problem: why there is no fresh data, in a sentence; empty when there is.
+    """
+
+    evidence: RunEvidence
+    verdicts: tuple[GateVerdict, ...]
+    problem: str
+
+
+class Judging:
+    """Keeps the evidence of runs in progress between their decisions."""
+
+    def __init__(self, telescope: Telescope) -> None:
+        self._telescope = telescope
+        self._evidence: dict[Key, tuple[tuple[str, int], RunEvidence]] = {}
+
+    def forget(self, key: Key) -> None:
+        """The run is over."""
+        self._evidence.pop(key, None)
+        self._telescope.forget(key)
+
+    def judge(self, key: Key, run: Run, arms: Arms | None, *, now: datetime) -> Judged:
+        """Count what was seen since the last look, and judge it."""
+        sight = self._telescope.seen(key)
+        evidence = self._newest(key, run)
+        if arms is not None and sight.answers:
+            evidence = evidences.absorb(
+                evidence,
+                sight.answers,
+                arms=arms,
+                gates=tuple(question_of(gate, run.plan) for gate in run.plan.gates),
+                step_ms=self._telescope.step_ms,
+            )
+        self._evidence[key] = ((run.id, run.step), evidence)
+        if run.step == 0:
+            return Judged(evidence=evidence, verdicts=(), problem=sight.problem)
+        context = Context(
+            elapsed_seconds=max(0.0, (now - run.step_started_at).total_seconds()),
+            weight_percent=run.weight,
+            unattributed=evidence.unattributed,
+        )
+        verdicts = tuple(
+            _doubted(_verdict(question_of(gate, run.plan), evidence, sight, context), sight.problem)
+            for gate in plans.judged(run.plan, run.step)
+        )
+        return Judged(evidence=evidence, verdicts=verdicts, problem=sight.problem)
+
+    def want(self, key: Key, run: Run, *, now: datetime) -> None:
+        """Have Prometheus asked for what the run needs next."""
+        evidence = self._newest(key, run)
+        questions = [question_of(gate, run.plan) for gate in run.plan.gates]
+        step_ms = self._telescope.step_ms
+        wish = Wish(
+            host=fqdn(run.plan.host, namespace=key.namespace),
+            edges_ms=tuple(
+                sorted({query.edge_below(q.edge_ms) for q in questions if q.edge_ms is not None})
+            ),
+            tcp=any(q.kind is GateKind.TCP for q in questions),
+            queries=_texts(key, run, questions, now=now),
+            since_ms=evidences.oldest_live_ms(evidence, step_ms=step_ms),
+            next_ms=evidences.next_sample_ms(evidence, step_ms=step_ms),
+        )
+        self._telescope.want(key, wish)
+
+    def _newest(self, key: Key, run: Run) -> RunEvidence:
+        known = self._evidence.get(key)
+        if known is not None and known[0] == (run.id, run.step):
+            return known[1]
+        return run.evidence or RunEvidence()
+
+
+def question_of(gate: Gate, plan: Plan) -> GateQuestion:
+    """A gate with every default filled in."""
+    least = plan.judge.min_requests
+    if gate.error_rate is not None:
+        bounds = gate.error_rate
+        return GateQuestion(
+            name=gate.name,
+            kind=GateKind.ERRORS,
+            max_percent=bounds.max_percent,
+            max_ratio=bounds.max_ratio,
+            min_requests=least,
+        )
+    if gate.latency is not None:
+        slow = gate.latency
+        return GateQuestion(
+            name=gate.name,
+            kind=GateKind.LATENCY,
+            max_percent=None if slow.max is None else round(100 - slow.quantile_percent, 9),
+            max_ratio=slow.max_ratio,
+            edge_ms=1000 * parse_duration(slow.max or LATENCY_DEFAULT),
+            min_requests=least,
+        )
+    if gate.tcp_failures is not None:
+        return GateQuestion(
+            name=gate.name,
+            kind=GateKind.TCP,
+            max_percent=gate.tcp_failures.max_percent,
+            min_requests=least,
+        )
+    assert gate.query is not None, "a gate has exactly one kind: api.rules"
+    return GateQuestion(
+        name=gate.name,
+        kind=GateKind.QUERY,
+        promql=gate.query.promql,
+        min=gate.query.min,
+        max=gate.query.max,
+        relative_to_stable=gate.query.relative_to is not None,
+    )
+
+
+def _verdict(
+    question: GateQuestion, evidence: RunEvidence, sight: Sight, context: Context
+) -> GateVerdict:
+    if question.kind is not GateKind.QUERY:
+        counted = evidence.gates.get(question.name, GateEvidence())
+        return plain.judge(question, counted, context=context)
+    document = sight.documents.get(question.name)
+    if document is None:
+        told = f"{question.name}: Prometheus has not answered the query yet"
+        return GateVerdict(name=question.name, verdict=Verdict.UNKNOWN, because=told)
+    return gauge.judge(question, document, sight.documents.get(_about_stable(question)))
+
+
+def _about_stable(question: GateQuestion) -> str:
+    return f"{question.name}/stable"
+
+
+def _doubted(verdict: GateVerdict, problem: str) -> GateVerdict:
+    """Without fresh data a pass is no pass any more; a fail stays one."""
+    if not problem or verdict.verdict is not Verdict.PASS:
+        return verdict
+    told = f"{verdict.name}: {problem}"[:SENTENCE_LENGTH_MAX]
+    return verdict.model_copy(update={"verdict": Verdict.UNKNOWN, "because": told})
+
+
+def _texts(
+    key: Key, run: Run, questions: Iterable[GateQuestion], *, now: datetime
+) -> dict[str, str]:
+    """The run's own queries with their variables filled in, by the name of the gate."""
+    texts: dict[str, str] = {}
+    if run.step == 0:
+        return texts
+    variables = Variables(
+        window=f"{max(1, round((now - run.step_started_at).total_seconds()))}s",
+        revision=run.canary_revision,
+        stable=run.stable_revision,
+        canary=run.canary_revision,
+        host=fqdn(run.plan.host, namespace=key.namespace),
+        namespace=key.namespace,
+        weight=f"{run.weight:g}",
+        step=str(run.step),
+        name=key.name,
+    )
+    for question in questions:
+        if question.kind is GateKind.QUERY and question.relative_to_stable:
+            canary, stable = query.render_pair(question.promql, variables)
+            texts[question.name], texts[_about_stable(question)] = canary, stable
+        elif question.kind is GateKind.QUERY:
+            texts[question.name] = query.render(question.promql, variables)
+    return texts

@@ -1,0 +1,257 @@
+"""From caches and the telescope to one observation; nothing is asked of the API server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rollout.analysis.arm import Arms
+from rollout.api import reading
+from rollout.api.meta import Key, Manifest
+from rollout.api.rollout import RolloutSpec, Traffic
+from rollout.api.status import RolloutStatus, Run
+from rollout.api.traffic import Problem, RouteRef, Routing, SubsetTable
+from rollout.base.errors import BadManifest
+from rollout.base.hosts import fqdn
+from rollout.controller import endpoints
+from rollout.controller.judging import Judging
+from rollout.controller.world import World
+from rollout.engine import plan as plans
+from rollout.engine.observation import GivenAction, Observation
+from rollout.ports import Clock
+from rollout.routes import destinationrule, ownership
+
+FINALIZER = "rollout.dev/return-traffic"
+"""On a Rollout while a run is on: deleting it then returns traffic first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """An observation and the Rollout it is of."""
+
+    observation: Observation
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parsed:
+    """A Rollout as read; kept until its resource version changes."""
+
+    resource_version: str
+    spec: RolloutSpec | None
+    spec_problem: str
+    status: RolloutStatus
+
+    @property
+    def run(self) -> Run | None:
+        """The run in progress."""
+        run = self.status.run
+        return run if run is not None and run.ended_at is None else None
+
+    def aim(self) -> tuple[str, Traffic]:
+        """Host and objects as the run's plan says; without a run as the spec says."""
+        if self.run is not None:
+            return self.run.plan.host, self.run.plan.traffic
+        if self.spec is not None:
+            return self.spec.host, self.spec.traffic
+        return "", Traffic()
+
+
+class Observer:
+    """Makes observations.
+
+    Attributes:
+        denied: what an admission webhook or policy has refused to be written for a Rollout.
+    """
+
+    def __init__(
+        self, world: World, judging: Judging, clock: Clock, *, settle_seconds: float
+    ) -> None:
+        self._world = world
+        self._judging = judging
+        self._clock = clock
+        self._settle_seconds = settle_seconds
+        self._parsed: dict[Key, _Parsed] = {}
+        self._arms: dict[Key, tuple[str, Arms]] = {}
+        self.denied: dict[Key, Problem] = {}
+
+    def forget_run(self, key: Key) -> None:
+        """The Rollout's run is over."""
+        self._arms.pop(key, None)
+        self._judging.forget(key)
+
+    def forget(self, key: Key) -> None:
+        """The Rollout is gone."""
+        self.forget_run(key)
+        self._parsed.pop(key, None)
+        self.denied.pop(key, None)
+
+    def observe(self, key: Key) -> Seen | None:
+        """All there is to know of a Rollout now; None when it is gone.
+
+        Raises:
+            BadManifest: when its status cannot be read, which somebody else must have written.
+        """
+        manifest = self._world.rollouts.get(key)
+        if manifest is None:
+            return None
+        parsed, now = self._read(key, manifest), self._clock.now()
+        run, (host, traffic) = parsed.run, parsed.aim()
+        full = fqdn(host, namespace=key.namespace) if host else ""
+        spec = manifest.get("spec") or {}
+        revision = spec["revision"] if isinstance(spec.get("revision"), str) else ""
+        subsets = self._subsets(key, full, traffic)
+        pair = _pair(parsed, revision)
+        arms = self._arms_of(key, full, parsed, subsets, pair=pair)
+        sure = arms if isinstance(arms, Arms) else None
+        judged = self._judging.judge(key, run, sure, now=now) if run else None
+        rival = "" if run else self._rival(key, manifest, full)
+        metadata = manifest["metadata"]
+        observation = Observation(
+            now=now,
+            key=key,
+            generation=metadata.get("generation", 0),
+            deleting="deletionTimestamp" in metadata,
+            finalized=FINALIZER in metadata.get("finalizers", ()),
+            spec=None if rival else parsed.spec,
+            spec_problem=rival or parsed.spec_problem,
+            revision=revision,
+            suspended=spec.get("suspend") is True,
+            status=parsed.status,
+            routing=self._routing(key, full, traffic, pair=pair),
+            subsets=subsets,
+            ready=endpoints.ready_by_subset(self._world, full, subsets, namespace=key.namespace),
+            arms_problem=arms if isinstance(arms, Problem) else None,
+            actions=self._actions(key),
+            settle_seconds=self._settle_seconds,
+            evidence=judged.evidence if judged else None,
+            verdicts=judged.verdicts if judged else (),
+            metrics_problem=judged.problem if judged else "",
+        )
+        return Seen(observation=observation, manifest=manifest)
+
+    def virtual_services(self, key: Key, host: str, traffic: Traffic) -> list[Manifest]:
+        """Those VirtualServices that may hold routes of a Rollout, however many others there are.
+
+        Without names it is those of the namespace that have to do with the host, by name, so that
+        the order of their arrival does not matter.
+        """
+        cache = self._world.virtual_services
+        if traffic.virtual_services:
+            named = (cache.get(Key(r.namespace, r.name)) for r in refs_of(traffic, key.namespace))
+            return [manifest for manifest in named if manifest is not None]
+        near = (m for m in cache.by("host", host) if m["metadata"]["namespace"] == key.namespace)
+        return sorted(near, key=lambda m: str(m["metadata"]["name"]))
+
+    def _read(self, key: Key, manifest: Manifest) -> _Parsed:
+        version = manifest["metadata"].get("resourceVersion", "")
+        known = self._parsed.get(key)
+        if known is not None and known.resource_version == version:
+            return known
+        spec, problem = None, ""
+        try:
+            read = reading.read_spec(manifest)
+            plans.check_queries(read)
+            spec = read
+        except BadManifest as error:
+            problem = str(error)
+        parsed = _Parsed(
+            resource_version=version,
+            spec=spec,
+            spec_problem=problem,
+            status=reading.read_status(manifest),
+        )
+        self._parsed[key] = parsed
+        return parsed
+
+    def _rival(self, key: Key, manifest: Manifest, host: str) -> str:
+        """Two Rollouts must not shift one host: the older one goes on, the other is told."""
+        mine = (manifest["metadata"].get("creationTimestamp", ""), str(key))
+        for other in self._world.rollouts.by("host", host):
+            meta = other["metadata"]
+            name = Key(meta.get("namespace", ""), meta["name"])
+            if name != key and (meta.get("creationTimestamp", ""), str(name)) < mine:
+                return (
+                    f"spec.host {host} is shifted by Rollout {name} already; "
+                    "delete one of the two, or give this one another host"
+                )
+        return ""
+
+    def _routing(self, key: Key, host: str, traffic: Traffic, *, pair: tuple[str, str]) -> Routing:
+        stable, canary = pair
+        routing = ownership.select(
+            self.virtual_services(key, host, traffic),
+            host=host,
+            namespace=key.namespace,
+            refs=refs_of(traffic, key.namespace),
+            stable=stable or None,
+            canary=canary if stable and canary not in {"", stable} else None,
+        )
+        denied = self.denied.get(key)
+        if denied is None:
+            return routing
+        return Routing(routes=routing.routes, problems=(*routing.problems, denied))
+
+    def _subsets(self, key: Key, host: str, traffic: Traffic) -> SubsetTable:
+        ref = traffic.destination_rule
+        return destinationrule.subsets(
+            list(self._world.destination_rules.by("host", host)),
+            host=host,
+            namespace=key.namespace,
+            service_namespace=endpoints.service_of(host, namespace=key.namespace).namespace,
+            ref=(ref.namespace or key.namespace, ref.name) if ref else None,
+        )
+
+    def _arms_of(
+        self, key: Key, host: str, parsed: _Parsed, subsets: SubsetTable, *, pair: tuple[str, str]
+    ) -> Arms | Problem | None:
+        """How the revisions' series differ; kept for the run, since pods may vanish during it."""
+        plan, run = parsed.run.plan if parsed.run else parsed.spec, parsed.run
+        stable, canary = pair
+        if plan is None or not stable or stable == canary:
+            return None
+        if plan.metrics.arm is not None:
+            arm = plan.metrics.arm
+            return Arms(label=arm.label, stable=arm.stable, canary=arm.canary)
+        kept = self._arms.get(key)
+        if run is not None and kept is not None and kept[0] == run.id:
+            return kept[1]
+        found = endpoints.tell_apart(
+            self._world, host, subsets, namespace=key.namespace, stable=stable, canary=canary
+        )
+        if isinstance(found, Arms) and run is not None:
+            self._arms[key] = (run.id, found)
+        return None if isinstance(found, Problem) and not plan.gates else found
+
+    def _actions(self, key: Key) -> tuple[GivenAction, ...]:
+        found = [
+            action
+            for action in self._world.actions.by("rollout", str(key))
+            if not (action.get("status") or {}).get("outcome")
+        ]
+        found.sort(
+            key=lambda a: (a["metadata"].get("creationTimestamp", ""), a["metadata"]["name"])
+        )
+        return tuple(_given(action) for action in found)
+
+
+def refs_of(traffic: Traffic, namespace: str) -> tuple[RouteRef, ...]:
+    """The routes a Rollout names, each with its namespace."""
+    return tuple(
+        RouteRef(namespace=ref.namespace or namespace, name=ref.name, routes=ref.routes)
+        for ref in traffic.virtual_services
+    )
+
+
+def _pair(parsed: _Parsed, revision: str) -> tuple[str, str]:
+    """The stable revision and the one that is, or would be, on trial."""
+    if parsed.run is not None:
+        return parsed.run.stable_revision, parsed.run.canary_revision
+    return parsed.status.stable_revision, revision
+
+
+def _given(action: Manifest) -> GivenAction:
+    name = action["metadata"]["name"]
+    try:
+        return GivenAction(name=name, spec=reading.read_action(action))
+    except BadManifest as error:
+        return GivenAction(name=name, spec=None, problem=str(error))

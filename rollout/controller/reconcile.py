@@ -1,0 +1,137 @@
+"""One look at one Rollout: observe, decide, apply; it ends in one of four ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+import structlog
+
+from rollout.api.meta import Key
+from rollout.base.errors import Conflict, Overloaded, Retry, RolloutError
+from rollout.controller.apply import Applier, Event
+from rollout.controller.judging import Judging
+from rollout.controller.observe import Observer
+from rollout.engine.decide import decide
+from rollout.engine.decision import Decision
+from rollout.ports import Alarms
+
+CONFLICTS_MAX = 4
+"""Conflicts met at once by deciding again; more of them back off like any trouble."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Outcome(Enum):
+    """How a reconcile ends; each has a metric and a log line."""
+
+    DONE = "done"
+    """Nothing more to do until something happens."""
+    LOOK_AGAIN = "look_again"
+    """Something to do at a known time."""
+    RETRY = "retry"
+    """The world was not ready: back off."""
+    TERMINAL = "terminal"
+    """Refused for good: wait for a change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How it ended.
+
+    Attributes:
+        outcome: in which of the four ways.
+        decision: what was decided; None when it did not come to that.
+        retry_after_seconds: what a server asked us to wait.
+    """
+
+    outcome: Outcome
+    decision: Decision | None = None
+    retry_after_seconds: float = 0.0
+
+
+class Reconciler:
+    """Brings one Rollout after the other nearer to what it should be."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        applier: Applier,
+        judging: Judging,
+        *,
+        alarms: Alarms,
+        tell: Callable[[Event], object],
+    ) -> None:
+        self._observer = observer
+        self._applier = applier
+        self._judging = judging
+        self._alarms = alarms
+        self._tell = tell
+
+    async def reconcile(self, key: Key) -> Result:
+        """One look; errors that we foresaw become outcomes, others are ours and are raised."""
+        try:
+            return await self._until_written(key)
+        except Overloaded as error:
+            _log.warning("the API server asks for patience", rollout=str(key), error=str(error))
+            return Result(outcome=Outcome.RETRY, retry_after_seconds=error.retry_after_seconds)
+        except Retry as error:
+            _log.warning("will try again", rollout=str(key), error=str(error))
+            return Result(outcome=Outcome.RETRY)
+        except RolloutError as error:
+            _log.error("cannot go on until something changes", rollout=str(key), error=str(error))
+            return Result(outcome=Outcome.TERMINAL)
+
+    async def _until_written(self, key: Key) -> Result:
+        """Decide on the present state until no one is in the way."""
+        for attempt in range(CONFLICTS_MAX):
+            seen = self._observer.observe(key)
+            if seen is None:
+                self.forget(key)
+                return Result(outcome=Outcome.DONE)
+            decision = decide(seen.observation)
+            try:
+                events = await self._applier.apply(seen, decision)
+            except Conflict as error:
+                if attempt == CONFLICTS_MAX - 1:
+                    raise
+                _log.info("decides again", rollout=str(key), because=str(error))
+                continue
+            for event in events:
+                self._tell(event)
+            self._log(key, decision, events)
+            return self._afterwards(key, decision, now=seen.observation.now)
+        raise AssertionError  # the last attempt raises
+
+    def _afterwards(self, key: Key, decision: Decision, *, now: datetime) -> Result:
+        """Set the alarm, and have Prometheus asked for what the run needs, or no more."""
+        run = decision.status.run
+        if run is not None and run.ended_at is None and decision.finalizer:
+            self._judging.want(key, run, now=now)
+        else:
+            self._observer.forget_run(key)
+        if decision.look_again_at is None:
+            self._alarms.drop(key)
+            return Result(outcome=Outcome.DONE, decision=decision)
+        self._alarms.set(key, decision.look_again_at)
+        return Result(outcome=Outcome.LOOK_AGAIN, decision=decision)
+
+    def forget(self, key: Key) -> None:
+        """A Rollout is gone: so are its alarm, its evidence and everything else about it."""
+        self._alarms.drop(key)
+        self._observer.forget(key)
+        self._applier.forget(key)
+
+    def _log(self, key: Key, decision: Decision, events: tuple[Event, ...]) -> None:
+        for event in events:
+            run = decision.status.run
+            _log.info(
+                "decided",
+                rollout=str(key),
+                reason=event.manifest["reason"],
+                because=event.manifest["message"],
+                phase=str(decision.status.phase),
+                weight_percent=run.weight if run else None,
+            )

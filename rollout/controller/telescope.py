@@ -1,0 +1,345 @@
+"""Asks Prometheus once per question shape for all runs that are due, just after their next sample.
+
+The loop never waits for Prometheus: runs say what they want to see, the telescope looks when a new
+sample should have come, keeps the newest answers, and has the keys looked at again. How long a
+sample takes to become visible is learnt from what is seen, so that Prometheus' clock and ours are
+never compared for anything but the time of the next look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from rollout.analysis import query, sample
+from rollout.analysis.query import Question, Shape
+from rollout.analysis.sample import NoAnswer, Series
+from rollout.api.meta import Key
+from rollout.base.errors import BadInput, Overloaded, RolloutError, Unreachable
+from rollout.controller.record import Record
+from rollout.ports import Clock, Metrics
+
+QUERY_SECONDS_MAX = 5.0
+"""The longest a query may take: a slower Prometheus is as good as none, and the gates say so."""
+
+QUERIES_AT_ONCE_MAX = 4
+"""Queries under way at one time; as many as the adapter has workers."""
+
+LOOK_SECONDS_MIN = 0.05
+"""The least time between two looks."""
+
+MISSED_SECONDS_MIN = 3.0
+"""How long no new sample may come before it is said, if that is more than `MISSED_INTERVALS`."""
+
+MISSED_INTERVALS = 4
+"""Scrape intervals without a new sample after which it is said."""
+
+FIRST_LAG_SECONDS = 0.04
+"""How long after its stamp a sample is looked for at first: a fast target's takes 4 to 11 ms."""
+
+LAG_CREEP_SECONDS = 0.002
+"""What the expected lag shrinks by with each hit, so that it follows when samples come earlier."""
+
+RUNS_MAX = 20_000
+"""Runs watched at a time; as many as the queue has keys."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a run wants to see next.
+
+    Attributes:
+        host: the service, its full name.
+        edges_ms: bucket edges of its latency gates; empty: no durations are asked for.
+        tcp: whether connections are asked for.
+        queries: texts of its own queries, by a name that the answer will have.
+        since_ms: what must be in the window, in milliseconds on Prometheus' clock; 0: anything.
+        next_ms: when the next sample is due, on Prometheus' clock; None: not known.
+    """
+
+    host: str
+    edges_ms: tuple[float, ...] = ()
+    tcp: bool = False
+    queries: Mapping[str, str] = field(default_factory=dict)
+    since_ms: int = 0
+    next_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What was last seen for a run.
+
+    Attributes:
+        answers: the service's series by shape; only of shapes that were answered.
+        documents: answers to the run's own queries, by name.
+        problem: why there is no good answer, in a sentence; empty when there is.
+    """
+
+    answers: Mapping[Shape, Sequence[Series]] = field(default_factory=dict)
+    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Watched:
+    """A run under observation: its wish, when it is due, and what was seen."""
+
+    wish: Wish
+    due_seconds: float
+    sight: Sight = field(default_factory=Sight)
+    newest_ms: int = 0
+    advanced_seconds: float
+    misses: int = 0
+
+
+class Telescope:
+    """Looks for all runs together.
+
+    Args:
+        metrics: Prometheus; None when no address is configured, which every run is then told.
+        clock: time.
+        ring: has a key looked at again.
+        record: our own metrics.
+        interval_seconds: the scrape interval until it has been learnt from the data.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics | None,
+        clock: Clock,
+        ring: Callable[[Key], object],
+        record: Record,
+        *,
+        interval_seconds: float,
+    ) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._ring = ring
+        self._record = record
+        self._interval_seconds = interval_seconds
+        self._lag_seconds = FIRST_LAG_SECONDS
+        self._watched: dict[Key, _Watched] = {}
+        self._stirred = asyncio.Event()
+        self._slots = asyncio.Semaphore(QUERIES_AT_ONCE_MAX)
+
+    @property
+    def step_ms(self) -> int:
+        """The scrape interval in milliseconds, as far as it is known."""
+        return round(1000 * self._interval_seconds)
+
+    def want(self, key: Key, wish: Wish) -> None:
+        """Have a run's samples looked for from now on; repeated with what it wants next."""
+        now = self._clock.monotonic_seconds()
+        known = self._watched.get(key)
+        if known is None:
+            if len(self._watched) >= RUNS_MAX:
+                return
+            known = _Watched(wish=wish, due_seconds=now, advanced_seconds=now)
+            self._watched[key] = known
+        elif wish == known.wish:
+            return
+        known.wish = wish
+        known.due_seconds = self._due(wish, now=now)
+        self._stirred.set()
+
+    def forget(self, key: Key) -> None:
+        """A run is over: nothing is asked for it any more."""
+        self._watched.pop(key, None)
+
+    def seen(self, key: Key) -> Sight:
+        """What was last seen for a run; nothing at first."""
+        known = self._watched.get(key)
+        if known is None:
+            return Sight()
+        if self._metrics is None:
+            return Sight(problem="no Prometheus address is configured: set --prometheus")
+        return known.sight
+
+    async def run(self) -> None:
+        """Look, for ever; without runs nothing is asked at all."""
+        if self._metrics is None:
+            await asyncio.Event().wait()
+        while True:
+            self._stirred.clear()
+            now = self._clock.monotonic_seconds()
+            soonest = min((w.due_seconds for w in self._watched.values()), default=None)
+            if soonest is None:
+                await self._stirred.wait()
+                continue
+            if soonest > now:
+                await self._sleep(soonest - now)
+                continue
+            await self._look(now + self._interval_seconds / 20)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until something is due, or somebody wants something new."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stirred.wait()
+        except TimeoutError:
+            return
+
+    def _due(self, wish: Wish, *, now: float) -> float:
+        """When to look, on our monotonic clock."""
+        soonest = now + LOOK_SECONDS_MIN
+        if wish.next_ms is None:
+            return soonest
+        ahead = wish.next_ms / 1000 + self._lag_seconds - self._clock.now().timestamp()
+        return max(soonest, now + min(ahead, 2 * self._interval_seconds))
+
+    async def _look(self, horizon_seconds: float) -> None:
+        due = {k: w for k, w in self._watched.items() if w.due_seconds <= horizon_seconds}
+        begun = self._clock.monotonic_seconds()
+        for watched in due.values():
+            # Until the run says what it wants next; also what bounds looks when it never does.
+            watched.due_seconds = begun + max(LOOK_SECONDS_MIN, self._interval_seconds / 5)
+        wishes = [watched.wish for watched in due.values()]
+        found: dict[Question, tuple[Series, ...] | NoAnswer] = {}
+        documents: dict[str, Mapping[str, Any] | NoAnswer] = {}
+        async with asyncio.TaskGroup() as tasks:
+            for question in self._questions(wishes):
+                tasks.create_task(self._ask_series(question, found))
+            for text in {text for wish in wishes for text in wish.queries.values()}:
+                tasks.create_task(self._ask(text, "custom", documents))
+        self._learn_interval(found)
+        by_host = _by_host(found)
+        for key, watched in due.items():
+            if self._watched.get(key) is watched:
+                self._tell(key, watched, by_host.get(watched.wish.host), documents)
+
+    def _questions(self, wishes: Sequence[Wish]) -> list[Question]:
+        """One question per shape, however many runs there are."""
+        window = max(self._window_seconds(wish) for wish in wishes)
+        hosts = {wish.host for wish in wishes}
+        edges = {wish.host: wish.edges_ms for wish in wishes if wish.edges_ms}
+        tcp = {wish.host for wish in wishes if wish.tcp}
+        return [
+            *query.requests(hosts, window_seconds=window),
+            *(query.durations(edges, window_seconds=window) if edges else ()),
+            *(query.tcp(tcp, window_seconds=window) if tcp else ()),
+        ]
+
+    def _window_seconds(self, wish: Wish) -> int:
+        """The window that shows all that a run has not used; its end is the server's now.
+
+        How far that is past the newest stamp seen is not known exactly, so one more interval and
+        the time since our last good look are added.
+        """
+        waited_ms = 0
+        if wish.since_ms:
+            now_ms = self._clock.now().timestamp() * 1000
+            waited_ms = round(min(max(0.0, now_ms - wish.since_ms), 1000.0 * 3600))
+        return query.window_seconds(
+            through_ms=0, until_ms=waited_ms + self.step_ms, interval_ms=self.step_ms
+        )
+
+    async def _ask_series(
+        self, question: Question, found: dict[Question, tuple[Series, ...] | NoAnswer]
+    ) -> None:
+        raw: dict[str, Mapping[str, Any] | NoAnswer] = {}
+        await self._ask(question.promql, str(question.shape), raw)
+        answer = raw[question.promql]
+        found[question] = answer if isinstance(answer, NoAnswer) else sample.parse(answer)
+
+    async def _ask(
+        self, text: str, shape: str, answers: dict[str, Mapping[str, Any] | NoAnswer]
+    ) -> None:
+        assert self._metrics is not None, "without an address nothing is asked"
+        async with self._slots:
+            try:
+                answers[text] = await self._metrics.query(
+                    text, time_seconds=None, timeout_seconds=QUERY_SECONDS_MAX
+                )
+            except RolloutError as error:
+                answers[text] = NoAnswer(reason=sample.Missing.ERROR, sentence=str(error))
+                self._record.asked_prometheus(shape, _outcome(error))
+                return
+        self._record.asked_prometheus(shape, "ok")
+
+    def _learn_interval(self, found: Mapping[Question, tuple[Series, ...] | NoAnswer]) -> None:
+        for answer in found.values():
+            spacing = None if isinstance(answer, NoAnswer) else sample.spacing_ms(answer)
+            if spacing:
+                self._interval_seconds = max(0.1, round(spacing / 100) / 10)
+                return
+
+    def _tell(
+        self,
+        key: Key,
+        watched: _Watched,
+        answers: Mapping[Shape, tuple[Series, ...] | NoAnswer] | None,
+        documents: Mapping[str, Mapping[str, Any] | NoAnswer],
+    ) -> None:
+        """Keep what was seen; ring when there is something new, or newly nothing."""
+        answers = answers or {}
+        good = {s: a for s, a in answers.items() if not isinstance(a, NoAnswer)}
+        bad = [a.sentence for a in answers.values() if isinstance(a, NoAnswer)]
+        own = {name: documents[text] for name, text in watched.wish.queries.items()}
+        newest = max((one.samples[-1][0] for a in good.values() for one in a), default=0)
+        now = self._clock.monotonic_seconds()
+        hit = newest > watched.newest_ms
+        if hit:
+            self._learn_lag(newest, watched)
+            watched.newest_ms, watched.advanced_seconds, watched.misses = newest, now, 0
+        else:
+            watched.misses += 1
+            patience = min(2.0 ** min(watched.misses, 8), 10.0)
+            watched.due_seconds = now + max(
+                LOOK_SECONDS_MIN, self._interval_seconds / 10 * patience
+            )
+        problem = bad[0] if bad else self._silence(watched, now=now)
+        changed = hit or bool(problem) != bool(watched.sight.problem) or bool(own)
+        watched.sight = Sight(
+            answers=good,
+            documents={n: d for n, d in own.items() if not isinstance(d, NoAnswer)},
+            problem=problem,
+        )
+        if changed:
+            self._ring(key)
+
+    def _silence(self, watched: _Watched, *, now: float) -> str:
+        """Prometheus answers, but nothing new comes: that is no good news either."""
+        missed = max(MISSED_SECONDS_MIN, MISSED_INTERVALS * self._interval_seconds)
+        if now - watched.advanced_seconds < missed:
+            return ""
+        if not watched.newest_ms:
+            return f"Prometheus has no istio_requests_total for {watched.wish.host}"
+        return (
+            f"Prometheus has had no new sample for {watched.wish.host} for {missed:.0f} s or more"
+        )
+
+    def _learn_lag(self, newest_ms: int, watched: _Watched) -> None:
+        """After misses the lag is what it took; after a hit at once it may be a little less."""
+        if watched.misses:
+            took = self._clock.now().timestamp() - newest_ms / 1000
+            self._lag_seconds = min(took + LOOK_SECONDS_MIN / 5, self._interval_seconds)
+        else:
+            self._lag_seconds -= LAG_CREEP_SECONDS
+
+
+def _outcome(error: RolloutError) -> str:
+    """What our own metrics call a failed query."""
+    if isinstance(error, Overloaded):
+        return "overloaded"
+    if isinstance(error, Unreachable):
+        return "unreachable"
+    return "refused" if isinstance(error, BadInput) else "broken"
+
+
+def _by_host(
+    found: Mapping[Question, tuple[Series, ...] | NoAnswer],
+) -> dict[str, dict[Shape, tuple[Series, ...] | NoAnswer]]:
+    """Answers sorted by the service they are about; a bad answer is bad for all it was about."""
+    by_host: dict[str, dict[Shape, tuple[Series, ...] | NoAnswer]] = {}
+    for question, answer in found.items():
+        sorted_ = {} if isinstance(answer, NoAnswer) else sample.by_service(answer)
+        for host in question.hosts:
+            mine = answer if isinstance(answer, NoAnswer) else tuple(sorted_.get(host, ()))
+            by_host.setdefault(host, {})[question.shape] = mine
+    return by_host

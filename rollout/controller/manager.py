@@ -1,0 +1,288 @@
+"""Runs the controller: watches, workers, telescope, election and housekeeping in one TaskGroup."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from typing import Protocol
+
+import structlog
+
+from rollout.api.action import ActionStatus
+from rollout.api.meta import EVENT, ROLLOUT_ACTION, Key, Manifest
+from rollout.api.reading import read
+from rollout.base.errors import BadManifest, RolloutError
+from rollout.controller.apply import Applier, Event
+from rollout.controller.cache import Cache, key_of
+from rollout.controller.judging import Judging
+from rollout.controller.observe import Observer
+from rollout.controller.queue import WorkQueue
+from rollout.controller.reconcile import Outcome, Reconciler, Result
+from rollout.controller.record import Record
+from rollout.controller.telescope import Telescope
+from rollout.controller.watch import Notify, Reflector
+from rollout.controller.world import World
+from rollout.ports import Alarms, Clock, Cluster, Metrics
+
+EVENTS_MAX = 1000
+"""Events waiting to be written; beyond that the oldest is dropped: nobody may wait for an Event."""
+
+HOUSEKEEPING_SECONDS = 300.0
+"""How often answered commands are looked through."""
+
+ANSWERED_SECONDS_MAX = 3600.0
+"""How long an answered command stays: long enough for whoever gave it to read the answer."""
+
+REMOVALS_MAX = 50
+"""Answered commands removed in one round, so that a flood does not become another."""
+
+HEARTBEAT_SECONDS = 1.0
+"""How often the loop shows that it is alive."""
+
+STUCK_SECONDS = 60.0
+"""How long one reconcile may take before the controller calls itself stuck: each of its few writes
+has a timeout of 10 s."""
+
+log = structlog.getlogger(__name__)
+
+
+class Leadership(Protocol):
+    """Who may write: see `controller.lease`."""
+
+    async def run(self, while_leading: Callable[[int], Awaitable[None]]) -> None:
+        """Take part in the election for ever; the work is cancelled when the lease may be lost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the controller runs.
+
+    Attributes:
+        namespace: the one namespace to look at; empty: all.
+        workers_count: reconciles at one time.
+        settle_seconds: how long proxies are given to take a change.
+        status_seconds: how old what only people read may grow in a status.
+        scrape_seconds: the scrape interval until it has been learnt from the data.
+    """
+
+    namespace: str
+    workers_count: int
+    settle_seconds: float
+    status_seconds: float
+    scrape_seconds: float
+
+
+class Manager:
+    """The controller; `run` returns when it is cancelled.
+
+    Attributes:
+        queue: keys waiting for a worker.
+        reflectors: what keeps the caches.
+        heard_seconds: when the loop last showed that it is alive, on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        metrics: Metrics | None,
+        clock: Clock,
+        alarms: Alarms,
+        random: Random,
+        record: Record,
+        leadership: Leadership | None,
+        options: Options,
+    ) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._alarms = alarms
+        self._record = record
+        self._leadership = leadership
+        self._options = options
+        self.world = World()
+        self.queue = WorkQueue(clock, random, on_room=self._add_all)
+        self._telescope = Telescope(
+            metrics, clock, self._ring, record, interval_seconds=options.scrape_seconds
+        )
+        judging = Judging(self._telescope)
+        observer = Observer(self.world, judging, clock, settle_seconds=options.settle_seconds)
+        applier = Applier(cluster, self.world, observer, status_seconds=options.status_seconds)
+        self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
+        self._reconciler = Reconciler(observer, applier, judging, alarms=alarms, tell=self._tell)
+        self.reflectors = tuple(
+            Reflector(
+                cluster,
+                cache,
+                self._noticer(cache),
+                clock,
+                random,
+                namespace=options.namespace,
+                record=record,
+            )
+            for cache in self.world.caches()
+        )
+        self.leading = False
+        self.heard_seconds = clock.monotonic_seconds()
+        record.show_queue(
+            depth=lambda: self.queue.depth_count, oldest=lambda: self.queue.oldest_seconds
+        )
+        for cache in self.world.caches():
+            record.show_cache(cache.kind, cache.__len__)
+
+    async def run(self) -> None:
+        """Watch always, so that a standby is warm; work only while leading."""
+        async with asyncio.TaskGroup() as tasks:
+            for reflector in self.reflectors:
+                tasks.create_task(reflector.run())
+            tasks.create_task(self._beat())
+            if self._leadership is None:
+                tasks.create_task(self._lead(0))
+            else:
+                tasks.create_task(self._leadership.run(self._lead))
+
+    def unhealthy(self) -> str:
+        """Why the loop is stuck, in a sentence; empty when it is not."""
+        silent = self._clock.monotonic_seconds() - self.heard_seconds
+        if silent > STUCK_SECONDS:
+            return f"the loop has not moved for {silent:.0f} s"
+        if self.queue.busiest_seconds > STUCK_SECONDS:
+            return f"a reconcile has been under way for {self.queue.busiest_seconds:.0f} s"
+        return ""
+
+    def unheard_seconds(self) -> float:
+        """How long the API server has said nothing on the quietest of the watches that exist."""
+        heard = [r.last_heard_seconds for r in self.reflectors if r.present]
+        return self._clock.monotonic_seconds() - max(heard, default=self.heard_seconds)
+
+    def synced(self) -> bool:
+        """Whether all caches have been filled."""
+        return all(reflector.synced.is_set() for reflector in self.reflectors)
+
+    async def _beat(self) -> None:
+        while True:
+            self.heard_seconds = self._clock.monotonic_seconds()
+            await self._clock.sleep(HEARTBEAT_SECONDS)
+
+    async def _lead(self, term: int) -> None:
+        """Work until cancelled; begins when all that decisions rest on is known."""
+        for reflector in self.reflectors:
+            await reflector.synced.wait()
+        log.info("leads", term=term, rollouts=len(self.world.rollouts))
+        self.leading = True
+        self._record.leads(leading=True)
+        try:
+            async with self._alarms.running(self._ring), asyncio.TaskGroup() as tasks:
+                self._add_all()
+                tasks.create_task(self._telescope.run())
+                tasks.create_task(self._write_events())
+                tasks.create_task(self._keep_house())
+                for _ in range(self._options.workers_count):
+                    tasks.create_task(self._work())
+        finally:
+            self.leading = False
+            self._record.leads(leading=False)
+
+    def _add_all(self) -> None:
+        for rollout in self.world.rollouts:
+            self._ring(key_of(rollout))
+
+    def _ring(self, key: Key) -> None:
+        """Have a key looked at. A full queue asks for all keys once it has room again."""
+        self.queue.add(key)
+
+    def _noticer(self, cache: Cache) -> Notify:
+        """What to do about a change in a cache: have the Rollouts looked at that it matters to."""
+
+        def notice(old: Manifest | None, new: Manifest | None) -> None:
+            if cache is self.world.actions and _is_answered(new):
+                return
+            for manifest in (old, new):
+                if manifest is not None:
+                    for key in self.world.concerned(cache, manifest):
+                        self.queue.add(key)
+
+        return notice
+
+    async def _work(self) -> None:
+        """Take keys until there are no more."""
+        while (key := await self.queue.get()) is not None:
+            begun = self._clock.monotonic_seconds()
+            outcome = "crash"
+            try:
+                result = await self._reconciler.reconcile(key)
+                outcome = result.outcome.value
+                self._finish(key, result)
+            except Exception:
+                # A defect of ours in one Rollout must not take the others down with it.
+                log.exception("reconcile crashed", rollout=str(key))
+                self.queue.retry(key)
+            except BaseException:
+                self.queue.done(key)
+                raise
+            finally:
+                seconds = self._clock.monotonic_seconds() - begun
+                self._record.reconciled(outcome, seconds=seconds)
+
+    def _finish(self, key: Key, result: Result) -> None:
+        if result.outcome is Outcome.RETRY:
+            self.queue.retry(key, at_least_seconds=result.retry_after_seconds)
+        else:
+            self.queue.done(key)
+        if key not in self.world.rollouts:
+            self._record.forget_rollout(key)
+        elif result.decision is not None:
+            run = result.decision.status.run
+            self._record.show_rollout(
+                key,
+                weight_percent=run.weight if run is not None else 0.0,
+                phase=str(result.decision.status.phase),
+            )
+
+    def _tell(self, event: Event) -> None:
+        if self._events.full():
+            dropped = self._events.get_nowait()
+            log.warning("an Event was dropped: too many wait", event=dropped.name)
+        self._events.put_nowait(event)
+
+    async def _write_events(self) -> None:
+        """One Event after the other, beside everything else; one that cannot be written is logged.
+
+        A conflict means that it was written before.
+        """
+        while True:
+            event = await self._events.get()
+            try:
+                await self._cluster.create(EVENT, event.manifest)
+            except RolloutError as error:
+                log.info("an Event was not written", event=event.name, error=str(error))
+
+    async def _keep_house(self) -> None:
+        """Remove commands that were answered a while ago."""
+        while True:
+            await self._clock.sleep(HOUSEKEEPING_SECONDS)
+            now = self._clock.now()
+            old = [a for a in self.world.actions if _age_seconds(a, now) > ANSWERED_SECONDS_MAX]
+            for action in old[:REMOVALS_MAX]:
+                try:
+                    await self._cluster.delete(ROLLOUT_ACTION, key_of(action))
+                except RolloutError as error:
+                    log.info("a command was not removed", error=str(error))
+                    break
+
+
+def _is_answered(new: Manifest | None) -> bool:
+    """Whether a change of a command needs no look: it is gone, or it has its answer."""
+    return new is None or bool((new.get("status") or {}).get("outcome"))
+
+
+def _age_seconds(action: Manifest, now: datetime) -> float:
+    """How long ago a command was answered; 0 when it was not, or nobody can tell."""
+    try:
+        said = read(ActionStatus, action.get("status") or {}, at="status")
+    except BadManifest:
+        return 0.0
+    return float((now - said.at).total_seconds())

@@ -141,7 +141,7 @@ _AGE = _column("Age", ".metadata.creationTimestamp", "Time since it was created.
 _HOSTS = _column("Hosts", ".spec.hosts", "Hosts it is about.")
 
 
-def _definition(  # noqa: PLR0913  one row of the table below
+def _definition(
     kind: str,
     *,
     plural: str,
@@ -186,8 +186,9 @@ def _definition(  # noqa: PLR0913  one row of the table below
 
 
 def istio_crds() -> list[Json]:
-    """Return the CRDs of VirtualService, DestinationRule, Gateway, ServiceEntry, Sidecar and
-    WorkloadEntry, each served as v1 (stored), v1beta1 and v1alpha3 with one schema.
+    """Return the CRDs, each served as v1 (stored), v1beta1 and v1alpha3 with one schema.
+
+    The kinds: VirtualService, DestinationRule, Gateway, ServiceEntry, Sidecar, WorkloadEntry.
     """
     return [
         _definition(

@@ -69,10 +69,12 @@ def read_crds(paths: list[pathlib.Path]) -> list[Json]:
             raise errors.BadManifest(
                 subject=str(path), field="file", problem=f"is no YAML: {problem}", remedy="mend it"
             ) from problem
-        for one in documents:
-            if isinstance(one, dict) and one.get("kind") == "CustomResourceDefinition":
-                found.append(one)
+        found.extend(one for one in documents if _is_definition(one))
     return found
+
+
+def _is_definition(document: object) -> bool:
+    return isinstance(document, dict) and document.get("kind") == "CustomResourceDefinition"
 
 
 # The C loader is ten times as quick, and just as safe.

@@ -23,6 +23,7 @@ SELECTABLE_LIMIT_COUNT = 8  # kube-apiserver's own limit of selectableFields
 _COLUMN_TYPES = frozenset({"boolean", "date", "integer", "number", "string"})
 _UNSUPPORTED = ("$ref", "definitions", "dependencies", "patternProperties", "additionalItems")
 _DROPPED = ("const", "examples", "discriminator", "prefixItems", "propertyNames", "deprecated")
+_JUNCTORS = ("anyOf", "oneOf", "allOf")
 _TYPES = frozenset({"array", "boolean", "integer", "number", "object", "string"})
 
 
@@ -144,9 +145,10 @@ def _faults(definition: Json) -> Iterator[Cause]:
             return
     wanted = f"{names['plural']}.{spec['group']}"
     if name != wanted:
-        yield invalid_value("metadata.name", name, f'must be spec.names.plural+"."+spec.group')
-    if spec.get("scope") not in {"Namespaced", "Cluster"}:
-        message = f'Unsupported value: "{spec.get("scope", "")}": supported values: "Cluster", "Namespaced"'
+        yield invalid_value("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
+    scope = spec.get("scope", "")
+    if scope not in {"Namespaced", "Cluster"}:
+        message = f'Unsupported value: "{scope}": supported values: "Cluster", "Namespaced"'
         yield Cause(reason="FieldValueNotSupported", field="spec.scope", message=message)
     versions = sequence(spec["versions"])
     if sum(1 for one in versions if mapping(one).get("storage")) != 1:
@@ -221,16 +223,20 @@ def _structural(path: str, schema: Json) -> Iterator[Cause]:
         supported = ", ".join(f'"{one}"' for one in sorted(_TYPES))
         message = f'Unsupported value: "{kind}": supported values: {supported}'
         yield Cause(reason="FieldValueNotSupported", field=f"{path}.type", message=message)
-    if "properties" in schema and schema.get("additionalProperties", None) is not None:
+    yield from _container_faults(path, schema)
+    for key in _JUNCTORS:
+        yield from _junctor_faults(f"{path}.{key}", schema, key)
+
+
+def _container_faults(path: str, schema: Json) -> Iterator[Cause]:
+    if "properties" in schema and schema.get("additionalProperties") is not None:
         why = "additionalProperties and properties are mutual exclusive"
         yield forbidden_value(f"{path}.additionalProperties", why)
     if schema.get("uniqueItems") is True:
         why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
         yield forbidden_value(f"{path}.uniqueItems", why)
-    if kind == "array" and not isinstance(schema.get("items"), dict):
+    if schema.get("type") == "array" and not isinstance(schema.get("items"), dict):
         yield required_value(f"{path}.items", "must be specified")
-    for key in ("anyOf", "oneOf", "allOf"):
-        yield from _junctor_faults(f"{path}.{key}", schema, key)
 
 
 def _junctor_faults(path: str, schema: Json, key: str) -> Iterator[Cause]:

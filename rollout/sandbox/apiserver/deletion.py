@@ -134,12 +134,16 @@ class Deleter:
                 self.delete(place[0], entry)
         return any(self._store.get(*place) is not None for place in places)
 
+    def _may_go(self, namespace: Entry) -> bool:
+        going = bool(namespace.body["metadata"].get("deletionTimestamp"))
+        held = finalizers(namespace.body) or self._contents_of_namespace(namespace.name)
+        return going and not held
+
     def release_containers(self, key: StorageKey, namespace: str) -> None:
         """Let a terminating namespace or CRD go when its last object has gone."""
         holder = self._store.get(native.NAMESPACES, "", namespace) if namespace else None
-        if holder is not None and holder.body["metadata"].get("deletionTimestamp"):
-            if not self._contents_of_namespace(namespace) and not finalizers(holder.body):
-                self._store.remove(native.NAMESPACES, holder)
+        if holder is not None and self._may_go(holder):
+            self._store.remove(native.NAMESPACES, holder)
         resource = self._registry.resources.get(key)
         if resource is None or not resource.custom or self._store.topic(key).entries:
             return

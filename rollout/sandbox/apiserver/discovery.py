@@ -74,7 +74,9 @@ def _legacy_resources(resource: Resource, version: Version) -> list[Json]:
         main["shortNames"] = list(resource.short_names)
     if resource.categories:
         main["categories"] = list(resource.categories)
-    below = [_legacy_subresource(resource, name) for name in resource.subresources(version)]
+    below: list[Json] = [
+        _legacy_subresource(resource, name) for name in resource.subresources(version)
+    ]
     return [main, *below]
 
 
@@ -119,8 +121,8 @@ class Discovery:
         self._keep("/api", {"kind": "APIVersions", "versions": ["v1"]})
         named = [_group(name, versions) for name, versions in sorted(groups.items()) if name]
         self._keep("/apis", {"kind": "APIGroupList", "apiVersion": "v1", "groups": named})
-        for group in named:
-            self._keep(f"/apis/{group['name']}", {"kind": "APIGroup", "apiVersion": "v1", **group})
+        for one in named:
+            self._keep(f"/apis/{one['name']}", {"kind": "APIGroup", "apiVersion": "v1", **one})
         core = [self._aggregated("", ["v1"], served)]
         others = [
             self._aggregated(name, versions, served)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
 from urllib.parse import unquote
 
 import orjson
-import structlog
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
@@ -50,8 +48,6 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete
 _HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
 _JSON_TYPE = "application/json"
 _WARNING_LIMIT_COUNT = 20  # headers have bounds; kube-apiserver cuts long lists as well
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -137,17 +133,22 @@ class Front:
             return web.Response(text="ok")
         if bare == "/version":
             return _json(_VERSION)
-        if bare == "/openapi/v3":
-            return _document(request, self._openapi.index(), "")
-        if bare.startswith("/openapi/v3/"):
-            found = self._openapi.document(bare.removeprefix("/openapi/v3/"))
-            return _page_not_found() if found is None else _document(request, found, "")
+        if bare.startswith("/openapi/v3"):
+            return self._published(bare)
+        return self._discovered(request, bare)
+
+    def _published(self, path: str) -> web.Response:
+        name = path.removeprefix("/openapi/v3").lstrip("/")
+        found = self._openapi.document(name) if name else self._openapi.index()
+        return _page_not_found() if found is None else _body(found)
+
+    def _discovered(self, request: BaseRequest, bare: str) -> web.Response:
         aggregated = "as=APIGroupDiscoveryList" in request.headers.get("Accept", "")
         document = self._discovery.document(bare, aggregated=aggregated)
         if document is None:
             return _page_not_found()
         body, tag, content_type = document
-        return _document(request, body, tag, content_type)
+        return _document(request, body, tag=tag, content_type=content_type)
 
     def _debug(self, request: BaseRequest, path: str) -> web.Response:
         if path == "/debug/watches" and request.method == "GET":
@@ -319,14 +320,10 @@ def _json(value: Json, *, status: int = 200) -> web.Response:
     return _body(orjson.dumps(value), status=status)
 
 
-def _document(
-    request: BaseRequest, body: bytes, tag: str, content_type: str = _JSON_TYPE
-) -> web.Response:
-    headers = {"Content-Type": content_type, "Vary": "Accept"}
-    if tag:
-        headers["ETag"] = tag
-        if request.headers.get("If-None-Match") == tag:
-            return web.Response(status=304, headers=headers)
+def _document(request: BaseRequest, body: bytes, *, tag: str, content_type: str) -> web.Response:
+    headers = {"Content-Type": content_type, "Vary": "Accept", "ETag": tag}
+    if request.headers.get("If-None-Match") == tag:
+        return web.Response(status=304, headers=headers)
     return web.Response(body=body, headers=headers)
 
 
@@ -339,6 +336,3 @@ def _refused(refusal: Refusal) -> web.Response:
     if refusal.retry_after_seconds:
         response.headers["Retry-After"] = str(refusal.retry_after_seconds)
     return response
-
-
-SWEEP_INTERVAL = timedelta(minutes=1)  # how often old events are looked for

@@ -1,6 +1,6 @@
-"""Reads printer columns: the small JSONPath that CRDs use.
+r"""Reads printer columns: the small JSONPath that CRDs use.
 
-Understood: ``.a.b``, ``.a\\.b``, ``['a']``, ``[0]``, ``[-1]``, ``[*]`` and filters that compare one
+Understood: ``.a.b``, ``.a\.b``, ``['a']``, ``[0]``, ``[-1]``, ``[*]`` and filters that compare one
 member with a literal, ``[?(@.type=='Ready')]`` and ``!=``.
 """
 

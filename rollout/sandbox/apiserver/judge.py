@@ -8,22 +8,35 @@ to it on acceptance. CEL rules (``x-kubernetes-validations``) are not evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import jsonschema
 from jsonschema import validators
 from jsonschema.exceptions import ValidationError
 
-from rollout.sandbox.apiserver import formats, quick, refusals
+from rollout.sandbox.apiserver import formats, quick, wording
 from rollout.sandbox.apiserver.refusals import Cause
-from rollout.sandbox.apiserver.trees import Json, Tree, mapping, same, sequence, shown, type_name
+from rollout.sandbox.apiserver.trees import Json, Tree, mapping, same, sequence, shown
 
 ERROR_LIMIT_COUNT = 50  # an object with more errors than this is described well enough
 
 _COPIED = (
-    "enum maximum minimum exclusiveMaximum exclusiveMinimum maxLength minLength pattern "
-    "maxItems minItems maxProperties minProperties multipleOf required format"
-).split()
+    "enum",
+    "maximum",
+    "minimum",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "maxLength",
+    "minLength",
+    "pattern",
+    "maxItems",
+    "minItems",
+    "maxProperties",
+    "minProperties",
+    "multipleOf",
+    "required",
+    "format",
+)
 
 
 def translated(schema: Json) -> Json:
@@ -38,18 +51,22 @@ def translated(schema: Json) -> Json:
         plain["type"] = kinds
     if schema.get("nullable") is True and "enum" in plain:
         plain["enum"] = [*plain["enum"], None]
-    for key in ("properties",):
-        if key in schema:
-            plain[key] = {name: translated(below) for name, below in schema[key].items()}
-    for key in ("items", "additionalProperties", "not"):
-        if isinstance(schema.get(key), dict):
-            plain[key] = translated(schema[key])
-    for key in ("allOf", "anyOf", "oneOf"):
-        if key in schema and not schema.get("x-kubernetes-int-or-string"):
-            plain[key] = [translated(below) for below in schema[key]]
     if schema.get("x-kubernetes-list-type") in {"map", "set"}:
         plain["listKeys"] = sequence(schema.get("x-kubernetes-list-map-keys"))
-    return plain
+    return plain | _translated_below(schema)
+
+
+def _translated_below(schema: Json) -> Json:
+    below: Json = {}
+    if "properties" in schema:
+        below["properties"] = {name: translated(one) for name, one in schema["properties"].items()}
+    for key in ("items", "additionalProperties", "not"):
+        if isinstance(schema.get(key), dict):
+            below[key] = translated(schema[key])
+    for key in ("allOf", "anyOf", "oneOf"):
+        if key in schema and not schema.get("x-kubernetes-int-or-string"):
+            below[key] = [translated(one) for one in schema[key]]
+    return below
 
 
 def _types(schema: Json) -> list[str]:
@@ -69,12 +86,14 @@ def _duplicates(
     _: object, keys: list[str], instance: Tree, __: object
 ) -> Iterator[ValidationError]:
     for index in quick.duplicates(instance, keys):
-        yield ValidationError("duplicate", path=[index])
+        yield ValidationError("duplicate", path=[index], instance=instance[index])
 
 
-_Judge = validators.extend(
-    jsonschema.Draft4Validator, {"required": _required, "listKeys": _duplicates}
-)
+_KEYWORDS = {"required": _required, "listKeys": _duplicates}
+_Judge = validators.extend(jsonschema.Draft4Validator, _KEYWORDS)  # type: ignore[no-untyped-call]
+
+
+_ENVELOPE = frozenset({"apiVersion", "kind", "metadata"})
 
 
 class Judge:
@@ -87,6 +106,8 @@ class Judge:
         properties = mapping(plain.get("properties"))
         for name in ("apiVersion", "kind"):  # checked when the body is decoded
             properties.pop(name, None)
+        if "required" in plain:
+            plain["required"] = [name for name in plain["required"] if name not in _ENVELOPE]
         self._judge = _Judge(plain, format_checker=formats.CHECKER)
         self._quick = quick.compiled(plain)
         self._has_rules = "x-kubernetes-validations" in shown(schema)
@@ -104,7 +125,7 @@ class Judge:
         for error in self._judge.iter_errors(body):
             if before is not None and _untouched(error, body, before):
                 continue
-            found.append(cause(error))
+            found.append(wording.cause(error))
             if len(found) >= ERROR_LIMIT_COUNT:
                 break
         if found and self._has_rules:
@@ -130,90 +151,3 @@ def _untouched(error: ValidationError, body: Json, before: Json) -> bool:
         except (KeyError, IndexError, TypeError):
             return False
     return same(old, new)
-
-
-def field_path(path: Sequence[str | int]) -> str:
-    """Write a path as Kubernetes does, ``spec.steps[0].weight``."""
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}"
-    return text.lstrip(".") or "<nil>"
-
-
-def cause(error: ValidationError) -> Cause:
-    """Word one error of jsonschema as kube-apiserver does."""
-    field = field_path(list(error.absolute_path))
-    keyword = str(error.validator)
-    limit: Tree = error.validator_value
-    value: Tree = error.instance
-    match keyword:
-        case "required":
-            name = error.message if field == "<nil>" else f"{field}.{error.message}"
-            return refusals.required_value(name)
-        case "type" | "format":
-            return _type_cause(field, keyword, limit, value)
-        case "enum":
-            supported = ", ".join(shown(choice) for choice in limit if choice is not None)
-            message = f"Unsupported value: {shown(value)}: supported values: {supported}"
-            return Cause(reason="FieldValueNotSupported", field=field, message=message)
-        case "listKeys":
-            return _duplicate_cause(field, limit, value, error)
-        case "maxLength":
-            return refusals.too_long(field, limit)
-        case "maxItems" | "maxProperties":
-            message = f"Too many: {len(value)}: must have at most {limit} items"
-            return Cause(reason="FieldValueTooMany", field=field, message=message)
-    return refusals.invalid_value(field, _quoted(keyword, value), _rule(field, keyword, error))
-
-
-def _quoted(keyword: str, value: Tree) -> Tree:
-    return len(value) if keyword == "minItems" else value
-
-
-def _type_cause(field: str, keyword: str, limit: Tree, value: Tree) -> Cause:
-    wanted = limit if keyword == "format" else _wanted_type(limit)
-    got = shown(value) if keyword == "format" else f'"{type_name(value)}"'
-    message = f"Invalid value: {got}: {field} in body must be of type {wanted}: {got}"
-    return Cause(reason="FieldValueTypeInvalid", field=field, message=message)
-
-
-def _wanted_type(kinds: list[str]) -> str:
-    named = [kind for kind in kinds if kind != "null"]
-    return named[0] if len(named) == 1 else "int-or-string"
-
-
-def _duplicate_cause(field: str, keys: list[str], value: Tree, error: ValidationError) -> Cause:
-    item = value[error.path[-1]]
-    said = {key: item[key] for key in keys if key in item} if keys else item
-    message = f"Duplicate value: {shown(said)}"
-    return Cause(reason="FieldValueDuplicate", field=field, message=message)
-
-
-def _rule(field: str, keyword: str, error: ValidationError) -> str:
-    limit: Tree = error.validator_value
-    schema: Json = error.schema if isinstance(error.schema, dict) else {}
-    match keyword:
-        case "maximum":
-            bound = "less than" if schema.get("exclusiveMaximum") else "less than or equal to"
-            return f"{field} in body should be {bound} {limit}"
-        case "minimum":
-            bound = "greater than" if schema.get("exclusiveMinimum") else "greater than or equal to"
-            return f"{field} in body should be {bound} {limit}"
-        case "minLength":
-            return f"{field} in body should be at least {limit} chars long"
-        case "pattern":
-            return f"{field} in body should match '{limit}'"
-        case "minItems":
-            return f"{field} in body should have at least {limit} items"
-        case "minProperties":
-            return f"{field} in body should have at least {limit} properties"
-        case "multipleOf":
-            return f"{field} in body should be a multiple of {limit}"
-        case "oneOf":
-            found = "Found none valid" if error.context else "Found more than one valid"
-            return f"{field} in body must validate one and only one schema (oneOf). {found}"
-        case "not":
-            return f'"{field}" must not validate the schema (not)'
-        case "anyOf":
-            return f"{field} in body must validate at least one schema (anyOf)"
-    return f"{field} in body breaks the rule {keyword}"

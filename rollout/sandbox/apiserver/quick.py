@@ -7,7 +7,7 @@ nothing else: a schema with any other keyword is never surely valid.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 from rollout.sandbox.apiserver import formats
 from rollout.sandbox.apiserver.trees import Json, Tree, shown
@@ -135,7 +135,7 @@ def _minimum(limit: float, schema: Json) -> _Simple:
     return lambda value: not _is_number(value) or value >= limit
 
 
-def _length(kind: type, *, most: bool) -> Callable[[int, Json], _Simple]:
+def _length(kind: type[Sized], *, most: bool) -> Callable[[int, Json], _Simple]:
     def rule(limit: int, _: Json) -> _Simple:
         if most:
             return lambda value: not isinstance(value, kind) or len(value) <= limit

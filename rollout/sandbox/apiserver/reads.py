@@ -16,8 +16,8 @@ from rollout.sandbox.apiserver.trees import Json
 
 _OLD_LIST = "The resourceVersion for the provided list is too old."
 _OLD_CONTINUE = (
-    "The provided continue parameter is too old to display a consistent list result. You must start "
-    "a new list without the continue parameter."
+    "The provided continue parameter is too old to display a consistent list result. "
+    "You must start a new list without the continue parameter."
 )
 
 
@@ -73,8 +73,9 @@ def version_of(query: Mapping[str, str]) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit()):
-        message = f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        raise refusals.bad_request(f"resourceVersion: {message}")
+        why = f'strconv.ParseUint: parsing "{text}": invalid syntax'
+        message = f'resourceVersion: Invalid value: "{text}": {why}'
+        raise refusals.bad_request(message)
     return int(text)
 
 

@@ -64,6 +64,12 @@ def compiled(schema: Json, depth_count: int = 0) -> Node:
     if embedded:
         for name in _ENVELOPE:
             node.properties[name] = _anything()
+    _compile_contents(node, schema, depth_count)
+    node.any_value = _lets_everything_be(node, schema)
+    return node
+
+
+def _compile_contents(node: Node, schema: Json, depth_count: int) -> None:
     additional = schema.get("additionalProperties")
     if isinstance(additional, dict):
         node.additional = compiled(additional, depth_count + 1)
@@ -71,8 +77,6 @@ def compiled(schema: Json, depth_count: int = 0) -> Node:
         node.additional = _anything()
     if isinstance(schema.get("items"), dict):
         node.items = compiled(schema["items"], depth_count + 1)
-    node.any_value = _lets_everything_be(node, schema)
-    return node
 
 
 def _anything() -> Node:
@@ -137,7 +141,7 @@ def _walk(node: Node) -> list[Node]:
 _DROPPED = object()
 
 
-def _field(  # noqa: PLR0913, PLR0917  the recursion carries its whole position
+def _field(  # noqa: PLR0917  the recursion carries its whole position
     node: Node, key: str, value: Tree, old: Json, path: str, unknown: list[str]
 ) -> Tree:
     child = node.properties.get(key) or node.additional

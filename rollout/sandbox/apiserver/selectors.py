@@ -53,16 +53,18 @@ def _requirement(text: str, position: int) -> tuple[_LabelTest, int]:
         return _compare(_key(match["key"]), match["word"], match["value"]), match.end()
     if match := _EXISTS.match(text, position):
         return _presence(_key(match["key"]), wanted=not match["absent"]), match.end()
-    raise refusals.bad_request(f"unable to parse requirement: found {text[position:]!r}")
+    message = f"unable to parse requirement: found {text[position:]!r}"
+    raise refusals.bad_request(message)
 
 
 def _key(text: str) -> str:
     if _KEY.fullmatch(text) is None:
-        raise refusals.bad_request(
+        message = (
             f'unable to parse requirement: <nil>: Invalid value: "{text}": name part must consist '
             "of alphanumeric characters, '-', '_' or '.', and must start and end with an "
             "alphanumeric character"
         )
+        raise refusals.bad_request(message)
     return text
 
 
@@ -80,11 +82,12 @@ def _compare(key: str, word: str, value: str) -> _LabelTest:
     if word in {">", "<"}:
         return _ordered(key, word, value)
     if _NAME.fullmatch(value) is None or len(value) > 63:
-        raise refusals.bad_request(
+        message = (
             f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": '
             "a valid label must be an empty string or consist of alphanumeric characters, "
             "'-', '_' or '.', and must start and end with an alphanumeric character"
         )
+        raise refusals.bad_request(message)
     if word == "!=":
         return lambda present: present.get(key) != value
     return lambda present: present.get(key) == value
@@ -94,10 +97,11 @@ def _ordered(key: str, word: str, value: str) -> _LabelTest:
     try:
         bound = int(value)
     except ValueError:
-        raise refusals.bad_request(
+        message = (
             f'unable to parse requirement: values[0][{key}]: Invalid value: "{value}": '
             "for 'Gt', 'Lt' operators, the value must be an integer"
-        ) from None
+        )
+        raise refusals.bad_request(message) from None
 
     def test(present: Mapping[str, Tree]) -> bool:
         try:
@@ -125,10 +129,12 @@ def fields(text: str, known: frozenset[str]) -> Predicate | None:
     while position < len(text):
         match = _FIELD.match(text, position)
         if match is None:
-            raise refusals.bad_request(f"invalid selector: '{text}'; can't understand '{text}'")
+            message = f"invalid selector: '{text}'; can't understand '{text}'"
+            raise refusals.bad_request(message)
         path = match["path"].strip()
         if path not in known:
-            raise refusals.bad_request(f"field label not supported: {path}")
+            message = f"field label not supported: {path}"
+            raise refusals.bad_request(message)
         tests.append((path, match["word"] != "!=", re.sub(r"\\(.)", r"\1", match["value"])))
         position = match.end()
 

@@ -17,12 +17,13 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from rollout.sandbox.apiserver.cluster import Cluster
-from rollout.sandbox.apiserver.front import SWEEP_INTERVAL, Front
+from rollout.sandbox.apiserver.front import Front
 from rollout.sandbox.apiserver.refusals import BODY_LIMIT_BYTES
 from rollout.sandbox.apiserver.trees import Json
 
 HOST = "127.0.0.1"
 SECRET_BYTES = 16  # of randomness in the path prefix: no web page guesses it
+SWEEP_SECONDS = 60.0  # how often old events are looked for
 SHUTDOWN_SECONDS = 1.0  # what open requests get to finish when the server stops
 
 
@@ -81,10 +82,10 @@ async def serve(
     prefix = secrets.token_urlsafe(SECRET_BYTES) if secret is None else secret
     front = Front(cluster, secret=prefix)
 
-    def request_factory(
+    def request_factory(  # noqa: PLR0917  aiohttp's own signature
         message: RawRequestMessage,
         payload: StreamReader,
-        protocol: RequestHandler[BaseRequest],
+        protocol: RequestHandler,
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> BaseRequest:
@@ -113,7 +114,7 @@ async def _sweeping(cluster: Cluster) -> AsyncIterator[None]:
 
     async def sweep() -> None:
         while True:
-            await asyncio.sleep(SWEEP_INTERVAL.total_seconds())
+            await asyncio.sleep(SWEEP_SECONDS)
             cluster.forget_old_events()
 
     async with asyncio.TaskGroup() as group:

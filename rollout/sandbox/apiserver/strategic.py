@@ -110,7 +110,7 @@ def _reorder(result: Json, patch: Json) -> None:
         last = len(ranks)
         result[field] = sorted(
             result[field],
-            key=lambda one: ranks.get(_rank_key(field, one), last),  # noqa: B023
+            key=lambda one: ranks.get(_rank_key(field, one), last),
         )
 
 

@@ -108,7 +108,8 @@ def _printed(value: Tree, kind: str, now: datetime) -> Tree:
         isinstance(value, bool) != (kind == "boolean")
     ):
         return None
-    return int(value) if kind == "integer" else value
+    number: Tree = value
+    return int(number) if kind == "integer" else number
 
 
 def _plain(value: Tree) -> Tree:

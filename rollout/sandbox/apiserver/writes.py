@@ -211,10 +211,10 @@ class Writer:
 
     def _keep(self, call: Call, before: Entry, draft: Entry) -> Outcome:
         meta = draft.body["metadata"]
-        if meta.get("deletionTimestamp") and not meta.get("finalizers"):
-            if call.resource.storage != native.NAMESPACES:
-                last = self._store.remove(call.resource.storage, before, draft.body)
-                return Outcome(entry=last, gone=True)
+        last_finalizer_went = meta.get("deletionTimestamp") and not meta.get("finalizers")
+        if last_finalizer_went and call.resource.storage != native.NAMESPACES:
+            last = self._store.remove(call.resource.storage, before, draft.body)
+            return Outcome(entry=last, gone=True)
         self._store.put(call.resource.storage, draft)
         return Outcome(entry=draft)
 

@@ -96,7 +96,7 @@ def _sentence(model: type[BaseModel], error: ValidationError, *, at: str) -> Bad
     errors = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     first = errors[0]
     location = tuple(first["loc"])
-    field = at + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    field = at + "".join(remedies.place(part) for part in location)
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, location[:-1])
         near = nearest(str(location[-1]), known)

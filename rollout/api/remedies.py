@@ -81,6 +81,14 @@ def _as_said(message: str) -> str:
     return (said[:1].lower() + said[1:]).replace("input should", "it should")
 
 
+def place(part: int | str) -> str:
+    """One part of a path; a key that would break the line, or fill it, is quoted and cut."""
+    if isinstance(part, int):
+        return f"[{part}]"
+    plain = part.isprintable() and len(part) <= SHOWN_LENGTH_MAX
+    return f".{part if plain else shown(part)}"
+
+
 def shown(value: object) -> str:
     """A value as a person wrote it, cut to what one line takes."""
     try:

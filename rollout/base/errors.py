@@ -5,11 +5,14 @@
     RolloutError
     ├── BadInput                 somebody's text, file or manifest is wrong; do not try again
     │   ├── BadQuantity          a duration or percent cannot be read
-    │   └── BadManifest          an object's field is wrong: names object, field and remedy
+    │   ├── BadManifest          an object's field is wrong: names object, field and remedy
+    │   ├── UnknownName          a person names what is not there; names what is
+    │   └── OutOfPlace           a command makes no sense in the present state
     ├── Retry                    the world was not ready; back off and try again
     │   ├── Conflict             somebody else wrote first: decide again on the new version
     │   ├── Unreachable          a server did not answer, or not in time
-    │   └── Overloaded           a server asked us to come back later
+    │   ├── Overloaded           a server asked us to come back later
+    │   └── Unanswered           a command was given and nobody has answered it in time
     ├── Terminal                 a server refused for good; do not repeat unchanged
     │   ├── NotFound             the object or the kind is not there
     │   ├── Gone                 the resource version is too old: list again
@@ -65,6 +68,44 @@ class BadManifest(BadInput):
         return f"{where} {self.problem}; {self.remedy}"
 
 
+class UnknownName(BadInput):
+    """A person names what is not there.
+
+    Attributes:
+        what: the kind and the name as it was given, such as ``Rollout shop/revews``.
+        remedy: what to do instead, without a full stop; empty when there is nothing to suggest.
+    """
+
+    def __init__(self, *, what: str, remedy: str = "") -> None:
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        words = f"{self.what} does not exist"
+        return f"{words}; {self.remedy}" if self.remedy else words
+
+
+class OutOfPlace(BadInput):
+    """A command makes no sense in the present state, or was refused.
+
+    Attributes:
+        subject: what it was said to, such as ``shop/reviews``.
+        why: what is in the way, without a full stop.
+        remedy: what to do instead, without a full stop; empty when there is nothing to suggest.
+    """
+
+    def __init__(self, *, subject: str, why: str, remedy: str = "") -> None:
+        super().__init__(subject, why, remedy)
+        self.subject = subject
+        self.why = why
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        words = f"{self.subject}: {self.why}"
+        return f"{words}; {self.remedy}" if self.remedy else words
+
+
 class Retry(RolloutError):
     """The world was not ready; back off and try again."""
 
@@ -106,6 +147,25 @@ class Overloaded(Retry):
 
     def __str__(self) -> str:
         return f"{self.server} is overloaded and asks to wait {self.retry_after_seconds:g} s"
+
+
+class Unanswered(Retry):
+    """A command was given and nobody has answered it in time.
+
+    Attributes:
+        what: the command, such as ``RolloutAction shop/reviews-0123``.
+        waited_seconds: how long was waited.
+        remedy: what to look at, without a full stop.
+    """
+
+    def __init__(self, *, what: str, waited_seconds: float, remedy: str) -> None:
+        super().__init__(what, waited_seconds, remedy)
+        self.what = what
+        self.waited_seconds = waited_seconds
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what} has had no answer for {self.waited_seconds:g} s; {self.remedy}"
 
 
 class Terminal(RolloutError):

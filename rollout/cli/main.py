@@ -1,0 +1,281 @@
+"""The command line: every verb with its help. What the verbs need is imported when they run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import typer
+
+from rollout.cli import options
+from rollout.cli.place import GLOBAL_OPTIONS, Place, speak, verb
+
+# Imports inside of the verbs are on purpose: `rollout --help` and completion take a few
+# hundredths of a second, while models, tables and the Kubernetes client take half a second.
+# ruff: noqa: PLC0415
+
+HELP = """Gray releases for Kubernetes and Istio that judge themselves, and take themselves back."""
+
+EPILOG = """\b
+Examples:
+  rollout demo                      three gray releases on this machine, no cluster needed
+  rollout list -A                   all Rollouts
+  rollout set reviews v2            ask for another revision; the run begins
+  rollout get reviews --watch       follow it
+  rollout why reviews               why it is where it is, and what you can do
+  rollout abort reviews             take all traffic back, at once
+
+\b
+"rollout VERB --help" tells more. Options such as -n and --context work before the verb, too.
+"""
+
+app = typer.Typer(
+    name="rollout",
+    help=HELP,
+    epilog=EPILOG,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+LOOK, COMMAND, RUN = "look", "command", "run"
+
+
+@app.callback(invoke_without_command=True)
+def _alone(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+def _verb(
+    name: str, *examples: str, short: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as a verb; its docstring is the help."""
+    title = "Example" if len(examples) == 1 else "Examples"
+    epilog = "\b\n" + "\n".join([f"{title}:", *(f"  {example}" for example in examples)])
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        return app.command(name=name, epilog=epilog, short_help=short)(verb(function))
+
+    return register
+
+
+# Looking.
+
+
+@_verb("list", "rollout list -n bookinfo", "rollout list -A -o json", short="Show all Rollouts.")
+def _list(place: Place, *, everywhere: options.Everywhere = False) -> None:
+    """Show all Rollouts: phase, revision, weight, and why."""
+    from rollout.cli import looking
+
+    looking.list_all(place, everywhere=everywhere)
+
+
+@_verb(
+    "get",
+    "rollout get reviews -n bookinfo",
+    "rollout get reviews --watch",
+    "rollout get reviews -o yaml",
+    short="Show one Rollout; --watch follows it.",
+)
+def _get(place: Place, *, name: options.Name, watch: options.Watch = False) -> None:
+    """Show one Rollout: where it is, its weights, its ladder, its gates, its last runs."""
+    from rollout.cli import looking
+
+    looking.get(place, name, watch=watch)
+
+
+@_verb(
+    "why",
+    "rollout why reviews -n bookinfo",
+    short="Explain where a Rollout is and what you can do.",
+)
+def _why(place: Place, *, name: options.Name) -> None:
+    """Explain where a Rollout is: because of what, what happens next, what you can do."""
+    from rollout.cli import looking
+
+    looking.why(place, name)
+
+
+@_verb("history", "rollout history reviews -n bookinfo", short="Show the runs that are over.")
+def _history(place: Place, *, name: options.Name) -> None:
+    """Show the runs that are over: how each ended, why, what it cost, and who ended it."""
+    from rollout.cli import looking
+
+    looking.history(place, name)
+
+
+# Commanding.
+
+
+@_verb(
+    "set",
+    "rollout set reviews v2",
+    'rollout set reviews v2 --reason "ticket 4711"',
+    short="Ask for another revision; the run begins.",
+)
+def _set(
+    place: Place, *, name: options.Name, revision: options.Revision, reason: options.Reason = ""
+) -> None:
+    """Ask for a revision: sets spec.revision, which starts a run.
+
+    In mid-run another revision takes the traffic back first; the stable one ends the run.
+    """
+    from rollout.cli import commanding
+
+    commanding.set_revision(place, name, revision, reason=reason)
+
+
+@_verb(
+    "promote",
+    "rollout promote reviews",
+    'rollout promote reviews --full --reason "seen enough"',
+    short="End the present step; --full goes to 100 %.",
+)
+def _promote(
+    place: Place,
+    *,
+    name: options.Name,
+    full: options.Full = False,
+    run: options.RunId = "",
+    step: options.StepNumber = None,
+    reason: options.Reason = "",
+    timeout: options.Timeout = "30s",
+) -> None:
+    """End the present step, or with --full go to 100 % at once; never past a failing gate."""
+    from rollout.cli import commanding
+
+    said = commanding.Words(run=run, step=step, reason=reason, timeout=timeout)
+    commanding.promote(place, name, said, full=full)
+
+
+@_verb(
+    "abort",
+    "rollout abort reviews",
+    'rollout abort reviews --reason "checkout is slow"',
+    short="Take all traffic back, at once.",
+)
+def _abort(
+    place: Place,
+    *,
+    name: options.Name,
+    run: options.RunId = "",
+    reason: options.Reason = "",
+    timeout: options.Timeout = "30s",
+) -> None:
+    """Take all traffic back to the stable revision; returns when the canary gets none any more.
+
+    Works whatever pods, metrics or earlier steps look like.
+    """
+    from rollout.cli import commanding
+
+    commanding.abort(place, name, commanding.Words(run=run, reason=reason, timeout=timeout))
+
+
+@_verb(
+    "pause",
+    'rollout pause reviews --reason "until the sale is over"',
+    short="Stay at the present weight.",
+)
+def _pause(
+    place: Place,
+    *,
+    name: options.Name,
+    run: options.RunId = "",
+    reason: options.Reason = "",
+    timeout: options.Timeout = "30s",
+) -> None:
+    """Stay at the present weight until somebody resumes; a failing gate still takes it back."""
+    from rollout.cli import commanding
+
+    commanding.pause(place, name, commanding.Words(run=run, reason=reason, timeout=timeout))
+
+
+@_verb("resume", "rollout resume reviews", short="Let a paused run go on.")
+def _resume(
+    place: Place,
+    *,
+    name: options.Name,
+    run: options.RunId = "",
+    step: options.StepNumber = None,
+    reason: options.Reason = "",
+    timeout: options.Timeout = "30s",
+) -> None:
+    """Let a paused run go on."""
+    from rollout.cli import commanding
+
+    said = commanding.Words(run=run, step=step, reason=reason, timeout=timeout)
+    commanding.resume(place, name, said)
+
+
+@_verb("retry", "rollout retry reviews", short="Run a revision again that was taken back.")
+def _retry(
+    place: Place,
+    *,
+    name: options.Name,
+    run: options.RunId = "",
+    reason: options.Reason = "",
+    timeout: options.Timeout = "30s",
+) -> None:
+    """Run a revision again that was rolled back or aborted."""
+    from rollout.cli import commanding
+
+    commanding.retry(place, name, commanding.Words(run=run, reason=reason, timeout=timeout))
+
+
+@_verb("undo", "rollout undo reviews", short="Go back to the revision that was stable before.")
+def _undo(
+    place: Place,
+    *,
+    name: options.Name,
+    reason: options.Reason = "",
+    timeout: options.Timeout = "30s",
+) -> None:
+    """Go back to the revision that was stable before.
+
+    At once if that is recent, else by the ladder.
+
+    Recent means within strategy.undoWindow: 24h, unless the Rollout says otherwise.
+    """
+    from rollout.cli import commanding
+
+    commanding.undo(place, name, commanding.Words(reason=reason, timeout=timeout))
+
+
+# Running and installing.
+
+
+@_verb("crds", "rollout crds | kubectl apply -f -", short="Print the CustomResourceDefinitions.")
+def _crds(place: Place) -> None:
+    """Print the CustomResourceDefinitions."""
+    from rollout.cli import running
+
+    running.crds(place)
+
+
+@_verb("version", "rollout version", "rollout version -o json", short="Print the version.")
+def _version(place: Place) -> None:
+    """Print the version."""
+    from rollout.cli import running
+
+    running.version(place)
+
+
+def arranged(arguments: Sequence[str]) -> list[str]:
+    """Arguments with the options that stand before the verb moved behind it."""
+    moved: list[str] = []
+    rest = list(arguments)
+    while rest and rest[0].startswith("-"):
+        name, _, value = rest[0].partition("=")
+        if name not in GLOBAL_OPTIONS:
+            break
+        count = 1 if value or len(rest) == 1 else 2
+        moved, rest = moved + rest[:count], rest[count:]
+    if not moved or not rest:
+        return list(arguments)
+    return [rest[0], *moved, *rest[1:]]
+
+
+def main() -> None:
+    """The program's entry."""
+    speak(lambda: app(args=arranged(sys.argv[1:]), prog_name="rollout"))

@@ -1,0 +1,78 @@
+"""Why a Rollout is where it is: because of what, until when, and what one can do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rollout.api.evidence import Verdict
+from rollout.api.phase import Phase
+from rollout.api.status import Run
+from rollout.views import paint, sentences
+from rollout.views.subject import Subject
+
+_SAYS = {Verdict.PASS: "passes", Verdict.FAIL: "fails", Verdict.UNKNOWN: "cannot say yet"}
+
+
+def why(subject: Subject, *, now: datetime) -> RenderableType:
+    """The explanation, five to ten lines."""
+    return Group(
+        _state(subject),
+        *(Text.assemble("  because ", reason) for reason in _reasons(subject)),
+        Text.assemble(
+            ("Next: ", "bold"), sentences.sentence(sentences.what_next(subject, now=now))
+        ),
+        Text("You can:", style="bold"),
+        _commands(subject),
+    )
+
+
+def _state(subject: Subject) -> Text:
+    message = subject.status.message or "the controller has not answered yet; is it running?"
+    return Text.assemble(
+        (subject.key.name, "bold"),
+        " is ",
+        paint.phase(subject.status.phase),
+        f": {sentences.sentence(message)}",
+    )
+
+
+def _reasons(subject: Subject) -> Iterator[Text]:
+    """What the present state rests on, the weightiest first."""
+    run = subject.run
+    if subject.unseen:
+        yield Text("the newest edit has not been looked at yet; is the controller running?")
+    if subject.asked_because and subject.revision:
+        yield Text(f"{subject.revision} was asked for: {subject.asked_because}")
+    if run is None:
+        return
+    if run.ending is not None and subject.status.phase in {Phase.ROLLING_BACK, Phase.ROLLED_BACK}:
+        yield Text(_ending(run))
+    if subject.active is not None and run.paused is not None:
+        given = f" ({run.paused.reason})" if run.paused.reason else ""
+        yield Text(f"{run.paused.by} paused it at {sentences.clock(run.paused.at)}{given}")
+    if subject.active is not None or subject.status.phase is Phase.ROLLED_BACK:
+        for gate in sorted(run.gates, key=lambda g: g.verdict is not Verdict.FAIL):
+            said = Text(f"gate {gate.name} ")
+            said.append(_SAYS[gate.verdict], style=paint.VERDICTS[gate.verdict])
+            yield said.append(f": {gate.because}" if gate.because else "")
+
+
+def _ending(run: Run) -> str:
+    assert run.ending is not None
+    at = sentences.clock(run.ending.decided_at)
+    how = f"gate {run.ending.gate} failed" if run.ending.gate else run.ending.because
+    return f"it was decided at {at} to go back to {run.stable_revision}: {how}"
+
+
+def _commands(subject: Subject) -> Table:
+    grid = Table.grid(padding=(0, 3))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for remedy in sentences.remedies(subject):
+        grid.add_row(f"  {remedy.command}", Text(remedy.effect, style="dim"))
+    return grid

@@ -1,0 +1,1 @@
+"""Where everything meets: settings, adapters, controller and sandbox become running programs."""

@@ -168,7 +168,7 @@ def _is(rule: Rule, ref: tuple[str, str] | None) -> bool:
 def _missing(known: Sequence[Rule], *, host: str, where: str) -> Finding:
     spoken = fields.spoken_host(host, namespace=where)
     afar = [str(rule.meta) for rule in known if rule.host == host and rule.meta.namespace != where]
-    but = f"; {fields.listed(afar)} acts only for callers in its own namespace" if afar else ""
+    but = f"; elsewhere, for callers there only, is {fields.listed(afar)}" if afar else ""
     fault = BadManifest(
         field=f"namespace {where}",
         problem=f"has no DestinationRule for host {spoken}",

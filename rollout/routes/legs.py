@@ -209,7 +209,7 @@ def _check_total(legs: tuple[Leg, ...], *, place: Place) -> None:
     total = sum(leg.weight for leg in legs)
     if total > WEIGHT_MAX:
         problem = f"has weights that sum to {total}"
-        raise place.fault(problem, remedy="use weights that sum to 100 or 1000")
+        raise place.fault(problem, remedy="use weights that sum to 100")
 
 
 def _weight(value: object, *, place: Place) -> int:

@@ -166,20 +166,22 @@ def _by_name(service: Service, name: str, aim: Aim) -> Claims:
         return _refusal(
             service, f"route {name}", "does not exist", reason="RouteMissing", remedy=remedy
         )
+    claims = Claims()
+    for route in found:
+        holding = Holding(service=service, route=route)
+        lacking = tuple(_lacking(holding, aim))
+        held = Claims(candidates=(holding,)) if lacking else Claims(owned=(holding,))
+        claims += held + Claims(findings=lacking)
     if len(found) > 1:
-        places = fields.listed(route.position for route in found)
-        return _refusal(
+        # All of them are held, so that an abort reaches whichever was meant.
+        claims += _refusal(
             service,
             f"route {name}",
-            f"is the name of {places}",
+            f"is the name of {fields.listed(route.position for route in found)}",
             reason="AmbiguousRoutes",
             remedy="give each its own name",
         )
-    holding = Holding(service=service, route=found[0])
-    findings = tuple(_lacking(holding, aim))
-    if findings:
-        return Claims(candidates=(holding,), findings=findings)
-    return Claims(owned=(holding,))
+    return claims
 
 
 def _called(route: Route, name: str) -> bool:
@@ -242,7 +244,7 @@ def _nothing(services: Sequence[Service], every: Sequence[Holding], aim: Aim) ->
             "spec",
             f"has no route with a destination of host {host}",
             reason="RouteMissing",
-            remedy=_NAME_THEM,
+            remedy="name the VirtualService that has under spec.traffic.virtualServices[].name",
         )
     fault = BadManifest(
         field=f"namespace {aim.namespace}",
@@ -304,23 +306,22 @@ def _addition(route: Route) -> str:
 
 def _state(holding: Holding) -> RouteState:
     route = holding.route
-    shares = dict.fromkeys(route.subsets, Fraction(0))
-    foreign = Fraction(0)
     # A single destination gets everything, whatever its weight (Istio's rule).
-    alone = len(route.legs) == 1
-    total = 1 if alone else route.total
-    for leg in route.legs if total else ():
-        part = Fraction(1 if alone else leg.weight, total)
-        if leg.subset:
-            shares[leg.subset] += part
-        else:
-            foreign += part
-    ours = sum(shares.values())
+    weights = [1] if len(route.legs) == 1 else [leg.weight for leg in route.legs]
+    by_subset = dict.fromkeys(route.subsets, 0)
+    for leg, weight in zip(route.legs, weights, strict=True):
+        if leg.subset in by_subset:
+            by_subset[leg.subset] += weight
+    ours, total = sum(by_subset.values()), sum(weights)
     return RouteState(
         virtual_service=str(holding.service.meta),
         protocol=route.protocol,
         route=route.label,
-        shares=tuple((subset, part / ours if ours else part) for subset, part in shares.items()),
-        foreign_share=foreign,
+        shares=tuple((subset, _part(weight, ours)) for subset, weight in by_subset.items()),
+        foreign_share=Fraction(1) if route.elsewhere else _part(total - ours, total),
         total=route.total,
     )
+
+
+def _part(weight: int, total: int) -> Fraction:
+    return Fraction(weight, total) if total else Fraction(0)

@@ -173,6 +173,20 @@ def _arms_differ(spec: RolloutSpec) -> Iterator[BadManifest]:
         )
 
 
+SPEC_SIZE_BYTES_MAX = 12 * 1024
+"""Room for a spec: a run keeps a copy in the status, and all of that has 32 KiB."""
+
+
+def _a_copy_fits_the_status(spec: RolloutSpec) -> Iterator[BadManifest]:
+    size_bytes = len(spec.model_dump_json(by_alias=True, exclude_none=True))
+    if size_bytes > SPEC_SIZE_BYTES_MAX:
+        yield _wrong(
+            "spec",
+            f"takes {size_bytes} bytes, and each run keeps a copy",
+            f"use at most {SPEC_SIZE_BYTES_MAX}; long queries can be recording rules in Prometheus",
+        )
+
+
 _RULES: tuple[Callable[[RolloutSpec], Iterator[BadManifest]], ...] = (
     _steps_have_one_kind,
     _durations_can_be_read,
@@ -181,4 +195,5 @@ _RULES: tuple[Callable[[RolloutSpec], Iterator[BadManifest]], ...] = (
     _gates_are_whole,
     _checks_name_gates,
     _arms_differ,
+    _a_copy_fits_the_status,
 )

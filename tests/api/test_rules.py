@@ -152,6 +152,13 @@ BROKEN = {
         {**GOOD, "judge": {"maxInterval": "0s"}},
         "spec.judge.maxInterval is zero; use a longer duration",
     ),
+    "queries that fill the status": (
+        gated(*({"name": f"q{i}", "query": {"promql": "x" * 4000, "min": 1}} for i in range(4))),
+        (
+            "spec takes 16558 bytes, and each run keeps a copy; "
+            "use at most 12288; long queries can be recording rules in Prometheus"
+        ),
+    ),
     "arms that are the same": (
         {**GOOD, "metrics": {"arm": {"label": "version", "stable": "v1", "canary": "v1"}}},
         (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import orjson
@@ -94,8 +94,8 @@ class KubeClient:
         self._stack = contextlib.AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> KubeClient:
-        connector = aiohttp.TCPConnector(ssl=self._access.tls if self._access.tls else True)
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(ssl=self._access.tls or True)
         timeout = aiohttp.ClientTimeout(total=CALL_SECONDS_MAX)
         session = aiohttp.ClientSession(
             headers=self._access.headers, connector=connector, timeout=timeout
@@ -125,9 +125,10 @@ class KubeClient:
             ) as response:
                 content = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unreachable("the API server", why=str(error) or type(error).__name__) from error
+            raise _unreachable(error) from error
         if response.status >= 400:
-            raise _refusal(f"{method} {path}", response.status, content)
+            what = f"{method} {path}"
+            raise _refusal(what, response.status, content)
         answer: dict[str, Any] = orjson.loads(content)
         return answer
 
@@ -143,13 +144,14 @@ class KubeClient:
                 return items, meta["resourceVersion"]
             token = f"&continue={meta['continue']}"
 
-    async def watch(self, path: str, resource_version: str) -> AsyncIterator[dict[str, Any]]:
+    async def watch(self, path: str, resource_version: str) -> AsyncGenerator[dict[str, Any], None]:
         """Events after ``resource_version`` until the server ends the watch.
 
         Raises:
             Gone: that is too long ago; list again. Otherwise as `call`.
         """
         assert self._session is not None, "use it as a context manager"
+        what = f"watching {path}"
         url = (
             f"{self._access.url}{path}?watch=1&allowWatchBookmarks=true"
             f"&timeoutSeconds={WATCH_SECONDS}&resourceVersion={resource_version}"
@@ -161,15 +163,19 @@ class KubeClient:
             ) as response:
                 if response.status >= 400:
                     content = await response.read()
-                    raise _refusal(f"watching {path}", response.status, content)
+                    raise _refusal(what, response.status, content)
                 async for line in response.content:
                     event: dict[str, Any] = orjson.loads(line)
                     if event["type"] == "ERROR":
                         code = event["object"].get("code", 500)
-                        raise _refusal(f"watching {path}", code, orjson.dumps(event["object"]))
+                        raise _refusal(what, code, orjson.dumps(event["object"]))
                     yield event
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unreachable("the API server", why=str(error) or type(error).__name__) from error
+            raise _unreachable(error) from error
+
+
+def _unreachable(error: Exception) -> Unreachable:
+    return Unreachable("the API server", why=str(error) or type(error).__name__)
 
 
 def _refusal(what: str, status: int, content: bytes) -> NotFound | Gone | Denied:

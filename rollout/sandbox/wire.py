@@ -1,6 +1,6 @@
 """A very small HTTP/1.1 for loopback: what the workloads answer with and the load asks with.
 
-Why not aiohttp: measured at 300 requests a second on a shared core, its client spends 0.52 ms of CPU
+Why not aiohttp: measured at 300 requests a second on a shared core, its client spends 0.52 ms CPU
 on a request and its server 0.28 ms; these spend 0.15 and 0.12 ms. The sandbox shares two cores with
 what it watches, so a fifth of a core matters. It also starts in 0.09 s instead of 0.23 s. It speaks
 only what Envoy and we send: bodies with a Content-Length, one request after the other.

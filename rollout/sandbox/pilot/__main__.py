@@ -108,7 +108,9 @@ class Mirror:
                     self._take(source, event["type"], item)
 
     def _replace(self, source: Source, items: list[dict[str, Any]]) -> None:
-        fresh = {_key(item): {**item, "kind": source.kind} for item in items}
+        fresh: dict[tuple[str, str], Mapping[str, Any]] = {
+            _key(item): {**item, "kind": source.kind} for item in items
+        }
         if self._objects.get(source.kind) != fresh:
             self._objects[source.kind] = fresh
             self.changed.set()

@@ -46,7 +46,7 @@ STUCK_SECONDS = 60.0
 """How long one reconcile may take before the controller calls itself stuck: each of its few writes
 has a timeout of 10 s."""
 
-log = structlog.getlogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Leadership(Protocol):
@@ -118,8 +118,8 @@ class Manager:
                 cluster,
                 cache,
                 self._noticer(cache),
-                clock,
-                random,
+                clock=clock,
+                random=random,
                 namespace=options.namespace,
                 record=record,
             )

@@ -18,6 +18,9 @@ FAIL_BAD_MIN = 3
 WHOLE_PERCENT = 100.0
 """The weight at which the stable arm has no traffic left."""
 
+SHOWN_PERCENT_MIN = 0.001
+"""The smallest rate that sentences tell exactly; the numbers beside it tell the rest."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
@@ -179,17 +182,28 @@ def _noun(case: _Case) -> str:
 def _facts(case: _Case) -> str:
     canary, reference = case.canary, case.reference
     facts = (
-        f"{print_percent(_percent(canary))} % of {canary.requests:,} canary {_noun(case)}"
-        f" {_happened(case.gate)}"
+        f"{_shown(canary, limit=case.gate.max_percent)} % of {canary.requests:,} canary"
+        f" {_noun(case)} {_happened(case.gate)}"
     )
     if reference.requests:
-        facts += f", stable {print_percent(_percent(reference))} % of {reference.requests:,}"
+        facts += f", stable {_shown(reference)} % of {reference.requests:,}"
     limits = []
     if case.gate.max_percent is not None:
         limits.append(f"{print_percent(case.gate.max_percent)} %")
     if case.gate.max_ratio is not None:
         limits.append(f"{case.gate.max_ratio:g} times stable")
     return f"{facts}; the limit is {' and '.join(limits)}"
+
+
+def _shown(counts: ArmCounts, *, limit: float | None = None) -> str:
+    """A rate in percent with few digits, but enough of them to be seen above the limit."""
+    percent = _percent(counts)
+    if 0 < percent < SHOWN_PERCENT_MIN:
+        return f"less than {SHOWN_PERCENT_MIN}"
+    shown = print_percent(percent) if percent >= 1 else f"{percent:.2g}"
+    if limit is not None and float(shown) <= limit < percent:
+        return f"{percent:.4g}"
+    return shown
 
 
 def _happened(gate: GateQuestion) -> str:

@@ -1,0 +1,1 @@
+"""Specification of the analysis: answers of Prometheus to verdicts."""

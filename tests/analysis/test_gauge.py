@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rollout.analysis import gauge
+from rollout.analysis.verdict import GateKind, GateQuestion
+from rollout.api.evidence import Verdict
+
+AT = 1_700_000_000.25
+
+
+def gate(**changes: Any) -> GateQuestion:
+    return GateQuestion(name="conversion", kind=GateKind.QUERY, **changes)
+
+
+def vector(*values: str) -> dict[str, Any]:
+    result = [{"metric": {"pod": str(n)}, "value": [AT, value]} for n, value in enumerate(values)]
+    return {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+
+def scalar(value: str) -> dict[str, Any]:
+    return {"status": "success", "data": {"resultType": "scalar", "result": [AT, value]}}
+
+
+@pytest.mark.parametrize("document", [vector("0.95"), scalar("0.95"), vector("0.9"), vector("1.1")])
+def test_one_number_within_its_bounds_passes(document: dict[str, Any]) -> None:
+    verdict = gauge.judge(gate(min=0.9, max=1.1), document)
+
+    assert verdict.verdict is Verdict.PASS
+    assert verdict.failed_sample_ms is None
+
+
+@pytest.mark.parametrize(
+    ("bounds", "value", "sentence"),
+    [
+        ({"min": 0.9}, "0.899", "conversion: the query gave 0.899; allowed is at least 0.9"),
+        ({"max": 1.5}, "2", "conversion: the query gave 2; allowed is at most 1.5"),
+        (
+            {"min": 1.0, "max": 1.5},
+            "2",
+            "conversion: the query gave 2; allowed is at least 1 and at most 1.5",
+        ),
+    ],
+)
+def test_one_number_outside_its_bounds_fails_with_the_stamp_it_stands_for(
+    bounds: dict[str, float], value: str, sentence: str
+) -> None:
+    verdict = gauge.judge(gate(**bounds), vector(value))
+
+    assert verdict.verdict is Verdict.FAIL
+    assert verdict.because == sentence
+    assert verdict.failed_sample_ms == 1_700_000_000_250
+    assert verdict.value == float(value)
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (vector(), "found nothing"),
+        (vector("1", "2", "3"), "found 3 series where one is needed"),
+        (vector("NaN"), "gave nan"),
+        (vector("+Inf"), "gave inf"),
+        (scalar("-Inf"), "gave -inf"),
+        ({"status": "success", "data": {"resultType": "matrix", "result": []}}, "a matrix"),
+        ({"status": "success", "data": {"resultType": "string", "result": [1, "x"]}}, "a string"),
+        ({**vector("1"), "warnings": ["w"]}, "may be incomplete"),
+        ({"status": "error", "errorType": "execution", "error": "too many"}, "too many"),
+    ],
+)
+def test_scenarios_75_and_86_everything_but_one_number_is_unknown_and_says_what_it_was(
+    document: dict[str, Any], said: str
+) -> None:
+    verdict = gauge.judge(gate(min=0.0), document)
+
+    assert verdict.verdict is Verdict.UNKNOWN
+    assert said in verdict.because
+    assert verdict.value is None
+
+
+@pytest.mark.parametrize(
+    ("canary", "verdict"), [("9", Verdict.PASS), ("11", Verdict.PASS), ("8.9", Verdict.FAIL)]
+)
+def test_relative_to_stable_compares_the_ratio(canary: str, verdict: Verdict) -> None:
+    found = gauge.judge(gate(min=0.9, relative_to_stable=True), vector(canary), vector("10"))
+
+    assert found.verdict is verdict
+    assert found.value == float(canary) / 10
+    assert f"{canary}, {float(canary) / 10:g} times the stable revision's 10" in found.because
+
+
+@pytest.mark.parametrize(
+    ("canary", "stable", "said"),
+    [
+        (vector("1"), vector(), "about the stable revision: the query found nothing"),
+        (vector("1"), None, "about the stable revision: it was not asked"),
+        (vector("1"), vector("0"), "no ratio"),
+        (vector("1e308"), vector("1e-300"), "too large"),
+        (vector(), vector("1"), "the query found nothing"),
+    ],
+)
+def test_without_a_ratio_a_relative_gate_is_unknown(
+    canary: dict[str, Any], stable: dict[str, Any] | None, said: str
+) -> None:
+    verdict = gauge.judge(gate(min=0.9, relative_to_stable=True), canary, stable)
+
+    assert verdict.verdict is Verdict.UNKNOWN
+    assert said in verdict.because
+
+
+def test_a_gate_without_bounds_is_unknown_and_never_passes() -> None:
+    verdict = gauge.judge(gate(), vector("1"))
+
+    assert verdict.verdict is Verdict.UNKNOWN
+    assert verdict.because == "conversion: the gate has no bound"

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.analysis.judge import Judge, plain
+from rollout.analysis.verdict import Context, GateKind, GateQuestion
+from rollout.api.evidence import ArmCounts, GateEvidence, Verdict
+from tests.analysis.observed import counts
+
+ERRORS = GateQuestion(name="errors", kind=GateKind.ERRORS, max_percent=1.0, min_requests=100)
+RATIO = GateQuestion(name="errors", kind=GateKind.ERRORS, max_ratio=1.2, min_requests=100)
+LATENCY = GateQuestion(name="latency", kind=GateKind.LATENCY, max_percent=1.0, edge_ms=500.0)
+TCP = GateQuestion(name="tcp", kind=GateKind.TCP, max_percent=1.0)
+CONTEXT = Context(elapsed_seconds=60.0, weight_percent=10.0, newest_ms=9_000)
+
+NO_TRAFFIC = counts(0)
+CALM = counts(13_210, 13)
+
+
+def judged(
+    gate: GateQuestion,
+    canary: ArmCounts,
+    stable: ArmCounts = CALM,
+    *,
+    before: ArmCounts = NO_TRAFFIC,
+    context: Context = CONTEXT,
+) -> tuple[Verdict, str]:
+    judge: Judge = plain.judge
+    evidence = GateEvidence(
+        canary=canary, stable=stable, stable_before=before, canary_bad_ms=7_000 * bool(canary.bad)
+    )
+    verdict = judge(gate, evidence, context=context)
+    assert (verdict.failed_sample_ms is not None) == (verdict.verdict is Verdict.FAIL)
+    return verdict.verdict, verdict.because
+
+
+def test_a_canary_over_the_limit_fails_with_its_numbers() -> None:
+    assert judged(ERRORS, counts(742, 60)) == (
+        Verdict.FAIL,
+        "errors: 8.1 % of 742 canary requests failed, stable 0.098 % of 13,210; the limit is 1 %",
+    )
+
+
+def test_rates_are_told_with_few_digits_but_enough_to_see_them_above_the_limit() -> None:
+    assert "errors: 1.04 % of 10,000 canary" in judged(ERRORS, counts(10_000, 104))[1]
+    assert (
+        "stable less than 0.001 % of 900,000;" in judged(ERRORS, counts(742), counts(900_000, 1))[1]
+    )
+    assert "errors: 12.3 % of" in judged(ERRORS, counts(1_000, 123))[1]
+
+
+def test_the_failing_verdict_names_the_stamp_and_the_value() -> None:
+    evidence = GateEvidence(canary=counts(742, 60), canary_bad_ms=7_000)
+
+    verdict = plain.judge(ERRORS, evidence, context=CONTEXT)
+
+    assert verdict.failed_sample_ms == 7_000
+    assert verdict.value == pytest.approx(8.086, abs=1e-3)
+
+
+def test_a_calm_canary_with_enough_requests_passes() -> None:
+    assert judged(ERRORS, counts(742)) == (
+        Verdict.PASS,
+        "errors: 0 % of 742 canary requests failed, stable 0.098 % of 13,210; the limit is 1 %",
+    )
+
+
+def test_exactly_at_the_limit_passes() -> None:
+    assert judged(ERRORS, counts(500, 5))[0] is Verdict.PASS
+
+
+def test_three_bad_requests_of_three_fail_at_once() -> None:
+    assert judged(ERRORS, counts(3, 3), NO_TRAFFIC) == (
+        Verdict.FAIL,
+        "errors: 100 % of 3 canary requests failed; the limit is 1 %",
+    )
+
+
+def test_two_bad_requests_are_no_verdict() -> None:
+    assert judged(ERRORS, counts(100, 2), NO_TRAFFIC) == (
+        Verdict.UNKNOWN,
+        (
+            "errors: 2 % of 100 canary requests failed; the limit is 1 %;"
+            " fewer than 3 bad ones are no verdict"
+        ),
+    )
+    assert judged(replace(RATIO, max_ratio=2.0), counts(100, 2), counts(9_999))[0] is (
+        Verdict.UNKNOWN
+    )
+
+
+def test_scenario_72_too_little_traffic_is_unknown_and_says_how_long_it_needs() -> None:
+    context = replace(CONTEXT, elapsed_seconds=8.2)
+
+    assert judged(ERRORS, counts(41), context=context) == (
+        Verdict.UNKNOWN,
+        "errors: canary has 41 of 100 requests; needs about 12s more at this traffic",
+    )
+
+
+def test_without_any_traffic_nobody_can_say_how_long() -> None:
+    assert judged(ERRORS, NO_TRAFFIC) == (
+        Verdict.UNKNOWN,
+        "errors: canary has 0 of 100 requests",
+    )
+    assert judged(ERRORS, counts(41), context=replace(CONTEXT, elapsed_seconds=0.0))[1] == (
+        "errors: canary has 41 of 100 requests"
+    )
+
+
+def test_no_data_has_no_value() -> None:
+    verdict = plain.judge(ERRORS, GateEvidence(), context=CONTEXT)
+
+    assert verdict.value is None
+
+
+def test_when_both_arms_exceed_the_limit_the_world_is_ill_and_it_holds() -> None:
+    assert judged(ERRORS, counts(742, 60), counts(13_210, 661)) == (
+        Verdict.UNKNOWN,
+        (
+            "errors: 8.1 % of 742 canary requests failed, stable 5 % of 13,210; the limit is 1 %;"
+            " both exceed it, so it holds"
+        ),
+    )
+
+
+def test_one_or_two_bad_stable_requests_do_not_excuse_the_canary() -> None:
+    assert judged(ERRORS, counts(742, 60), counts(20, 2))[0] is Verdict.FAIL
+
+
+def test_a_canary_much_worse_than_an_ill_stable_arm_fails_by_the_ratio() -> None:
+    gate = replace(ERRORS, max_ratio=1.2)
+
+    assert judged(gate, counts(742, 371), counts(13_210, 661)) == (
+        Verdict.FAIL,
+        (
+            "errors: 50 % of 742 canary requests failed, stable 5 % of 13,210;"
+            " the limit is 1 % and 1.2 times stable"
+        ),
+    )
+
+
+def test_scenario_83_a_ratio_alone_is_enough() -> None:
+    assert judged(RATIO, counts(1_000, 30), counts(10_000, 100))[0] is Verdict.FAIL
+    assert judged(RATIO, counts(1_000, 12), counts(10_000, 100))[0] is Verdict.PASS
+
+
+def test_no_bad_stable_request_is_not_infinitely_good() -> None:
+    """3 of 10,000 against (0 + 1) / (999 + 1): well below 1.2 times."""
+    assert judged(RATIO, counts(10_000, 3), counts(999))[0] is Verdict.PASS
+    assert judged(RATIO, counts(1_000, 3), counts(999))[0] is Verdict.FAIL
+
+
+def test_a_ratio_waits_for_the_stable_arm() -> None:
+    assert judged(RATIO, counts(1_000, 500), counts(20)) == (
+        Verdict.UNKNOWN,
+        "errors: stable has 20 of 100 requests; needs about 4m more at this traffic",
+    )
+    assert judged(RATIO, counts(50), counts(20))[1] == (
+        "errors: canary has 50 and stable has 20 of 100 requests;"
+        " needs about 4m more at this traffic"
+    )
+
+
+def test_at_full_weight_the_stable_arms_earlier_steps_serve() -> None:
+    full = replace(CONTEXT, weight_percent=100.0)
+    gate = replace(RATIO, max_percent=1.0)
+
+    failed = judged(gate, counts(1_000, 9), NO_TRAFFIC, before=counts(50_000, 50), context=full)
+    passed = judged(gate, counts(1_000, 1), NO_TRAFFIC, before=counts(50_000, 50), context=full)
+
+    assert failed == (
+        Verdict.FAIL,
+        (
+            "errors: 0.9 % of 1,000 canary requests failed, stable 0.1 % of 50,000;"
+            " the limit is 1 % and 1.2 times stable"
+        ),
+    )
+    assert passed[0] is Verdict.PASS
+
+
+def test_a_sick_past_of_the_stable_arm_does_not_excuse_the_canary() -> None:
+    verdict, _ = judged(ERRORS, counts(1_000, 90), NO_TRAFFIC, before=counts(9_000, 900))
+
+    assert verdict is Verdict.FAIL
+
+
+def test_scenario_170_requests_without_upstream_hold_the_run_and_are_told() -> None:
+    context = replace(CONTEXT, unattributed=57)
+
+    assert judged(ERRORS, counts(742), context=context) == (
+        Verdict.UNKNOWN,
+        (
+            "errors: 57 requests found no upstream (UH, UO, NC or NR) and belong to no revision,"
+            " beside 742 of the canary"
+        ),
+    )
+    assert judged(RATIO, counts(742), context=context)[0] is Verdict.UNKNOWN
+    assert judged(ERRORS, NO_TRAFFIC, context=context)[0] is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("lost", [2, 5])
+def test_a_few_requests_without_upstream_do_not_hold_a_busy_canary(lost: int) -> None:
+    context = replace(CONTEXT, unattributed=lost)
+
+    assert judged(ERRORS, counts(742), context=context)[0] is Verdict.PASS
+
+
+def test_at_full_weight_what_found_no_upstream_is_the_canarys() -> None:
+    full = Context(elapsed_seconds=60, weight_percent=100, unattributed=57, newest_ms=9_000)
+
+    verdict = plain.judge(ERRORS, GateEvidence(canary=counts(742)), context=full)
+
+    assert verdict.verdict is Verdict.FAIL
+    assert verdict.because == "errors: 7.1 % of 799 canary requests failed; the limit is 1 %"
+    assert verdict.failed_sample_ms == 9_000
+
+
+def test_latency_says_which_bucket_edge_it_means() -> None:
+    assert judged(LATENCY, counts(1_000, 20), counts(5_000, 50))[1] == (
+        "latency: 2 % of 1,000 canary requests took longer than 500 ms, stable 1 % of 5,000;"
+        " the limit is 1 %"
+    )
+    assert judged(replace(LATENCY, edge_ms=300.0), counts(1_000))[1].startswith(
+        "latency: 0 % of 1,000 canary requests took longer than 250 ms"
+        " (the bucket edge below 300 ms)"
+    )
+
+
+def test_latency_does_not_wait_for_requests_without_upstream() -> None:
+    verdict, _ = judged(LATENCY, counts(1_000), context=replace(CONTEXT, unattributed=500))
+
+    assert verdict is Verdict.PASS
+
+
+def test_connections_are_called_connections() -> None:
+    assert judged(TCP, counts(40, 4), counts(400))[1] == (
+        "tcp: 10 % of 40 canary connections failed, stable 0 % of 400; the limit is 1 %"
+    )
+
+
+def test_connections_opened_before_the_step_and_failed_in_it_are_at_most_all() -> None:
+    assert judged(TCP, counts(0, 4), NO_TRAFFIC)[0:1] == (Verdict.FAIL,)
+    assert "100 %" in judged(TCP, counts(1, 4), NO_TRAFFIC)[1]
+
+
+def test_a_gate_without_bounds_is_unknown_and_never_passes() -> None:
+    gate = replace(ERRORS, max_percent=None)
+
+    assert judged(gate, counts(1_000)) == (Verdict.UNKNOWN, "errors: the gate has no bound")
+
+
+ARM = st.integers(0, 10_000).flatmap(
+    lambda requests: st.builds(ArmCounts, requests=st.just(requests), bad=st.integers(0, requests))
+)
+
+
+@given(ARM, ARM, ARM, st.integers(0, 100), st.sampled_from([1.0, 50.0, 100.0]))
+def test_no_pass_without_enough_requests_and_no_fail_without_three_bad(
+    canary: ArmCounts, stable: ArmCounts, before: ArmCounts, lost: int, weight: float
+) -> None:
+    gate = replace(ERRORS, max_ratio=1.2)
+    context = Context(elapsed_seconds=10, weight_percent=weight, unattributed=lost)
+
+    verdict, because = judged(gate, canary, stable, before=before, context=context)
+
+    blamed = lost if weight == 100 else 0
+    if verdict is Verdict.PASS:
+        assert canary.requests + blamed >= gate.min_requests
+        assert stable.requests + before.requests >= gate.min_requests
+    if verdict is Verdict.FAIL:
+        assert canary.bad + blamed >= plain.FAIL_BAD_MIN
+    assert because.startswith("errors: ")

@@ -48,6 +48,9 @@ READY_LINE_BYTES_MAX = 65_536
 PROCESSES_MAX = 64
 """A stage has six; more than this is a loop that has run away."""
 
+Probe = Callable[[str], Awaitable[bool]]
+"""Whether a URL answers 200 now."""
+
 _alive: set[int] = set()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import sys
 
 import typer
 from rich.console import Console, RenderableType
@@ -35,13 +36,15 @@ async def _list(place: Place, *, everywhere: bool) -> None:
             where = "the cluster" if everywhere else f"namespace {client.namespace}"
             typer.echo(f"{where} has no Rollout", err=True)
         else:
+            piped = not sys.stdout.isatty()
             view = tables.rollouts(
                 [subject.read(manifest) for manifest in found],
                 namespaces=everywhere,
+                one_line=piped,
                 now=client.clock.now(),
                 glyphs=terminal.glyphs(terminal.console()),
             )
-            terminal.show(view, lines=True)
+            terminal.show(view, whole_lines=piped)
 
 
 def get(place: Place, name: str, *, watch: bool) -> None:
@@ -136,4 +139,4 @@ async def _history(place: Place, name: str) -> None:
             typer.echo(f"{seen.key} has had no run that is over", err=True)
         else:
             glyphs = terminal.glyphs(terminal.console())
-            terminal.show(tables.history(seen, now=client.clock.now(), glyphs=glyphs), lines=True)
+            terminal.show(tables.history(seen, now=client.clock.now(), glyphs=glyphs))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import typer
@@ -13,13 +12,10 @@ from rollout.cli.place import Output
 from rollout.views import documents
 from rollout.views.glyphs import ASCII, UNICODE, Glyphs
 
-LINE_WIDTH = 2_000
-"""Columns of a table in a pipe: one line per object whatever its message, so that grep works."""
 
-
-def console(*, width: int | None = None) -> Console:
+def console() -> Console:
     """A console on standard output; 80 columns where nobody says how many there are."""
-    return Console(width=width, highlight=False, soft_wrap=False)
+    return Console(highlight=False)
 
 
 def glyphs(terminal: Console) -> Glyphs:
@@ -27,11 +23,11 @@ def glyphs(terminal: Console) -> Glyphs:
     return UNICODE if terminal.encoding.startswith("utf") else ASCII
 
 
-def show(view: RenderableType, *, lines: bool = False) -> None:
-    """Print a view; ``lines`` keeps a row of a table on one line where no screen is to fit."""
-    terminal = console(width=LINE_WIDTH if lines and not sys.stdout.isatty() else None)
+def show(view: RenderableType, *, whole_lines: bool = False) -> None:
+    """Print a view; in a pipe no line ends with spaces, and ``whole_lines`` folds none."""
+    terminal = console()
     with terminal.capture() as captured:
-        terminal.print(view)
+        terminal.print(view, soft_wrap=whole_lines)
     text = captured.get()
     if not terminal.is_terminal:
         text = "\n".join(line.rstrip() for line in text.splitlines())

@@ -47,8 +47,8 @@ def plural(count: int, noun: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a full stop; backquotes, which terminals do not render, become quotes."""
-    return (text.rstrip(".") + ".").replace("`", "'") if text else ""
+    """The text with a full stop, unless it ends with a sign of its own."""
+    return text if not text or text[-1] in ".!?" else f"{text}."
 
 
 # The ladder.
@@ -246,7 +246,7 @@ def _in_run(run: Run) -> _Pairs:
     if run.paused is not None:
         pairs.append((("resume",), "let the run go on"))
     if run.step > 0 and not run.retreated:
-        pairs.append((("promote",), "end this step now; never past a failing gate"))
+        pairs.append((("promote",), "end this step now"))
     if run.weight < 100:
         pairs.append((("promote", "--full"), "go to 100 % at once"))
     if run.paused is None:

@@ -19,6 +19,8 @@ BOOKMARK_SECONDS = 60.0
 STREAM_SECONDS = 300.0
 SILENCE_SECONDS_MAX = 90.0
 HISTORY_COUNT_MAX = 10_000
+RESOLUTION_SECONDS = 1e-5
+"""What is due within this is due: simulated time comes in steps, and would never reach it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,7 +354,7 @@ class FakeCluster:
         closing = self._clock.monotonic_seconds() + STREAM_SECONDS
         heard = self._clock.monotonic_seconds()
         while True:
-            now = self._clock.monotonic_seconds()
+            now = self._clock.monotonic_seconds() + RESOLUTION_SECONDS
             if stream.ending == "break":
                 raise errors.Unreachable(SERVER, why="connection reset by peer")
             if stream.ending or now >= closing:
@@ -370,7 +372,7 @@ class FakeCluster:
                 yield self._bookmark()
             else:
                 due = stream.waiting[0][0] if stream.waiting else heard + BOOKMARK_SECONDS
-                await _wait(stream, min(due, closing) - now)
+                await _wait(stream, min(due, closing) - now + 2 * RESOLUTION_SECONDS)
 
     def _bookmark(self) -> WatchEvent:
         return WatchEvent(

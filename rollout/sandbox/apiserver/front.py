@@ -14,6 +14,7 @@ from rollout.sandbox.apiserver import (
     accounting,
     calls,
     discovery,
+    protobuf,
     reads,
     refusals,
     renderings,
@@ -283,6 +284,8 @@ def _alone(rendering: renderings.Rendering, entry: Entry) -> bytes:
 
 
 def _object(media_type: str, raw: bytes) -> Json:
+    if media_type == protobuf.MEDIA_TYPE:
+        return protobuf.decoded(raw)
     if media_type not in {_JSON_TYPE, "application/yaml", "application/octet-stream"}:
         raise refusals.unsupported_media(["application/json", "application/yaml"])
     return calls.decoded_object(raw, yaml_allowed=media_type == "application/yaml")

@@ -37,8 +37,8 @@ from rollout.ports import Cluster, Patch
 from rollout.routes import virtualservice
 
 DENIAL_SECONDS = 300.0
-"""How long a refused write is not tried again while nothing changes: a webhook may be mended without
-any of our objects changing."""
+"""How long a refused write is not tried again while nothing changes: a webhook may be mended
+without any of our objects changing."""
 
 EVENT_MESSAGE_LENGTH_MAX = 1024
 """Characters in an Event's message, as the API bounds it."""

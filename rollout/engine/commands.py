@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import assert_never
+from types import MappingProxyType
 
 from rollout.api.action import ActionOutcome, ActionSpec, Verb
 from rollout.api.evidence import Verdict
-from rollout.api.status import Command, Run
+from rollout.api.status import Command, Ending, Run
 from rollout.engine import plan as plans
 from rollout.engine.decision import Answer
 from rollout.engine.observation import Observation
@@ -25,7 +26,7 @@ class Orders:
         full: go to 100 percent.
         paused: who holds the run; None: nobody.
         retry: run the rejected revision again.
-        answers: what each command is told.
+        answers: what each command is told; what was applied is obeyed by this very decision.
     """
 
     abort: Command | None = None
@@ -36,69 +37,106 @@ class Orders:
     answers: tuple[Answer, ...] = ()
 
 
-def read(o: Observation) -> Orders:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a run stands before anybody is heard.
+
+    Attributes:
+        end: why it is taken back, if it is: then only Abort is obeyed.
+        missing: what keeps traffic from the canary, in a sentence; empty: nothing.
+    """
+
+    end: Ending | None = None
+    missing: str = ""
+
+
+NOTHING_IN_THE_WAY = Standing()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """One command before the run it names."""
+
+    o: Observation
+    run: Run
+    standing: Standing
+    spec: ActionSpec
+    command: Command
+
+
+_Obeyed = tuple[Orders, ActionOutcome, str]
+
+
+def read(o: Observation, standing: Standing = NOTHING_IN_THE_WAY) -> Orders:
     """All unanswered commands, oldest first; an Abort beats whatever came before it."""
     run = o.status.run
     orders = Orders(paused=run.paused if run else None)
     for action in o.actions:
         if action.spec is None:
             outcome, message = REFUSED, action.problem
+        elif run is None:
+            outcome, message = IGNORED, f"{o.key.name} has had no run yet"
         else:
-            command = Command(
-                by=action.spec.actor, via=action.spec.via, at=o.now, reason=action.spec.reason
-            )
-            orders, outcome, message = _obey(o, orders, action.spec, command=command)
+            spec = action.spec
+            command = Command(by=spec.actor, via=spec.via, at=o.now, reason=spec.reason)
+            case = _Case(o=o, run=run, standing=standing, spec=spec, command=command)
+            orders, outcome, message = _obey(case, orders)
         answer = Answer(action=action.name, outcome=outcome, message=message)
         orders = replace(orders, answers=(*orders.answers, answer))
     return orders
 
 
-_Obeyed = tuple[Orders, ActionOutcome, str]
+def all_ignored(o: Observation, why: str) -> tuple[Answer, ...]:
+    """What everybody is told when no command matters any more."""
+    return tuple(Answer(action=a.name, outcome=IGNORED, message=why) for a in o.actions)
 
 
-def _obey(o: Observation, orders: Orders, spec: ActionSpec, *, command: Command) -> _Obeyed:
-    run = o.status.run
-    if run is None:
-        return orders, IGNORED, f"{o.key.name} has had no run yet"
+def _obey(case: _Case, orders: Orders) -> _Obeyed:
+    run, spec = case.run, case.spec
     if spec.run != run.id:
         return orders, IGNORED, f"run {spec.run} is not the present one ({run.id})"
-    if spec.verb is Verb.RETRY:
-        return _retry(o, orders, run, command=command)
-    if run.ended_at is not None and run.ending is not None:
-        return orders, IGNORED, f"run {run.id} is over: {run.ending.outcome}"
+    over = "" if spec.verb is Verb.RETRY else _over(case, orders)
+    if over:
+        return orders, IGNORED, over
+    return _OBEYED_BY[spec.verb](case, orders)
+
+
+def _over(case: _Case, orders: Orders) -> str:
+    """Why it is too late for any command but Retry; empty when it is not."""
+    run, end = case.run, case.standing.end
+    if run.ended_at is not None:
+        return f"run {run.id} is over" + (f": {run.ending.outcome}" if run.ending else "")
     if run.ending is not None:
-        return orders, IGNORED, f"run {run.id} is on its way back already: {run.ending.because}"
+        return f"run {run.id} is on its way back already: {run.ending.because}"
     if orders.abort is not None:
-        return orders, IGNORED, f"run {run.id} was aborted by {orders.abort.by}"
-    return _in_run(o, orders, spec, run=run, command=command)
+        return f"run {run.id} was aborted by {orders.abort.by}"
+    if end is not None and case.spec.verb is not Verb.ABORT:
+        return f"run {run.id} is taken back: {end.because}"
+    return ""
 
 
-def _in_run(
-    o: Observation, orders: Orders, spec: ActionSpec, *, run: Run, command: Command
-) -> _Obeyed:
-    match spec.verb:
-        case Verb.ABORT:
-            message = f"{run.canary_revision} loses all traffic"
-            return replace(orders, abort=command), APPLIED, message
-        case Verb.PAUSE:
-            return _pause(orders, run, command=command)
-        case Verb.RESUME:
-            return _resume(orders, spec, run)
-        case Verb.PROMOTE | Verb.PROMOTE_FULL:
-            return _promote(o, orders, spec, run=run, command=command)
-        case Verb.RETRY:
-            raise AssertionError  # read before
-    assert_never(spec.verb)
+def _abort(case: _Case, orders: Orders) -> _Obeyed:
+    """Whoever was heard in the same moment is told that it came to nothing."""
+    beaten = tuple(
+        replace(a, outcome=IGNORED, message=f"{case.command.by} aborted run {case.run.id}")
+        if a.outcome is APPLIED
+        else a
+        for a in orders.answers
+    )
+    orders = replace(orders, abort=case.command, answers=beaten)
+    return orders, APPLIED, f"{case.run.canary_revision} loses all traffic"
 
 
-def _pause(orders: Orders, run: Run, *, command: Command) -> _Obeyed:
+def _pause(case: _Case, orders: Orders) -> _Obeyed:
     if orders.paused is not None:
         return orders, IGNORED, f"paused already by {orders.paused.by}"
-    return replace(orders, paused=command), APPLIED, f"stays at {run.weight:g} % until resumed"
+    moves = orders.promote is not None or orders.full is not None
+    where = "where it gets to" if moves else f"at {case.run.weight:g} %"
+    return replace(orders, paused=case.command), APPLIED, f"stays {where} until resumed"
 
 
-def _resume(orders: Orders, spec: ActionSpec, run: Run) -> _Obeyed:
-    late = _late(spec, run)
+def _resume(case: _Case, orders: Orders) -> _Obeyed:
+    late = _late(case)
     if late is not None:
         return orders, *late
     if orders.paused is None:
@@ -106,40 +144,76 @@ def _resume(orders: Orders, spec: ActionSpec, run: Run) -> _Obeyed:
     return replace(orders, paused=None), APPLIED, "goes on"
 
 
-def _late(spec: ActionSpec, run: Run) -> tuple[ActionOutcome, str] | None:
-    if spec.step is None:
-        return REFUSED, f"names no step; the run is at step {run.step}: set spec.step"
-    if spec.step != run.step:
-        return IGNORED, f"step {spec.step} is not the present one ({run.step})"
+def _late(case: _Case) -> tuple[ActionOutcome, str] | None:
+    step, present = case.spec.step, case.run.step
+    if step is None:
+        return REFUSED, f"names no step; the run is at step {present}: set spec.step"
+    if step != present:
+        return IGNORED, f"step {step} is not the present one ({present})"
     return None
 
 
-def _promote(
-    o: Observation, orders: Orders, spec: ActionSpec, *, run: Run, command: Command
-) -> _Obeyed:
+def _forbidden(o: Observation) -> str:
+    """Why nobody may increase the weight now; empty when they may."""
     failing = [v for v in o.verdicts if v.verdict is Verdict.FAIL]
     if failing:
-        return orders, REFUSED, f"gate {failing[0].name} fails: {failing[0].because}"
+        return f"gate {failing[0].name} fails: {failing[0].because}"
     if o.suspended:
-        return orders, REFUSED, "spec.suspend is true: nothing increases until it is false"
-    if spec.verb is Verb.PROMOTE_FULL:
-        if run.step >= plans.full_step(run.plan):
-            return orders, IGNORED, "has 100 % already"
-        message = "goes to 100 %; the bake follows"
-        return replace(orders, full=command, paused=None), APPLIED, message
-    late = _late(spec, run)
+        return "spec.suspend is true: nothing increases until it is false"
+    return ""
+
+
+def _promote(case: _Case, orders: Orders) -> _Obeyed:
+    run, missing = case.run, case.standing.missing
+    late = _late(case)
     if late is not None:
         return orders, *late
-    if run.step == 0 or run.retreated:
-        return orders, REFUSED, f"{run.canary_revision} is not ready to take traffic"
-    return replace(orders, promote=command, paused=None), APPLIED, f"step {run.step} ends"
+    if orders.promote is not None:
+        return orders, IGNORED, f"step {run.step} was ended by {orders.promote.by} already"
+    forbidden = _forbidden(case.o)
+    if forbidden:
+        return orders, REFUSED, forbidden
+    if missing or run.step == 0 or run.retreated:
+        because = missing or f"{run.canary_revision} is not ready to take traffic"
+        return orders, REFUSED, because
+    return replace(orders, promote=case.command, paused=None), APPLIED, f"step {run.step} ends"
 
 
-def _retry(o: Observation, orders: Orders, run: Run, *, command: Command) -> _Obeyed:
+def _promote_full(case: _Case, orders: Orders) -> _Obeyed:
+    """Also before any traffic moves: then it is remembered until the canary is ready."""
+    run = case.run
+    if run.step >= plans.full_step(run.plan):
+        return orders, IGNORED, "has come to 100 % already"
+    before = orders.full or run.promoted_full
+    if before is not None and orders.paused is None:
+        return orders, IGNORED, f"{before.by} has sent it to 100 % already"
+    forbidden = _forbidden(case.o)
+    if forbidden:
+        return orders, REFUSED, forbidden
+    message = "goes to 100 %; the bake follows"
+    if case.standing.missing:
+        message += f", as soon as this is mended: {case.standing.missing}"
+    return replace(orders, full=case.command, paused=None), APPLIED, message
+
+
+def _retry(case: _Case, orders: Orders) -> _Obeyed:
+    o, run = case.o, case.run
     if run.ended_at is None:
         return orders, IGNORED, f"run {run.id} is in progress"
     if not o.status.rejected_revision or o.revision != o.status.rejected_revision:
         return orders, IGNORED, "spec.revision is not one that was taken back"
     if orders.retry is not None:
         return orders, IGNORED, f"asked already by {orders.retry.by}"
-    return replace(orders, retry=command), APPLIED, f"runs {o.revision} again"
+    return replace(orders, retry=case.command), APPLIED, f"runs {o.revision} again"
+
+
+_OBEYED_BY: Mapping[Verb, Callable[[_Case, Orders], _Obeyed]] = MappingProxyType(
+    {
+        Verb.ABORT: _abort,
+        Verb.PAUSE: _pause,
+        Verb.RESUME: _resume,
+        Verb.PROMOTE: _promote,
+        Verb.PROMOTE_FULL: _promote_full,
+        Verb.RETRY: _retry,
+    }
+)

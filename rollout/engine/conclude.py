@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from typing import Literal
 
 from rollout.api.phase import ConditionType, Phase
-from rollout.api.status import MESSAGE_LENGTH_MAX, Condition, RolloutStatus
+from rollout.api.status import Condition, RolloutStatus
 from rollout.base.quantity import print_percent
-from rollout.engine.decision import Answer, Decision, Happening, Weights
+from rollout.engine.decision import Answer, Decision, Happening, Weights, cut
 from rollout.engine.observation import Observation
 
 _STALLED = frozenset({Phase.INVALID, Phase.ROLLED_BACK})
@@ -51,7 +51,7 @@ class Conclusion:
 
 def conclude(o: Observation, c: Conclusion) -> Decision:
     """The decision: conditions and the Event of a new phase are added, times are kept."""
-    message = _cut(c.message)
+    message = cut(c.message)
     in_run = c.status.run is not None and c.status.run.ended_at is None
     status = c.status.model_copy(
         update={
@@ -71,17 +71,11 @@ def conclude(o: Observation, c: Conclusion) -> Decision:
         status=status,
         weights=c.weights,
         finalizer=c.finalizer,
-        answers=c.answers,
-        happenings=happenings,
+        answers=tuple(replace(answer, message=cut(answer.message)) for answer in c.answers),
+        happenings=tuple(replace(told, message=cut(told.message)) for told in happenings),
         because=message,
         look_again_at=c.look_again_at,
     )
-
-
-def _cut(message: str) -> str:
-    if len(message) <= MESSAGE_LENGTH_MAX:
-        return message
-    return message[: MESSAGE_LENGTH_MAX - 1] + "…"
 
 
 def _conditions(
@@ -101,14 +95,14 @@ def _conditions(
     if in_run:
         answered: State = "False" if o.metrics_problem else "True"
         reason = "NoAnswer" if o.metrics_problem else "Answered"
-        wanted.append((ConditionType.METRICS_AVAILABLE, answered, reason, _cut(o.metrics_problem)))
+        wanted.append((ConditionType.METRICS_AVAILABLE, answered, reason, o.metrics_problem))
     before = {condition.type: condition for condition in o.status.conditions}
     return tuple(
         Condition(
             type=kind,
             status=state,
             reason=why,
-            message=text,
+            message=cut(text),
             last_transition_time=_since(before, kind, state, now=o.now),
             observed_generation=o.generation,
         )
@@ -123,9 +117,19 @@ def _since(
     return old.last_transition_time if old is not None and old.status == state else now
 
 
-def clock_time(moment: datetime) -> str:
-    """A time of day as people are told it, in UTC."""
-    return f"{moment:%H:%M:%S} UTC"
+def clock_time(moment: datetime, *, now: datetime) -> str:
+    """A time as people are told it, in UTC; with the date unless it is today's."""
+    return f"{moment:%H:%M:%S} UTC" if moment.date() == now.date() else calendar_time(moment)
+
+
+def calendar_time(moment: datetime) -> str:
+    """A time that is still clear to those who read it days later."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def in_line(text: str) -> str:
+    """What a person wrote, fit to stand within a sentence of ours."""
+    return " ".join(text.split()).rstrip(".,;:")
 
 
 def percent(share: Fraction | float) -> str:

@@ -15,7 +15,8 @@ def decide(o: Observation) -> Decision:
     one step.
     """
     if o.deleting:
-        return ending.let_go(o, answers=commands.read(o).answers)
+        why = f"Rollout {o.key.name} is being deleted"
+        return ending.let_go(o, answers=commands.all_ignored(o, why))
     run = o.status.run
     if run is None or run.ended_at is not None:
         return starting.at_rest(o)

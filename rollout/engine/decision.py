@@ -8,7 +8,7 @@ from typing import Literal
 
 from rollout.api.action import ActionOutcome
 from rollout.api.rollout import Traffic
-from rollout.api.status import RolloutStatus
+from rollout.api.status import MESSAGE_LENGTH_MAX, RolloutStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,11 @@ class Happening:
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
+
+
+def cut(text: str) -> str:
+    """A text that fits into a status, an answer or an Event."""
+    return text if len(text) <= MESSAGE_LENGTH_MAX else text[: MESSAGE_LENGTH_MAX - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 
 from rollout.api.evidence import GateVerdict
 from rollout.api.phase import Outcome, Phase
@@ -16,15 +17,19 @@ from rollout.api.status import (
     Run,
 )
 from rollout.engine.conclude import Conclusion, conclude
-from rollout.engine.decision import Answer, Decision, Happening, Weights
+from rollout.engine.decision import Answer, Decision, Happening, Weights, cut
 from rollout.engine.observation import Observation
+
+LET_GO_SECONDS = 600.0
+"""How long a deleted Rollout tries to return traffic: a write that is refused for ever, or a route
+that only a person can mend, must not keep an object or a namespace from going."""
 
 
 def taken_back(
     outcome: Outcome, because: str, *, now: datetime, gate: str = "", command: Command | None = None
 ) -> Ending:
     """The decision that a run ends, to be kept in its status until it has."""
-    return Ending(outcome=outcome, because=because, decided_at=now, gate=gate, command=command)
+    return Ending(outcome=outcome, because=cut(because), decided_at=now, gate=gate, command=command)
 
 
 def shares(o: Observation, run: Run) -> frozenset[float]:
@@ -37,9 +42,10 @@ def shares(o: Observation, run: Run) -> frozenset[float]:
     )
 
 
-def _pair(by_subset: dict, run: Run) -> tuple:  # type: ignore[type-arg]
-    canary = by_subset.get(run.canary_revision, 0)
-    return canary, canary + by_subset.get(run.stable_revision, 0)
+def _pair(by_subset: dict[str, Fraction], run: Run) -> tuple[Fraction, Fraction]:
+    """What the canary has, and what it has together with the stable revision."""
+    canary = by_subset.get(run.canary_revision, Fraction(0))
+    return canary, canary + by_subset.get(run.stable_revision, Fraction(0))
 
 
 def weights(run: Run, percent: float) -> Weights:
@@ -76,22 +82,21 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     """
     ending = run.ending
     assert ending is not None, "a run is taken back for a reason"
-    where = shares(o, run)
-    moved = any(share > 0 for share in where)
+    moved = any(share > 0 for share in shares(o, run))
     untouched = run.weight == 0 and run.step == 0 and not moved
     since = o.now if moved or run.settled_since is None else run.settled_since
     if o.status.phase is not Phase.ROLLING_BACK:
         since = o.now
     settled = untouched or o.now >= since + timedelta(seconds=o.settle_seconds)
-    if not moved and settled and (where or untouched):
+    nowhere = not o.routing.routes
+    if settled and not moved and (untouched or not nowhere):
         return close(o, run, answers=answers)
-    nowhere = not where
     run = run.model_copy(
         update={"weight": 0.0, "retreated": False, "settled_since": since, "paused": None}
     )
     message = f"all of {run.plan.host} goes back to {run.stable_revision}: {ending.because}"
-    if nowhere and o.routing.problems:
-        message += f"; waits: {o.routing.problems[0].message}"
+    if (moved or nowhere) and o.routing.problems:
+        message += f"; in the way: {o.routing.problems[0].message}"
     look = None if nowhere else since + timedelta(seconds=o.settle_seconds)
     return conclude(
         o,
@@ -133,14 +138,20 @@ def close(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
             message=message,
             finalizer=False,
             answers=answers,
-            look_again_at=o.now if phase is Phase.PENDING else None,
+            look_again_at=o.now if _goes_on(o, phase, run.canary_revision) else None,
             traffic=("True", "Returned", message),
         ),
     )
 
 
+def _goes_on(o: Observation, phase: Phase, canary: str) -> bool:
+    """Whether the next look, at rest, finds something to do that nothing else would tell of."""
+    known = o.revision == canary or phase is Phase.STABLE
+    return phase is Phase.PENDING or o.spec is None or not known
+
+
 def promote(o: Observation, run: Run, *, answers: tuple[Answer, ...], because: str) -> Decision:
-    """Make the canary the stable revision."""
+    """Make the canary the stable revision; what somebody moved in the last moment is put right."""
     run = run.model_copy(update={"ending": taken_back(Outcome.PROMOTED, because, now=o.now)})
     status = closed(o.status, run, now=o.now).model_copy(
         update={
@@ -158,9 +169,10 @@ def promote(o: Observation, run: Run, *, answers: tuple[Answer, ...], because: s
             phase=Phase.STABLE,
             reason=str(Outcome.PROMOTED),
             message=message,
+            weights=weights(run, run.weight),
             finalizer=False,
             answers=answers,
-            look_again_at=o.now if o.revision != run.canary_revision else None,
+            look_again_at=o.now if o.spec is None else None,
             traffic=("True", "Promoted", message),
         ),
     )
@@ -208,25 +220,33 @@ def max_weight(run: Run) -> float:
 def let_go(o: Observation, *, answers: tuple[Answer, ...] = ()) -> Decision:
     """A Rollout that is being deleted: a run is taken back first, at rest nothing changes."""
     run = o.status.run
-    if o.finalized and run is not None and run.ended_at is None and shares(o, run):
-        if run.ending is None or run.ending.outcome is not Outcome.DELETED:
-            why = f"Rollout {o.key.name} was deleted"
-            run = run.model_copy(update={"ending": taken_back(Outcome.DELETED, why, now=o.now)})
-        decided = roll_back(o, run, answers=answers)
-        if decided.status.phase is Phase.ROLLING_BACK:
-            return decided
-    # Nothing of ours routes traffic to the canary, or there is no route to write to: let go.
+    if not o.finalized or run is None or run.ended_at is not None or not o.routing.routes:
+        return _gone(o, answers, "let go: no traffic is ours")
+    if run.ending is None or run.ending.outcome is not Outcome.DELETED:
+        why = f"Rollout {o.key.name} was deleted"
+        run = run.model_copy(update={"ending": taken_back(Outcome.DELETED, why, now=o.now)})
+    decided = roll_back(o, run, answers=answers)
+    if decided.status.phase is not Phase.ROLLING_BACK:
+        return _gone(o, answers, f"let go: all of {run.plan.host} is on {run.stable_revision}")
+    assert run.ending is not None, "just written"
+    if o.now >= run.ending.decided_at + timedelta(seconds=LET_GO_SECONDS):
+        left = f"let go after {LET_GO_SECONDS:g} s, though {run.canary_revision} still has traffic"
+        return _gone(o, answers, left, bad=True)
+    return decided
+
+
+def _gone(
+    o: Observation, answers: tuple[Answer, ...], message: str, *, bad: bool = False
+) -> Decision:
+    """Our finalizer comes off; nothing else is written of what is about to vanish."""
+    told = Happening(type="Warning" if bad else "Normal", reason="Deleted", message=message)
     return Decision(
         status=o.status,
         weights=None,
         finalizer=False,
         answers=answers,
-        happenings=(
-            Happening(type="Normal", reason="Deleted", message="let go: no traffic is ours"),
-        )
-        if o.finalized
-        else (),
-        because="deleted",
+        happenings=(told,) if o.finalized else (),
+        because=message,
         look_again_at=None,
     )
 

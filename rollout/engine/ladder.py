@@ -80,3 +80,26 @@ def _least_seconds(step: Step) -> float | None:
         return None if step.pause.for_ is None else parse_duration(step.pause.for_)
     text = step.hold if step.weight is not None else step.check and step.check.for_
     return parse_duration(text) if text else 0.0
+
+
+def deadline(run: Run) -> datetime | None:
+    """When the run must have reached 100 percent; None when it has: the rest is not counted.
+
+    A run that has lost its 100 percent again has the same time anew to come back to it.
+    """
+    reached = run.step >= plans.full_step(run.plan)
+    if reached and not run.retreated:
+        return None
+    since = run.step_started_at if reached else run.started_at
+    return since + timedelta(seconds=parse_duration(run.plan.strategy.max_duration))
+
+
+def overdue(run: Run, *, now: datetime) -> bool:
+    """Whether the deadline has passed."""
+    limit = deadline(run)
+    return limit is not None and now >= limit
+
+
+def skips(run: Run) -> bool:
+    """Whether somebody has sent the run to 100 percent, and it is not there."""
+    return run.promoted_full is not None and run.step < plans.full_step(run.plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rollout.analysis import query
+from rollout.analysis.query import Variables
 from rollout.api.gate import Gate
 from rollout.api.rollout import Plan, RolloutSpec
 from rollout.api.step import Step
@@ -41,16 +42,41 @@ def check_queries(spec: RolloutSpec) -> None:
         if gate.query is None:
             continue
         try:
-            query.check_template(gate.query.promql)
+            if gate.query.relative_to is None:
+                query.render(gate.query.promql, _sample(spec))
+            else:
+                query.render_pair(gate.query.promql, _sample(spec))
         except BadManifest as error:
             field = f"spec.gates[{i}].query.promql"
             raise BadManifest(field=field, problem=error.problem, remedy=error.remedy) from error
 
 
+def _sample(spec: RolloutSpec) -> Variables:
+    """What a query may be told, as far as it is known before any run."""
+    return Variables(
+        window="1m",
+        revision=spec.revision,
+        stable="stable" if spec.revision != "stable" else "present",
+        canary=spec.revision,
+        host=spec.host,
+        namespace="namespace",
+        weight="1",
+        step="1",
+        name="name",
+    )
+
+
 def judged(plan: Plan, step: int) -> tuple[Gate, ...]:
-    """The gates that are judged in a step, counted from 1; the bake judges them all."""
-    baking = step > len(plan.strategy.steps)
-    return tuple(g for g in plan.gates if baking or g.steps is None or step in g.steps)
+    """The gates that are judged in a step, counted from 1; the bake judges them all.
+
+    A check judges the gates it names, whatever steps they name: it would wait for ever otherwise.
+    """
+    steps = plan.strategy.steps
+    if step > len(steps):
+        return plan.gates
+    check = steps[step - 1].check if step > 0 else None
+    named = check.gates if check is not None else ()
+    return tuple(g for g in plan.gates if g.steps is None or step in g.steps or g.name in named)
 
 
 def weight_at(plan: Plan, step: int) -> float:

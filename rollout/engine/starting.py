@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from rollout.api.action import ActionOutcome
@@ -9,20 +10,24 @@ from rollout.api.evidence import RunEvidence
 from rollout.api.phase import Phase
 from rollout.api.reading import nearest
 from rollout.api.rollout import RolloutSpec
-from rollout.api.status import Command, RolloutStatus, Run
+from rollout.api.status import Command, Run
 from rollout.api.traffic import Problem
 from rollout.engine import commands
 from rollout.engine import plan as plans
-from rollout.engine.conclude import Conclusion, State, clock_time, conclude, percent
+from rollout.engine.conclude import Conclusion, State, calendar_time, conclude, percent
 from rollout.engine.decision import Answer, Decision
 from rollout.engine.observation import Observation
+
+RETIRABLE_MAX = 16
+"""As many as the status takes."""
 
 
 def at_rest(o: Observation) -> Decision:
     """What to do when no run is on. Nothing is touched until a run starts."""
     orders = commands.read(o)
     if o.spec is None:
-        return _rest(o, Phase.INVALID, "InvalidSpec", o.spec_problem, answers=orders.answers)
+        answers = _refused(orders.answers, o.spec_problem)
+        return _rest(o, Phase.INVALID, "InvalidSpec", o.spec_problem, answers=answers)
     spec = o.spec
     if not o.status.stable_revision:
         return _adopt(o, spec, answers=orders.answers)
@@ -143,7 +148,7 @@ def _stable(o: Observation, spec: RolloutSpec, *, answers: tuple[Answer, ...]) -
     stable = o.status.stable_revision
     message = f"all of {spec.host} is on {stable}"
     if o.status.stable_since is not None:
-        message += f" since {o.status.stable_since:%Y-%m-%d %H:%M} UTC"
+        message += f" since {calendar_time(o.status.stable_since)}"
     reason = "Stable" if o.status.phase is not Phase.STABLE else o.status.reason or "Stable"
     if o.routing.problems:
         problem = o.routing.problems[0]
@@ -156,7 +161,7 @@ def _start(o: Observation, spec: RolloutSpec, *, answers: tuple[Answer, ...]) ->
     last = o.status.run
     plan = plans.resolve(spec)
     run = Run(
-        id=str(int(last.id) + 1 if last else 1),
+        id=str(int(last.id) + 1 if last and last.id.isdecimal() else 1),
         canary_revision=o.revision,
         stable_revision=o.status.stable_revision,
         step_count=len(plan.strategy.steps),
@@ -221,7 +226,7 @@ def _retirable(o: Observation) -> tuple[str, ...]:
     past = [r for run in o.status.history for r in (run.revision, run.stable_revision)]
     live = _live(o)
     found = {r: None for r in past if r and r not in kept and r not in live}
-    return tuple(r for r in found if r in o.subsets.subsets)
+    return tuple(r for r in found if r in o.subsets.subsets)[:RETIRABLE_MAX]
 
 
 def _kept_reason(o: Observation) -> str:
@@ -233,14 +238,13 @@ def _kept_message(o: Observation) -> str:
     run = o.status.run
     if run is None or run.ending is None:
         return f"all traffic is on {o.status.stable_revision}; {o.revision} was taken back before"
-    at = clock_time(run.ended_at) if run.ended_at else ""
+    since = f" since {calendar_time(run.ended_at)}" if run.ended_at else ""
     return (
-        f"all of {run.plan.host} is on {run.stable_revision} since {at}: {run.ending.because}; "
+        f"all of {run.plan.host} is on {run.stable_revision}{since}: {run.ending.because}; "
         f"`rollout retry {o.key.name}` runs {run.canary_revision} again"
     )
 
 
 def _with_status(o: Observation, **update: object) -> Observation:
     """The observation as it would be had the status these values already."""
-    status: RolloutStatus = o.status.model_copy(update=update)
-    return type(o)(**{name: getattr(o, name) for name in o.__slots__} | {"status": status})
+    return replace(o, status=o.status.model_copy(update=update))

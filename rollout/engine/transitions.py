@@ -32,7 +32,11 @@ _TABLE: dict[Phase, dict[Phase, str]] = {
     P.PREPARING: {
         P.PROGRESSING: "subset and endpoints have settled",
         P.WAITING: "the ladder begins with a pause",
-        P.PROMOTING: "the ladder begins with 100 percent",
+        P.PROMOTING: "the ladder begins with 100 percent, or promoted to it at once",
+        P.BAKING: "the canary is back while baking",
+        P.ROLLED_BACK: "taken back before traffic moved",
+        P.PENDING: "another revision is wanted before traffic moved",
+        P.STABLE: "the revision was set back before traffic moved",
         **_LEAVES,
     },
     P.PROGRESSING: {
@@ -42,10 +46,12 @@ _TABLE: dict[Phase, dict[Phase, str]] = {
     },
     P.WAITING: {
         P.PROGRESSING: "the pause is over",
-        P.PREPARING: "resumed before traffic moved",
+        P.PREPARING: "the canary is not ready any more",
         P.PROMOTING: "the last step: 100 percent",
-        P.BAKING: "resumed while baking",
-        P.STABLE: "promoted",
+        P.BAKING: "all steps are done",
+        P.STABLE: "promoted, or set back before traffic moved",
+        P.ROLLED_BACK: "taken back before traffic moved",
+        P.PENDING: "another revision is wanted before traffic moved",
         **_LEAVES,
     },
     P.PROMOTING: {

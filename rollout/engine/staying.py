@@ -1,0 +1,202 @@
+"""A run that stays where it is: what is said and put right meanwhile, and when to look again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from rollout.api.phase import Phase
+from rollout.api.status import Run
+from rollout.base.quantity import parse_duration
+from rollout.engine import ending, ladder
+from rollout.engine import plan as plans
+from rollout.engine.commands import Orders
+from rollout.engine.conclude import (
+    Conclusion,
+    State,
+    calendar_time,
+    clock_time,
+    conclude,
+    in_line,
+    percent,
+)
+from rollout.engine.decision import Decision, Happening
+from rollout.engine.ladder import Rung
+from rollout.engine.observation import Observation
+
+
+def where(run: Run) -> str:
+    """Which step of how many, in brackets."""
+    if run.step > run.step_count:
+        return "(all steps done)"
+    return f"(step {run.step} of {run.step_count})"
+
+
+def hold(
+    o: Observation,
+    run: Run,
+    orders: Orders,
+    *,
+    rung: Rung,
+    happenings: tuple[Happening, ...] = (),
+) -> Decision:
+    """Stay on the rung and say until when, or for what."""
+    share = f"{percent(run.weight)} of {run.plan.host} goes to {run.canary_revision}"
+    look = None
+    if rung.due is None:
+        reason = "Paused"
+        then = f"waits for `rollout promote {o.key.name}`"
+    elif o.now < rung.due or not rung.missing:
+        reason, look = "Holding", rung.due
+        then = f"{_coming(run)} at {clock_time(rung.due, now=o.now)}" + (
+            f" if {_gates(rung)}" if rung.missing else ""
+        )
+    else:
+        reason = "WaitingForGates"
+        then = f"{_coming(run)} when {_gates(rung)}: {_why(o, rung)}"
+    return stay(
+        o,
+        run,
+        orders,
+        phase=rung.phase,
+        reason=reason,
+        message=f"{share} {where(run)}; {then}",
+        look=look,
+        happenings=happenings,
+    )
+
+
+def _coming(run: Run) -> str:
+    if run.step > run.step_count:
+        return "promoted"
+    if run.step == run.step_count:
+        return "then it bakes" if parse_duration(run.plan.strategy.bake) else "promoted"
+    following = run.plan.strategy.steps[run.step]
+    if following.weight is not None:
+        return percent(following.weight)
+    return "a pause" if following.pause is not None else "a check"
+
+
+def _gates(rung: Rung) -> str:
+    names = " and ".join(rung.missing)
+    return f"{names} pass" if len(rung.missing) > 1 else f"{names} passes"
+
+
+def _why(o: Observation, rung: Rung) -> str:
+    if o.metrics_problem:
+        return o.metrics_problem
+    told = [v.because for v in o.verdicts if v.name in rung.missing]
+    return told[0] if told else "no sample has been seen yet"
+
+
+def held(o: Observation, run: Run, orders: Orders) -> Decision:
+    """Stay because a person, or the spec, says so."""
+    share = f"{percent(run.weight)} of {run.plan.host} goes to {run.canary_revision}"
+    if run.paused is not None:
+        reason = in_line(run.paused.reason)
+        told = f" ({reason})" if reason else ""
+        message = (
+            f"{share} {where(run)}; paused by {run.paused.by}{told} until "
+            f"`rollout resume {o.key.name}`; gates go on judging"
+        )
+        reason = "PausedByPerson"
+    else:
+        message = f"{share} {where(run)}; spec.suspend is true: no increase until it is false"
+        reason = "Suspended"
+    return stay(o, run, orders, phase=Phase.WAITING, reason=reason, message=message)
+
+
+def stay(
+    o: Observation,
+    run: Run,
+    orders: Orders,
+    *,
+    phase: Phase,
+    reason: str,
+    message: str,
+    look: datetime | None = None,
+    happenings: tuple[Happening, ...] = (),
+) -> Decision:
+    """The decision of a run that goes on, drift and times included."""
+    looks = [o.now + timedelta(seconds=parse_duration(run.plan.judge.max_interval))]
+    if look is not None:
+        looks.append(look)
+    deadline = ladder.deadline(run)
+    if deadline is not None and deadline > o.now:
+        looks.append(deadline)
+    look_again_at = min(looks)
+    before = o.status.run
+    assert before is not None, "a run in progress has been written down"
+    traffic, drift = _drift(o, run, before=before)
+    run = run.model_copy(update={"look_again_at": look_again_at})
+    return conclude(
+        o,
+        Conclusion(
+            status=o.status.model_copy(update={"run": run}),
+            phase=phase,
+            reason=reason,
+            message=message + _edited(o, run),
+            weights=ending.weights(run, run.weight),
+            finalizer=True,
+            answers=orders.answers,
+            happenings=(*happenings, *drift),
+            look_again_at=look_again_at,
+            traffic=traffic,
+        ),
+    )
+
+
+def _drift(
+    o: Observation, run: Run, *, before: Run
+) -> tuple[tuple[State, str, str], tuple[Happening, ...]]:
+    """Whether routes are as we left them.
+
+    Judged against what is decided *now*, then against what was written before: a crash between the
+    two writes is not somebody else's doing.
+    """
+    where = ending.shares(o, run)
+    ours = {run.weight, before.weight}
+    foreign = sorted(share for share in where if all(abs(share - w) > _SAME for w in ours))
+    if not where:
+        return ("Unknown", "NoRoute", "there is no route to look at"), ()
+    if not foreign:
+        return ("True", "AsWritten", f"{percent(run.weight)} is written in every owned route"), ()
+    told = (
+        f"somebody else had set the weight of {run.canary_revision} to {percent(foreign[0])}; "
+        f"it was put back to {percent(run.weight)} at {calendar_time(o.now)}"
+    )
+    return ("True", "PutBack", told), (Happening(type="Warning", reason="PutBack", message=told),)
+
+
+_SAME = 1e-9
+"""Percent: shares are exact fractions turned into floats; anything further apart is different."""
+
+
+def _edited(o: Observation, run: Run) -> str:
+    """What a person who has edited the spec in mid-run must know."""
+    if o.spec is None and o.spec_problem:
+        return f" (the edited spec is wrong and changes nothing in this run: {o.spec_problem})"
+    if o.spec is not None and plans.resolve(o.spec) != run.plan:
+        return " (the Rollout was edited: that rules the next run)"
+    return ""
+
+
+def observed_weight(o: Observation, run: Run) -> float | None:
+    """Percent of the counted requests of this step that the canary got; None without requests."""
+    found = o.evidence
+    if found is None:
+        return run.observed_weight
+    canary, stable = found.traffic.canary.requests, found.traffic.stable.requests
+    if canary + stable == 0:
+        return None
+    return round(100 * canary / (canary + stable), 2)
+
+
+def past_deadline(o: Observation, run: Run, orders: Orders) -> Decision:
+    """Stay because the run took too long and may not go back by itself."""
+    full = " --full" if run.step == 0 or run.retreated else ""
+    message = (
+        f"stays at {percent(run.weight)}, since onDeadline is Hold: not promoted within "
+        f"maxDuration ({run.plan.strategy.max_duration}); `rollout promote {o.key.name}{full}` "
+        f"goes on, `rollout abort {o.key.name}` goes back"
+    )
+    return stay(o, run, orders, phase=Phase.WAITING, reason="DeadlineHold", message=message)

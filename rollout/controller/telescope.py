@@ -32,6 +32,9 @@ QUERIES_AT_ONCE_MAX = 4
 LOOK_SECONDS_MIN = 0.05
 """The least time between two looks."""
 
+TIMER_SECONDS = 0.001
+"""What a timer may be early by: sleeping for less than it can tell would not let time pass."""
+
 MISSED_SECONDS_MIN = 3.0
 """How long no new sample may come before it is said, if that is more than `MISSED_INTERVALS`."""
 
@@ -172,7 +175,7 @@ class Telescope:
             if soonest is None:
                 await self._stirred.wait()
                 continue
-            if soonest > now:
+            if soonest > now + TIMER_SECONDS:
                 await self._sleep(soonest - now)
                 continue
             await self._look(now + self._interval_seconds / 20)

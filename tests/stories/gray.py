@@ -196,8 +196,8 @@ class Story:
     def _counter(self, version: str, code: str) -> Counter:
         if (version, code) not in self.counters:
             self.counters[version, code] = self.metrics.counter(
+                "istio_requests_total",
                 {
-                    "__name__": "istio_requests_total",
                     "reporter": "source",
                     "destination_service": "reviews.shop.svc.cluster.local",
                     "destination_workload": f"reviews-{version}",

@@ -13,13 +13,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
-import random
-import shutil
-import socket
+import dataclasses
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,10 +28,8 @@ from rollout.sandbox import envoy, prometheus
 from rollout.sandbox.kubeclient import KubeClient, access_from
 from rollout.sandbox.pilot.files import write_empty
 from rollout.sandbox.processes import READY_SECONDS_MAX, Command, Process, Processes
+from rollout.sandbox.stage_ground import own_folder, own_network
 from rollout.sandbox.stage_objects import PORT, REPLICAS_MAX, Cast, Manifest, collection, objects
-
-FOLDER_PREFIX = "rollout-stage-"
-"""Followed by our process id, so that the folders of killed stages can be told and removed."""
 
 DEFAULT_CACHE = Path("~/.cache/rollout")
 """Where the Prometheus binary is kept between runs, unless the caller says otherwise."""
@@ -235,9 +229,9 @@ async def stage(script: Script | None = None) -> AsyncIterator[Stage]:
     script = script or Script()
     assert 1 <= script.cast.replicas <= REPLICAS_MAX
     with contextlib.ExitStack() as held:
-        cast = held.enter_context(_own_network(script.cast))
-        folder = held.enter_context(_own_folder())
-        script = _with_cast(script, cast)
+        cast = held.enter_context(own_network(script.cast))
+        folder = held.enter_context(own_folder())
+        script = dataclasses.replace(script, cast=cast)
         timeout = aiohttp.ClientTimeout(total=CONTROL_SECONDS_MAX)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
@@ -247,11 +241,6 @@ async def stage(script: Script | None = None) -> AsyncIterator[Stage]:
             async with contextlib.AsyncExitStack() as clients:
                 await _raise_curtain(world, clients)
                 yield world
-
-
-def _with_cast(script: Script, cast: Cast) -> Script:
-    fields = {name: getattr(script, name) for name in Script.__dataclass_fields__}
-    return Script(**{**fields, "cast": cast})
 
 
 async def _raise_curtain(world: Stage, clients: contextlib.AsyncExitStack) -> None:
@@ -341,49 +330,6 @@ def _load(world: Stage) -> Command:
     options = ["--rps", str(script.rps), "--seed", str(script.seed)]
     host = ["--host", world.cast.service]
     return _python("load", "load", "--url", world.service_url, *host, *options)
-
-
-@contextlib.contextmanager
-def _own_network(cast: Cast) -> Iterator[Cast]:
-    """A loopback network that no other stage uses, held until the end by a bound socket."""
-    numbers = random.SystemRandom().sample(range(1, 255), k=254)
-    for number in numbers:
-        network = f"127.{number}"
-        with socket.socket() as holder:
-            try:
-                # A port nobody else would ask for on the network's last address.
-                holder.bind((f"{network}.255.254", PORT))
-            except OSError:
-                continue
-            yield Cast(
-                namespace=cast.namespace,
-                service=cast.service,
-                versions=cast.versions,
-                replicas=cast.replicas,
-                network=network,
-            )
-            return
-    name, why = "the stage", "254 other stages hold all loopback networks; end some"
-    raise CannotStart(name, why=why)
-
-
-@contextlib.contextmanager
-def _own_folder() -> Iterator[Path]:
-    root = Path(tempfile.gettempdir())
-    for left in root.glob(f"{FOLDER_PREFIX}*"):
-        if _is_abandoned(left):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_abandoned(folder: Path) -> bool:
-    """Whether the process that made ``folder`` is gone: it was killed, or it would be removed."""
-    pid = folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0]
-    return pid.isdecimal() and not Path(f"/proc/{pid}").exists()
 
 
 async def _keep(script: Script) -> None:

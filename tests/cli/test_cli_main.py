@@ -1,0 +1,80 @@
+"""The program as a whole: help, usage, what it imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from rollout.cli import main
+from tests.cli.desk import Desk
+
+VERBS = [command.name or "" for command in main.app.registered_commands]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_alone_it_shows_examples(desk: Desk) -> None:
+    result = desk.type()
+
+    assert result.exit_code == 0
+    assert "rollout demo" in result.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_each_verb_has_an_example_and_fits_80_columns(desk: Desk, verb: str) -> None:
+    result = desk.type(verb, "--help")
+
+    assert "Example" in result.stdout
+    assert f"  rollout {verb}" in result.stdout
+    assert max(len(line) for line in result.stdout.splitlines()) <= 80
+
+
+def test_a_misspelt_verb_is_wrong_usage_and_names_the_nearest(desk: Desk) -> None:
+    result = desk.type("abrot", "reviews")
+
+    assert result.exit_code == 2
+    assert "Did you mean 'abort'?" in result.stderr
+
+
+def test_help_imports_nothing_that_is_slow() -> None:
+    slow = "{'pydantic', 'rich', 'yaml', 'kubernetes_asyncio', 'aiohttp', 'asyncio'}"
+    code = (
+        "import sys; sys.argv = ['rollout', '--help']\n"
+        "from rollout.cli.main import main\n"
+        "try: main()\n"
+        f"except SystemExit: print('SLOW', sorted({slow} & set(sys.modules)))"
+    )
+
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert told.stdout.splitlines()[-1] == "SLOW []"
+
+
+def test_crds_are_documents_that_kubectl_takes(desk: Desk) -> None:
+    result = desk.type("crds")
+
+    names = [document["metadata"]["name"] for document in yaml.safe_load_all(result.stdout)]
+    assert names == ["rollouts.rollout.dev", "rolloutactions.rollout.dev"]
+
+
+def test_options_before_the_verb_are_moved_behind_it() -> None:
+    assert main.arranged(["-n", "shop", "--context=a", "get", "reviews", "-o", "json"]) == [
+        "get",
+        "-n",
+        "shop",
+        "--context=a",
+        "reviews",
+        "-o",
+        "json",
+    ]
+
+
+def test_arguments_without_such_options_stay_as_they_are() -> None:
+    assert main.arranged(["--help"]) == ["--help"]
+    assert main.arranged(["-n", "shop"]) == ["-n", "shop"]

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator
 
 import orjson
-import structlog
 import yaml
 
 from rollout.base import errors
@@ -101,7 +100,6 @@ def _announce(server: Server, arguments: argparse.Namespace) -> None:
 
 def _log_to(path: pathlib.Path | None) -> None:
     stream = path.open("a", encoding="utf-8") if path else sys.stderr
-    structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=stream))
     logging.basicConfig(stream=stream, level=logging.WARNING)
 
 

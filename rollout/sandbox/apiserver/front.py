@@ -214,13 +214,19 @@ class Front:
 
     async def _watch(self, request: BaseRequest, call: Call, *, form: str) -> web.StreamResponse:
         watcher = self._cluster.watches.begin(call, self._rendering(call, form))
-        row = self.account.row(call.agent, "watch", accounting.resource_name(watcher))
-        row.requests_count += 1
-        try:
-            return await self._cluster.watches.stream(request, watcher)
-        finally:
-            row.events_count += watcher.tally.events_count
-            row.out_bytes += watcher.tally.bytes_count
+        self._count_watch(watcher)
+        return await self._cluster.watches.stream(request, watcher)
+
+    def _count_watch(self, watcher: watches.Watcher) -> None:
+        key = (watcher.call.agent, "watch", accounting.resource_name(watcher))
+
+        def sent(events_count: int, bytes_count: int) -> None:
+            row = self.account.row(*key)  # looked up each time: the account may begin anew
+            row.events_count += events_count
+            row.out_bytes += bytes_count
+
+        self.account.row(*key).requests_count += 1
+        watcher.on_sent = sent
 
     # --- writes
 

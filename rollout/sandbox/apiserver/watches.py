@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import orjson
@@ -45,6 +45,11 @@ class Watcher:
         selection: which objects.
         rendering: in which form.
         tally: what went out.
+        number: rises with each watch of this process.
+        wake: set when there is something to send, or nothing more to come.
+        ended: the stream ends after what is queued.
+        caught_up: what the watch begins with, which may be large, has been sent.
+        on_sent: hears how many events and bytes went out.
     """
 
     call: Call
@@ -54,8 +59,11 @@ class Watcher:
     number: int = field(default_factory=lambda: next(_numbers))
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
+    caught_up: bool = False
+    on_sent: Callable[[int, int], None] = lambda _events, _bytes: None
     _lines: list[bytes] = field(default_factory=list)
     _backlog_bytes: int = 0
+    _unsent_count: int = 0
 
     def offer(self, event: Event) -> None:
         """Take a change, if it is one for this watch."""
@@ -98,8 +106,8 @@ class Watcher:
         """Queue one line and wake the sender; too long a queue ends the watch."""
         self._lines.append(line)
         self._backlog_bytes += len(line)
-        self.tally.events_count += counted
-        if self._backlog_bytes > BACKLOG_LIMIT_BYTES:
+        self._unsent_count += counted
+        if self.caught_up and self._backlog_bytes > BACKLOG_LIMIT_BYTES:
             self.end()
         self.wake.set()
 
@@ -111,6 +119,9 @@ class Watcher:
     def take(self) -> bytes:
         """Return what is queued and begin a new queue."""
         chunk = b"".join(self._lines)
+        self.tally.events_count += self._unsent_count
+        self.on_sent(self._unsent_count, len(chunk))
+        self._unsent_count = 0
         self._lines.clear()
         self._backlog_bytes = 0
         self.wake.clear()
@@ -244,6 +255,7 @@ class Watches:
                 await response.write(chunk)
             if ended:
                 return
+            watcher.caught_up = True
             await watcher.wake.wait()
 
 

@@ -40,7 +40,28 @@ def crds() -> tuple[Manifest, ...]:
 
 def _rollout() -> Manifest:
     spec, status = schema(RolloutSpec), schema(RolloutStatus)
-    steps = spec["properties"]["strategy"]["properties"]["steps"]
+    _rule_steps(spec["properties"]["strategy"]["properties"]["steps"])
+    _rule_gates(spec["properties"]["gates"])
+    _list_map(spec["properties"]["gates"], key="name")
+    _list_map(status["properties"]["conditions"], key="type")
+    columns = [
+        _column("Phase", ".status.phase"),
+        _column("Revision", ".spec.revision"),
+        _column("Weight", ".status.run.weight", kind="number"),
+        _column("Message", ".status.message"),
+        _column("Stable", ".status.stableRevision", wide=True),
+        _column("Step", ".status.run.step", kind="integer", wide=True),
+        _column("Of", ".status.run.stepCount", kind="integer", wide=True),
+        _column("Observed", ".status.run.observedWeight", kind="number", wide=True),
+        _column("Run", ".status.run.id", wide=True),
+        _column("Ready", ".status.conditions[?(@.type=='Ready')].status", wide=True),
+        _column("Age", ".metadata.creationTimestamp", kind="date"),
+    ]
+    described = "A gray release of a service: which revision should be live, and how to get there."
+    return _crd(ROLLOUT, spec, status, columns=columns, short=["ro"], description=described)
+
+
+def _rule_steps(steps: dict[str, Any]) -> None:
     steps["items"]["x-kubernetes-validations"] = [
         _rule(
             "[has(self.weight), has(self.pause), has(self.check)].filter(x, x).size() == 1",
@@ -54,7 +75,9 @@ def _rollout() -> Manifest:
             "weights must rise along the ladder",
         )
     ]
-    gates = spec["properties"]["gates"]
+
+
+def _rule_gates(gates: dict[str, Any]) -> None:
     gates["items"]["x-kubernetes-validations"] = [
         _rule(
             "[has(self.errorRate), has(self.latency), has(self.tcpFailures), has(self.query)]"
@@ -75,23 +98,6 @@ def _rollout() -> Manifest:
             "a latency needs a bound: give max, maxRatio or both",
         ),
     ]
-    _list_map(gates, key="name")
-    _list_map(status["properties"]["conditions"], key="type")
-    columns = [
-        _column("Phase", ".status.phase"),
-        _column("Revision", ".spec.revision"),
-        _column("Weight", ".status.run.weight", kind="number"),
-        _column("Message", ".status.message"),
-        _column("Stable", ".status.stableRevision", wide=True),
-        _column("Step", ".status.run.step", kind="integer", wide=True),
-        _column("Of", ".status.run.stepCount", kind="integer", wide=True),
-        _column("Observed", ".status.run.observedWeight", kind="number", wide=True),
-        _column("Run", ".status.run.id", wide=True),
-        _column("Ready", ".status.conditions[?(@.type=='Ready')].status", wide=True),
-        _column("Age", ".metadata.creationTimestamp", kind="date"),
-    ]
-    described = "A gray release of a service: which revision should be live, and how to get there."
-    return _crd(ROLLOUT, spec, status, columns=columns, short=["ro"], description=described)
 
 
 def _action() -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 
 from rollout.base.errors import BadQuantity
@@ -16,7 +17,7 @@ DURATION_SECONDS_MAX = 366 * 86_400.0
 
 _WHOLE = re.compile(DURATION_PATTERN.removesuffix("$"))  # Python's $ would pass a line break
 _PARTS = re.compile(r"(\d+)(ms|h|m|s)")
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_SECONDS: Mapping[str, float] = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 def parse_duration(text: str) -> float:

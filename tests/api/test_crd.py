@@ -19,7 +19,7 @@ from rollout.api.meta import Manifest, Model
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import RolloutStatus
 from rollout.base.errors import BadManifest
-from rollout.sandbox.apiserver import formats
+from rollout.sandbox.apiserver import definitions, formats
 from tests.world.documents import documents, strict, tampered
 
 APPLY_LIMIT_BYTES = 262_144
@@ -155,6 +155,14 @@ def test_printer_columns_show_fields_that_exist(name: str) -> None:
             if part == "metadata":
                 break
             node = node["properties"][part]
+
+
+@pytest.mark.parametrize("name", CRDS)
+def test_the_sandbox_takes_a_crd_without_refusal_or_warning(name: str) -> None:
+    found = definitions.causes(CRDS[name])
+
+    assert [cause.message for cause in found] == []
+    assert definitions.warnings(CRDS[name]) == []
 
 
 def test_rules_in_cel_read_fields_that_exist() -> None:

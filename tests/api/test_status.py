@@ -101,9 +101,24 @@ def condition(kind: ConditionType) -> Condition:
 
 def worst(*, gates_count: int, steps_count: int, cursors_count: int) -> RolloutStatus:
     """A status that is as full as a real one may become."""
-    gates = tuple(gate_of(i) for i in range(gates_count))
+    return RolloutStatus(
+        observed_generation=7,
+        phase=Phase.PROGRESSING,
+        reason="CanaryIsJudged",
+        message=SENTENCE,
+        stable_revision="v23",
+        stable_since=NOW,
+        rejected_revision="v22",
+        run=run_of(tuple(gate_of(i) for i in range(gates_count)), steps_count, cursors_count),
+        history=tuple(past(i) for i in range(HISTORY_MAX)),
+        retirable=("v21", "v22"),
+        conditions=tuple(condition(kind) for kind in ConditionType),
+    )
+
+
+def run_of(gates: tuple[Gate, ...], steps_count: int, cursors_count: int) -> Run:
     who = Command(by="alice@example.com", via="cli", at=NOW, reason="the error budget is spent")
-    run = Run(
+    return Run(
         id="123",
         canary_revision="v24",
         stable_revision="v23",
@@ -138,19 +153,6 @@ def worst(*, gates_count: int, steps_count: int, cursors_count: int) -> RolloutS
             canary_run=evidence.ArmCounts(requests=123_456_789, bad=1_234_567),
             unattributed=12_345,
         ),
-    )
-    return RolloutStatus(
-        observed_generation=7,
-        phase=Phase.PROGRESSING,
-        reason="CanaryIsJudged",
-        message=SENTENCE,
-        stable_revision="v23",
-        stable_since=NOW,
-        rejected_revision="v22",
-        run=run,
-        history=tuple(past(i) for i in range(HISTORY_MAX)),
-        retirable=("v21", "v22"),
-        conditions=tuple(condition(kind) for kind in ConditionType),
     )
 
 

@@ -190,6 +190,10 @@ def istio_crds() -> list[Json]:
 
     The kinds: VirtualService, DestinationRule, Gateway, ServiceEntry, Sidecar, WorkloadEntry.
     """
+    return [*_routing_kinds(), *_edge_kinds()]
+
+
+def _routing_kinds() -> list[Json]:
     return [
         _definition(
             "VirtualService",
@@ -210,6 +214,11 @@ def istio_crds() -> list[Json]:
             columns=[_column("Host", ".spec.host", "Host it is about.")],
             description="The subsets of a host, and how connections to them are made.",
         ),
+    ]
+
+
+def _edge_kinds() -> list[Json]:
+    return [
         _definition(
             "Gateway",
             plural="gateways",

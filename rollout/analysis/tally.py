@@ -13,6 +13,9 @@ from rollout.analysis.sample import Series
 from rollout.analysis.verdict import GateKind, GateQuestion
 from rollout.api.evidence import ArmCounts, GateEvidence
 
+_Histogram = frozenset[tuple[str, str]]
+"""The labels that the buckets of one histogram share."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Sums:
@@ -125,18 +128,22 @@ class Tally:
         """
         if not self._by_edge:
             return
-        present = {(_edge(one.metric), _histogram(one.metric)) for one in series}
-        counts = {(_edge(row.metric), _histogram(row.metric)): dict(row.increments) for row in rows}
-        for row in rows:
+        buckets = [(_edge(row.metric), _histogram(row.metric), row) for row in rows]
+        counts = {(edge, histogram): dict(row.increments) for edge, histogram, row in buckets}
+        idle: set[tuple[float, _Histogram]] | None = None
+        for le, histogram, row in buckets:
             side = arm.side_of(row.metric, self._arms)
-            if _edge(row.metric) != math.inf or side not in {Side.CANARY, Side.STABLE}:
+            if le != math.inf or side not in {Side.CANARY, Side.STABLE}:
                 continue
             if arm.request_fate(row.metric) is Fate.CLIENT_GONE:
                 continue
             for edge, listeners in self._by_edge.items():
-                bucket = (edge, _histogram(row.metric))
-                if bucket in present:
-                    _add_slow(listeners, side, row=row, fast=counts.get(bucket, {}))
+                fast = counts.get((edge, histogram))
+                if fast is None:  # nothing was fast, or there is no such bucket
+                    idle = idle or {(_edge(one.metric), _histogram(one.metric)) for one in series}
+                    fast = {} if (edge, histogram) in idle else None
+                if fast is not None:
+                    _add_slow(listeners, side, row=row, fast=fast)
 
 
 def added(one: ArmCounts, other: ArmCounts) -> ArmCounts:
@@ -164,5 +171,5 @@ def _edge(metric: Mapping[str, str]) -> float:
         return math.nan
 
 
-def _histogram(metric: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+def _histogram(metric: Mapping[str, str]) -> _Histogram:
     return frozenset(pair for pair in metric.items() if pair[0] != "le")

@@ -1,0 +1,133 @@
+"""What the controller is told from outside: environment and flags, read once, then frozen."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from rollout.base.errors import BadManifest, BadQuantity
+from rollout.base.quantity import parse_duration
+
+PREFIX = "ROLLOUT_"
+"""Every variable is this and the field's name in capitals: ``ROLLOUT_NAMESPACE``."""
+
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where a pod finds the namespace it runs in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one controller process runs."""
+
+    kubeconfig: str = ""
+    """Files, separated by ``:``. Empty: the pod's service account, else where kubectl looks."""
+    context: str = ""
+    """Which context of the kubeconfig. Empty: the current one."""
+    namespace: str = ""
+    """The one namespace to look after. Empty: all."""
+    prometheus_address: str = ""
+    """Where Prometheus answers, such as ``http://prometheus.istio-system:9090``. Empty: there is
+    none, and gates stay unknown."""
+    prometheus_token_file: Path | None = None
+    """A file with a bearer token for Prometheus; read anew for every query. None: no token."""
+    scrape_interval_seconds: float = 15.0
+    """Prometheus' scrape interval until it has been learnt from the data. Its usual default."""
+    settle_seconds: float = 2.0
+    """How long proxies are given to take a change: istiod pushes within 0.2 s (its debounce is
+    0.1 s), a busy one within a second."""
+    status_refresh_seconds: float = 60.0
+    """How old counts and words may grow in a status before they are written without a decision:
+    writes are the scarce thing of a cluster."""
+    workers_count: int = 8
+    """Reconciles at one time. Each waits for the API server most of its time."""
+    leader_election: bool = True
+    """Whether a Lease decides which replica works. On, since two without it would write twice."""
+    lease_name: str = "rollout-controller"
+    """Name of the Lease."""
+    lease_namespace: str = ""
+    """Namespace of the Lease. Empty: the pod's own, else ``namespace``, else ``default``."""
+    identity: str = ""
+    """Who this replica is in the Lease. Empty: host name and process id."""
+    health_host: str = "127.0.0.1"
+    """Where /healthz, /readyz and /metrics listen; a pod wants 0.0.0.0."""
+    health_port: int = 8080
+    """On which port; 0 takes a free one."""
+    drain_seconds: float = 10.0
+    """How long reconciles under way may take to finish after SIGTERM."""
+    log_format: str = "json"
+    """``json`` or ``console``."""
+
+
+def read(
+    flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """The settings: a flag that is given (not None) beats its variable, a variable the default.
+
+    Raises:
+        BadManifest: naming the variable or flag, what is wrong with it, and what to write instead.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for field in fields(Settings):
+        variable = PREFIX + field.name.removesuffix("_seconds").removesuffix("_count").upper()
+        flag = (flags or {}).get(field.name)
+        if flag is not None:
+            source, given = f"--{variable[len(PREFIX) :].lower().replace('_', '-')}", flag
+        elif environ.get(variable):
+            source, given = variable, environ[variable]
+        else:
+            continue
+        values[field.name] = _value(source, given, default=field.default)
+    settings = Settings(**values)
+    if settings.log_format not in {"json", "console"}:
+        raise BadManifest(
+            field=f"{PREFIX}LOG_FORMAT",
+            problem=f"is {settings.log_format!r}",
+            remedy="use json or console",
+        )
+    return _completed(settings)
+
+
+def _completed(settings: Settings) -> Settings:
+    """With what is only known here: the pod's namespace, the host's name."""
+    changes: dict[str, Any] = {}
+    if not settings.lease_namespace:
+        own = NAMESPACE_FILE.read_text().strip() if NAMESPACE_FILE.is_file() else ""
+        changes["lease_namespace"] = own or settings.namespace or "default"
+    if not settings.identity:
+        changes["identity"] = f"{socket.gethostname()}-{os.getpid()}"
+    return Settings(**{f.name: getattr(settings, f.name) for f in fields(settings)} | changes)
+
+
+def _value(source: str, given: Any, *, default: Any) -> Any:
+    """A text as the type of the field's default; a value of that type as it is."""
+    if not isinstance(given, str):
+        return given
+    if isinstance(default, bool):
+        return _switch(source, given)
+    if isinstance(default, float):
+        try:
+            return float(given) if given.replace(".", "", 1).isdigit() else parse_duration(given)
+        except BadQuantity as error:
+            raise _bad(source, given, f"use {error.wanted}") from error
+    if isinstance(default, int):
+        if not given.isdecimal():
+            raise _bad(source, given, "use a whole number")
+        return int(given)
+    return Path(given) if default is None else given
+
+
+def _switch(source: str, given: str) -> bool:
+    if given.lower() in {"true", "1", "yes", "on"}:
+        return True
+    if given.lower() in {"false", "0", "no", "off"}:
+        return False
+    raise _bad(source, given, "use true or false")
+
+
+def _bad(source: str, given: str, remedy: str) -> BadManifest:
+    return BadManifest(field=source, problem=f"is {given!r}", remedy=remedy)

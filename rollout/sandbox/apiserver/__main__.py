@@ -11,6 +11,7 @@ import pathlib
 import signal
 import sys
 from collections.abc import Iterator
+from typing import TypeGuard
 
 import orjson
 import yaml
@@ -62,22 +63,33 @@ def read_crds(paths: list[pathlib.Path]) -> list[Json]:
             raise errors.BadManifest(
                 subject=str(path), field="file", problem="is too large", remedy="split it"
             )
-        try:
-            documents = list(yaml.load_all(path.read_bytes(), Loader=_LOADER))
-        except yaml.YAMLError as problem:
-            raise errors.BadManifest(
-                subject=str(path), field="file", problem=f"is no YAML: {problem}", remedy="mend it"
-            ) from problem
-        found.extend(one for one in documents if _is_definition(one))
+        found.extend(one for one in _documents(path) if _is_definition(one))
     return found
 
 
-def _is_definition(document: object) -> bool:
+def _documents(path: pathlib.Path) -> list[object]:
+    """Parse a file with the C loader, which is ten times as quick; let Python's have a last look.
+
+    The C library refuses a few plain scalars that YAML 1.2 allows.
+    """
+    raw = path.read_bytes()
+    try:
+        return list(yaml.load_all(raw, Loader=_QUICK_LOADER))
+    except yaml.YAMLError:
+        pass
+    try:
+        return list(yaml.safe_load_all(raw))
+    except yaml.YAMLError as problem:
+        raise errors.BadManifest(
+            subject=str(path), field="file", problem=f"is no YAML: {problem}", remedy="mend it"
+        ) from problem
+
+
+def _is_definition(document: object) -> TypeGuard[Json]:
     return isinstance(document, dict) and document.get("kind") == "CustomResourceDefinition"
 
 
-# The C loader is ten times as quick, and just as safe.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_QUICK_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:

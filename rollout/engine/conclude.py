@@ -32,7 +32,8 @@ class Conclusion:
         weights: see `Decision`.
         finalizer: see `Decision`.
         answers: see `Decision`.
-        happenings: Events besides the one for a change of phase.
+        news: the Event for what begins now; None: one is made when phase or reason change.
+        happenings: Events besides that one.
         look_again_at: see `Decision`.
         traffic: the condition TrafficMatches; None leaves it out.
     """
@@ -44,6 +45,7 @@ class Conclusion:
     weights: Weights | None = None
     finalizer: bool = False
     answers: tuple[Answer, ...] = ()
+    news: Happening | None = None
     happenings: tuple[Happening, ...] = ()
     look_again_at: datetime | None = None
     traffic: tuple[State, str, str] | None = None
@@ -62,11 +64,11 @@ def conclude(o: Observation, c: Conclusion) -> Decision:
             "conditions": _conditions(o, c, message=message, in_run=in_run),
         }
     )
-    happenings = c.happenings
-    if c.phase is not o.status.phase or c.reason != o.status.reason:
+    news = c.news
+    if news is None and (c.phase is not o.status.phase or c.reason != o.status.reason):
         bad = c.phase in _STALLED or c.phase in {Phase.BLOCKED, Phase.ROLLING_BACK}
-        told = Happening(type="Warning" if bad else "Normal", reason=c.reason, message=message)
-        happenings = (*happenings, told)
+        news = Happening(type="Warning" if bad else "Normal", reason=c.reason, message=message)
+    happenings = c.happenings if news is None else (*c.happenings, news)
     return Decision(
         status=status,
         weights=c.weights,

@@ -245,5 +245,5 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int) -> Decision:
     told = (
         f"{percent(weight)} of {run.plan.host} goes to {run.canary_revision} {staying.where(run)}"
     )
-    happening = Happening(type="Normal", reason="StepBegan", message=told)
-    return staying.hold(o, run, orders, rung=rung, happenings=(happening,))
+    news = Happening(type="Normal", reason="StepBegan", message=told)
+    return staying.hold(o, run, orders, rung=rung, news=news)

@@ -37,7 +37,7 @@ def hold(
     orders: Orders,
     *,
     rung: Rung,
-    happenings: tuple[Happening, ...] = (),
+    news: Happening | None = None,
 ) -> Decision:
     """Stay on the rung and say until when, or for what."""
     share = f"{percent(run.weight)} of {run.plan.host} goes to {run.canary_revision}"
@@ -61,7 +61,7 @@ def hold(
         reason=reason,
         message=f"{share} {where(run)}; {then}",
         look=look,
-        happenings=happenings,
+        news=news,
     )
 
 
@@ -69,7 +69,7 @@ def _coming(run: Run) -> str:
     if run.step > run.step_count:
         return "promoted"
     if run.step == run.step_count:
-        return "then it bakes" if parse_duration(run.plan.strategy.bake) else "promoted"
+        return "the bake" if parse_duration(run.plan.strategy.bake) else "promoted"
     following = run.plan.strategy.steps[run.step]
     if following.weight is not None:
         return percent(following.weight)
@@ -114,7 +114,7 @@ def stay(
     reason: str,
     message: str,
     look: datetime | None = None,
-    happenings: tuple[Happening, ...] = (),
+    news: Happening | None = None,
 ) -> Decision:
     """The decision of a run that goes on, drift and times included."""
     looks = [o.now + timedelta(seconds=parse_duration(run.plan.judge.max_interval))]
@@ -138,7 +138,8 @@ def stay(
             weights=ending.weights(run, run.weight),
             finalizer=True,
             answers=orders.answers,
-            happenings=(*happenings, *drift),
+            news=news,
+            happenings=drift,
             look_again_at=look_again_at,
             traffic=traffic,
         ),

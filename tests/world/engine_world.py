@@ -1,0 +1,425 @@
+"""A world for the engine alone: routes, endpoints, verdicts and commands; time passes by asking.
+
+Decisions are carried out in the order in which the controller writes: finalizer on, routes, status,
+answers, finalizer off. A write can be lost, and everything after it, as when the process dies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from rollout.api.action import ActionSpec, Verb
+from rollout.api.evidence import ArmCounts, GateEvidence, GateVerdict, RunEvidence, Verdict
+from rollout.api.meta import Key
+from rollout.api.phase import Phase
+from rollout.api.rollout import RolloutSpec
+from rollout.api.rules import check
+from rollout.api.status import RolloutStatus, Run
+from rollout.api.traffic import Problem, RouteState, Routing, SubsetTable
+from rollout.engine import plan as plans
+from rollout.engine.decision import Answer, Decision, Happening
+from rollout.engine.observation import GivenAction, Observation
+from tests.world.engine_rules import checked, run_of
+
+MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+SETTLE_SECONDS = 5.0
+LOOKS_MAX = 12
+"""Decisions at one and the same moment; a healthy engine needs three or four."""
+
+PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
+
+Says = Callable[[str, Run, float], Verdict]
+"""What a gate says: its name, the run, the seconds since the step began."""
+
+WRITES = ("finalizer", "routes", "status", "answers", "farewell")
+"""The writes of one decision, in their order."""
+
+
+def spec_of(**fields: Any) -> RolloutSpec:
+    """A spec as a manifest would give it, checked; 1, 5, 25, 50, 100 by default."""
+    document: dict[str, Any] = {
+        "host": "reviews",
+        "revision": "v2",
+        "strategy": {
+            "steps": [
+                {"weight": 1, "hold": "30s"},
+                {"weight": 5, "hold": "30s"},
+                {"weight": 25, "hold": "30s"},
+                {"weight": 50, "hold": "30s"},
+                {"weight": 100},
+            ],
+            "bake": "1m",
+            "maxDuration": "1h",
+        },
+        "judge": {"maxInterval": "15s"},
+    }
+    strategy = fields.pop("strategy", {})
+    document |= fields
+    document["strategy"] = document["strategy"] | strategy
+    spec = RolloutSpec.model_validate(document)
+    check(spec)
+    return spec
+
+
+def passes_after(seconds: float) -> Says:
+    """Gates that know nothing at first, and are content then."""
+    return lambda _name, _run, elapsed: PASS if elapsed >= seconds else UNKNOWN
+
+
+def always(verdict: Verdict) -> Says:
+    """Gates that say the same whatever happens."""
+    return lambda _name, _run, _elapsed: verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """One decision that was made."""
+
+    now: datetime
+    observation: Observation
+    decision: Decision
+
+
+@dataclass(kw_only=True)
+class World:
+    """One Rollout and all that surrounds it."""
+
+    spec: RolloutSpec | None = field(default_factory=spec_of)
+    spec_problem: str = ""
+    revision: str = ""
+    suspended: bool = False
+    generation: int = 1
+    deleting: bool = False
+    finalized: bool = False
+    now: datetime = MORNING
+    status: RolloutStatus = field(default_factory=RolloutStatus)
+    shares: dict[str, Fraction] | None = None
+    route_problems: tuple[Problem, ...] = ()
+    refusing: bool = False
+    subsets: dict[str, dict[str, str]] | None = None
+    ready: dict[str, int] = field(default_factory=lambda: {"v1": 2, "v2": 2, "v3": 2})
+    says: Says = field(default_factory=lambda: passes_after(15))
+    metrics_problem: str = ""
+    arms_problem: Problem | None = None
+    settle_seconds: float = SETTLE_SECONDS
+    waiting: list[GivenAction] = field(default_factory=list)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    happenings: list[Happening] = field(default_factory=list)
+    beats: list[Beat] = field(default_factory=list)
+    look_again_at: datetime | None = None
+    writes: int = 0
+    gone: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.revision and self.spec is not None:
+            self.revision = self.spec.revision
+        if self.shares is None:
+            self.shares = {"v1": Fraction(1), "v2": Fraction(0), "v3": Fraction(0)}
+        if self.subsets is None:
+            self.subsets = {name: {"version": name} for name in ("v1", "v2", "v3")}
+
+    # What is seen
+
+    @property
+    def run(self) -> Run:
+        """The run, in progress or over."""
+        assert self.status.run is not None
+        return self.status.run
+
+    @property
+    def phase(self) -> Phase:
+        """Where the Rollout is."""
+        return self.status.phase
+
+    @property
+    def message(self) -> str:
+        """What people read."""
+        return self.status.message
+
+    @property
+    def percent(self) -> float:
+        """What the proxies send to the canary of the present or last run, in percent."""
+        assert self.shares is not None
+        return float(100 * self.shares.get(self.run.canary_revision, Fraction(0)))
+
+    @property
+    def on_stable(self) -> bool:
+        """Whether the stable revision has all traffic."""
+        assert self.shares is not None
+        return self.shares[self.status.stable_revision] == 1
+
+    def observe(self) -> Observation:
+        """The world as the engine gets to see it."""
+        run = run_of(self.status)
+        evidence = self._evidence(run) if run is not None else None
+        return Observation(
+            now=self.now,
+            key=Key("bookinfo", "reviews"),
+            generation=self.generation,
+            deleting=self.deleting,
+            finalized=self.finalized,
+            spec=self.spec,
+            spec_problem=self.spec_problem,
+            revision=self.revision,
+            suspended=self.suspended,
+            status=self.status,
+            routing=self._routing(),
+            subsets=self._table(),
+            ready=dict(self.ready),
+            arms_problem=self.arms_problem,
+            evidence=evidence,
+            verdicts=self._verdicts(run) if run is not None else (),
+            metrics_problem=self.metrics_problem,
+            actions=tuple(self.waiting),
+            settle_seconds=self.settle_seconds,
+        )
+
+    def _routing(self) -> Routing:
+        if not self.shares:
+            missing = Problem(
+                reason="VirtualServiceMissing",
+                message="VirtualService bookinfo/reviews does not exist; create it",
+            )
+            return Routing(routes=(), problems=(missing, *self.route_problems))
+        route = RouteState(
+            virtual_service="bookinfo/reviews",
+            protocol="http",
+            route="primary",
+            shares=tuple(self.shares.items()),
+            foreign_share=Fraction(0),
+            total=100,
+        )
+        return Routing(routes=(route,), problems=self.route_problems)
+
+    def _table(self) -> SubsetTable:
+        if not self.subsets:
+            missing = Problem(
+                reason="DestinationRuleMissing",
+                message="host reviews has no DestinationRule; create one with its subsets",
+            )
+            return SubsetTable(destination_rule=None, subsets={}, problems=(missing,))
+        return SubsetTable(
+            destination_rule="bookinfo/reviews", subsets=dict(self.subsets), problems=()
+        )
+
+    def _verdicts(self, run: Run) -> tuple[GateVerdict, ...]:
+        if run.step == 0:
+            return ()
+        elapsed = (self.now - run.step_started_at).total_seconds()
+        found = []
+        for gate in plans.judged(run.plan, run.step):
+            verdict = self.says(gate.name, run, elapsed)
+            if self.metrics_problem and verdict is PASS:
+                verdict = UNKNOWN
+            because = f"{gate.name} says {verdict.lower()} to 12 of 400 requests"
+            stamp = int(self.now.timestamp() * 1000) if verdict is FAIL else None
+            found.append(
+                GateVerdict(
+                    name=gate.name, verdict=verdict, because=because, failed_sample_ms=stamp
+                )
+            )
+        return tuple(found)
+
+    def _evidence(self, run: Run) -> RunEvidence:
+        """As much traffic as one request in a hundred milliseconds leaves behind."""
+        old = run.evidence or RunEvidence()
+        if run.step == 0:
+            return old
+        count = int((self.now - run.step_started_at).total_seconds() * 10)
+        canary = round(count * run.weight / 100)
+        seen = GateEvidence(
+            canary=ArmCounts(requests=canary), stable=ArmCounts(requests=count - canary)
+        )
+        return old.model_copy(update={"traffic": seen})
+
+    # What happens
+
+    def reconcile(self, *, lose: str | None = None) -> Decision:
+        """One look; with ``lose`` that write and all after it never happen."""
+        assert not self.gone
+        observation = self.observe()
+        decision = checked(observation)
+        self.beats.append(Beat(now=self.now, observation=observation, decision=decision))
+        self.look_again_at = None
+        for name in WRITES:
+            if name == lose:
+                return decision
+            getattr(self, f"_write_{name}")(decision)
+        self.happenings += decision.happenings
+        self.look_again_at = decision.look_again_at
+        return decision
+
+    def _write_finalizer(self, decision: Decision) -> None:
+        if decision.finalizer and not self.finalized:
+            assert not self.deleting, "nobody may put a finalizer on what is being deleted"
+            self.finalized, self.writes = True, self.writes + 1
+
+    def _write_routes(self, decision: Decision) -> None:
+        wanted = decision.weights
+        if wanted is None or not self.shares or self.refusing:
+            return
+        if self.route_problems and wanted.percent > 0:
+            return
+        pair = self.shares.get(wanted.stable, Fraction(0)) + self.shares.get(
+            wanted.canary, Fraction(0)
+        )
+        if not pair or not {wanted.stable, wanted.canary} <= self.shares.keys():
+            return
+        assert self.finalized or wanted.percent == 0, "the finalizer is on before traffic moves"
+        part = Fraction(Decimal(repr(wanted.percent))) / 100
+        fresh = self.shares | {wanted.canary: pair * part, wanted.stable: pair * (1 - part)}
+        if fresh != self.shares:
+            self.shares, self.writes = fresh, self.writes + 1
+
+    def _write_status(self, decision: Decision) -> None:
+        if decision.status == self.status:
+            return
+        document = decision.status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        self.status = RolloutStatus.model_validate(json.loads(json.dumps(document)))
+        self.writes += 1
+
+    def _write_answers(self, decision: Decision) -> None:
+        for answer in decision.answers:
+            self.answers[answer.action] = answer
+        told = {answer.action for answer in decision.answers}
+        self.waiting = [action for action in self.waiting if action.name not in told]
+
+    def _write_farewell(self, decision: Decision) -> None:
+        if not decision.finalizer and self.finalized:
+            self.finalized, self.writes = False, self.writes + 1
+        if self.deleting and not self.finalized:
+            self.gone = True
+
+    def settle(self) -> World:
+        """What events and alarms of this moment bring about; more than a few are a hot loop."""
+        for _ in range(LOOKS_MAX):
+            before = self.status
+            self.reconcile()
+            if self.gone:
+                return self
+            due = self.look_again_at is not None and self.look_again_at <= self.now
+            if self.status == before and not due:
+                return self
+        msg = f"no rest at {self.now}: {self.message}"
+        raise AssertionError(msg)
+
+    def after(self, seconds: float) -> World:
+        """Let time pass; the engine looks when it said it would, and at nothing else."""
+        end = self.now + timedelta(seconds=seconds)
+        while not self.gone and self.look_again_at is not None and self.look_again_at <= end:
+            self.now = max(self.now, self.look_again_at)
+            self.settle()
+        self.now = max(self.now, end)
+        return self
+
+    def until(self, phase: Phase, *, within_seconds: float = 6 * 3600) -> World:
+        """Let time pass until a phase is reached."""
+        end = self.now + timedelta(seconds=within_seconds)
+        while self.phase is not phase:
+            assert self.look_again_at is not None, f"asleep in {self.phase}: {self.message}"
+            assert self.look_again_at <= end, f"still {self.phase}: {self.message}"
+            self.now = max(self.now, self.look_again_at)
+            self.settle()
+        return self
+
+    def until_step(self, step: int) -> World:
+        """Let time pass until a step begins."""
+        while self.status.run is None or self.run.step != step:
+            assert self.look_again_at is not None, f"asleep in {self.phase}: {self.message}"
+            self.now = max(self.now, self.look_again_at)
+            self.settle()
+        return self
+
+    def wait_past(self, moment: datetime | None) -> World:
+        """Nothing but time passes, nobody looks."""
+        assert moment is not None
+        self.now = max(self.now, moment)
+        return self
+
+    # What people do
+
+    def want(self, revision: str) -> World:
+        """Somebody changes ``spec.revision``."""
+        assert self.spec is not None
+        self.edit(self.spec.model_copy(update={"revision": revision}))
+        return self
+
+    def edit(self, spec: RolloutSpec | None, *, problem: str = "") -> World:
+        """Somebody applies another spec; a wrong one keeps the revision it names."""
+        self.spec, self.spec_problem = spec, problem
+        self.revision = spec.revision if spec is not None else self.revision
+        self.suspended = spec.suspend if spec is not None else self.suspended
+        self.generation += 1
+        return self
+
+    def suspend(self, value: bool) -> World:
+        """Somebody sets ``spec.suspend``."""
+        assert self.spec is not None
+        return self.edit(self.spec.model_copy(update={"suspend": value}))
+
+    def give(self, verb: Verb, **fields: Any) -> str:
+        """Somebody creates a RolloutAction; its name comes back."""
+        name = f"action-{len(self.answers) + len(self.waiting) + 1}"
+        known: dict[str, Any] = {"rollout": "reviews", "verb": verb, "actor": "alice@example.com"}
+        if self.status.run is not None:
+            known |= {"run": self.run.id, "step": self.run.step}
+        spec = ActionSpec.model_validate(known | fields)
+        self.waiting.append(GivenAction(name=name, spec=spec))
+        return name
+
+    def tell(self, verb: Verb, **fields: Any) -> Answer:
+        """Somebody commands, and the engine hears it at once."""
+        name = self.give(verb, **fields)
+        self.settle()
+        return self.answers[name]
+
+    def ladder(self) -> list[tuple[int, float]]:
+        """Steps and weights of all runs in the order in which they were decided."""
+        found: list[tuple[int, float]] = []
+        for beat in self.beats:
+            run = beat.decision.status.run
+            if run is None or run.ended_at is not None:
+                continue
+            rung = (run.step, run.weight)
+            if not found or found[-1] != rung:
+                found.append(rung)
+        return found
+
+    def phases(self) -> list[Phase]:
+        """The phases in their order."""
+        found: list[Phase] = []
+        for beat in self.beats:
+            phase = beat.decision.status.phase
+            if not found or found[-1] is not phase:
+                found.append(phase)
+        return found
+
+    def told(self, reason: str) -> list[Happening]:
+        """Events with a reason."""
+        return [happening for happening in self.happenings if happening.reason == reason]
+
+    def condition(self, kind: str) -> Mapping[str, str] | None:
+        """A condition by its type."""
+        for condition in self.status.conditions:
+            if condition.type == kind:
+                return {
+                    "status": condition.status,
+                    "reason": condition.reason,
+                    "message": condition.message,
+                }
+        return None
+
+    def changed(self, **fields: Any) -> Observation:
+        """The present observation with some fields replaced."""
+        return replace(self.observe(), **fields)
+
+
+def at_step(step: int, **fields: Any) -> World:
+    """A world in whose run a step has just begun."""
+    return World(**fields).settle().until_step(step)

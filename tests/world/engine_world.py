@@ -133,8 +133,8 @@ class World:
         return self.status.run
 
     @property
-    def phase(self) -> Phase:
-        """Where the Rollout is."""
+    def phase(self) -> str:
+        """Where the Rollout is; a plain word, because type checkers take a phase for lasting."""
         return self.status.phase
 
     @property
@@ -321,7 +321,7 @@ class World:
     def until(self, phase: Phase, *, within_seconds: float = 6 * 3600) -> World:
         """Let time pass until a phase is reached."""
         end = self.now + timedelta(seconds=within_seconds)
-        while self.phase is not phase:
+        while self.status.phase is not phase:
             assert self.look_again_at is not None, f"asleep in {self.phase}: {self.message}"
             assert self.look_again_at <= end, f"still {self.phase}: {self.message}"
             self.now = max(self.now, self.look_again_at)

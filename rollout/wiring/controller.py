@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from random import Random, SystemRandom
 
 import structlog
 
+from rollout import settings
 from rollout.adapters import kubernetes
 from rollout.adapters.alarms import SchedulerAlarms
 from rollout.adapters.clock import SystemClock
@@ -27,10 +28,19 @@ from rollout.web import health
 log = structlog.get_logger(__name__)
 
 
-def run(settings: Settings) -> None:
+def run_with(flags: Mapping[str, object]) -> None:
+    """Run the controller with what the environment and these flags say.
+
+    Raises:
+        BadManifest: when one of them cannot be read.
+    """
+    run(settings.read(flags))
+
+
+def run(chosen: Settings) -> None:
     """Run the controller until SIGTERM or SIGINT; what is under way is finished first."""
-    configure_log(settings.log_format)
-    asyncio.run(_main(settings))
+    configure_log(chosen.log_format)
+    asyncio.run(_main(chosen))
 
 
 def configure_log(form: str) -> None:
@@ -53,36 +63,36 @@ def configure_log(form: str) -> None:
     )
 
 
-async def _main(settings: Settings) -> None:
+async def _main(chosen: Settings) -> None:
     """The whole program; ends when a signal says so, or with the error that stopped it."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    async with controller(settings) as manager, asyncio.TaskGroup() as tasks:
+    async with controller(chosen) as manager, asyncio.TaskGroup() as tasks:
         work = tasks.create_task(manager.run())
         await ended.wait()
         log.info("ends", because="a signal")
         manager.queue.close()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(settings.drain_seconds):
+            async with asyncio.timeout(chosen.drain_seconds):
                 await manager.queue.drained()
         work.cancel()
 
 
 @contextlib.asynccontextmanager
-async def controller(settings: Settings) -> AsyncIterator[Manager]:
+async def controller(chosen: Settings) -> AsyncIterator[Manager]:
     """A controller with its adapters, its pages served; everything is closed with the context."""
     clock, record, random = SystemClock(), Record(), SystemRandom()
     async with contextlib.AsyncExitStack() as stack:
         cluster = await kubernetes.connect(
-            settings.kubeconfig or None,
-            settings.context or None,
+            chosen.kubeconfig or None,
+            chosen.context or None,
             random=random,
             observe=record.asked_api,
         )
         stack.push_async_callback(cluster.close)
-        metrics = _metrics(settings)
+        metrics = _metrics(chosen)
         if metrics is not None:
             stack.push_async_callback(metrics.close)
         manager = Manager(
@@ -92,39 +102,37 @@ async def controller(settings: Settings) -> AsyncIterator[Manager]:
             alarms=SchedulerAlarms(),
             random=random,
             record=record,
-            leadership=_election(settings, cluster, clock, random=random),
+            leadership=_election(chosen, cluster, clock, random=random),
             options=Options(
-                namespace=settings.namespace,
-                workers_count=settings.workers_count,
-                settle_seconds=settings.settle_seconds,
-                status_seconds=settings.status_refresh_seconds,
-                scrape_seconds=settings.scrape_interval_seconds,
+                namespace=chosen.namespace,
+                workers_count=chosen.workers_count,
+                settle_seconds=chosen.settle_seconds,
+                status_seconds=chosen.status_refresh_seconds,
+                scrape_seconds=chosen.scrape_interval_seconds,
             ),
         )
         await stack.enter_async_context(
-            health.serving(
-                manager, record.render, host=settings.health_host, port=settings.health_port
-            )
+            health.serving(manager, record.render, host=chosen.health_host, port=chosen.health_port)
         )
         yield manager
 
 
-def _metrics(settings: Settings) -> Metrics | None:
-    if not settings.prometheus_address:
+def _metrics(chosen: Settings) -> Metrics | None:
+    if not chosen.prometheus_address:
         return None
-    options = PrometheusOptions(bearer_token_file=settings.prometheus_token_file)
-    return PrometheusMetrics(settings.prometheus_address, options=options)
+    options = PrometheusOptions(bearer_token_file=chosen.prometheus_token_file)
+    return PrometheusMetrics(chosen.prometheus_address, options=options)
 
 
 def _election(
-    settings: Settings, cluster: Cluster, clock: Clock, *, random: Random
+    chosen: Settings, cluster: Cluster, clock: Clock, *, random: Random
 ) -> Election | None:
-    if not settings.leader_election:
+    if not chosen.leader_election:
         return None
     return Election(
         cluster,
-        Key(settings.lease_namespace, settings.lease_name),
-        settings.identity,
+        Key(chosen.lease_namespace, chosen.lease_name),
+        chosen.identity,
         clock=clock,
         random=random,
     )

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import ssl
 import subprocess
 import sys
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import parse_qs
 
 import pytest
 from aiohttp import web
@@ -19,34 +15,19 @@ from aiohttp import web
 from rollout.adapters import prometheus
 from rollout.adapters.prometheus import Options, PrometheusMetrics
 from rollout.base.errors import BadInput, BrokenAnswer, Overloaded, RolloutError, Unreachable
+from tests.adapters.prometheus_manners import (
+    GOOD,
+    Handler,
+    Server,
+    answers,
+    certificate,
+    error,
+    no_thread_is_left,
+    until,
+    well,
+)
 
-GOOD = {"status": "success", "data": {"resultType": "vector", "result": []}}
 QUERY = "up"
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(slots=True)
-class Server:
-    """A server on loopback whose manners a test decides.
-
-    Attributes:
-        manners: answers the next requests.
-        asked: the forms received, as (method, path with query, headers, body).
-    """
-
-    manners: Handler
-    url: str = ""
-    asked: list[tuple[str, str, dict[str, str], dict[str, list[str]]]] = field(default_factory=list)
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        form = parse_qs(await request.text())
-        self.asked.append((request.method, request.path_qs, dict(request.headers), form))
-        return await self.manners(request)
-
-
-async def well(_: web.Request) -> web.StreamResponse:
-    return web.json_response(GOOD)
 
 
 @pytest.fixture
@@ -72,22 +53,6 @@ async def ask(
         return await metrics.query(QUERY, time_seconds=12.5, timeout_seconds=timeout_seconds)
     finally:
         await metrics.close()
-
-
-def answers(
-    body: str | bytes, *, status: int = 200, kind: str = "application/json", **headers: str
-) -> Handler:
-    async def handler(_: web.Request) -> web.StreamResponse:
-        raw = body.encode() if isinstance(body, str) else body
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return web.Response(body=raw, status=status, headers={"Content-Type": kind, **named})
-
-    return handler
-
-
-def error(kind: str, text: str, *, status: int, **headers: str) -> Handler:
-    body = f'{{"status":"error","errorType":"{kind}","error":"{text}"}}'
-    return answers(body, status=status, **headers)
 
 
 async def test_the_query_goes_into_the_body_of_a_post(server: Server) -> None:
@@ -219,20 +184,16 @@ async def test_of_an_endless_error_page_only_the_begin_is_read_and_told(server: 
     assert len(str(caught.value)) < 500
 
 
-async def test_a_compressed_answer_is_read_and_bounded_as_what_it_unpacks_to(
-    server: Server,
-) -> None:
+async def test_a_compressed_answer_is_bounded_as_what_it_unpacks_to(server: Server) -> None:
     async def zipped(_: web.Request) -> web.StreamResponse:
         response = web.Response(body=b" " * 3_000_000, content_type="application/json")
         response.enable_compression(web.ContentCoding.gzip)
         return response
 
     server.manners = zipped
-    server_says = server.asked
 
     with pytest.raises(BrokenAnswer, match=r"more than 1,000,000 bytes"):
         await ask(server, options=Options(body_bytes_max=1_000_000))
-    assert len(server_says) == 1
 
 
 async def test_a_server_that_never_answers_is_left_at_the_deadline(server: Server) -> None:
@@ -422,19 +383,6 @@ async def test_a_certificate_of_ones_own_is_trusted_and_a_strangers_is_not(
     assert found == GOOD
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    folder.mkdir()
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    argv = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1"
-    more = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(key), "-out", str(cert)]
-    subprocess.run([*argv.split(), *more, *files], check=True, capture_output=True)
-    return cert, key
-
-
 def test_a_missing_certificate_file_is_told_when_the_adapter_is_made(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"missing\.pem, where no file is"):
         PrometheusMetrics("https://127.0.0.1", options=Options(ca_file=tmp_path / "missing.pem"))
@@ -449,13 +397,3 @@ def test_importing_the_adapter_does_not_import_the_slow_client() -> None:
     done = subprocess.run([sys.executable, "-c", script], check=False)
 
     assert done.returncode == 0
-
-
-def no_thread_is_left() -> bool:
-    return not any(one.name.startswith("prometheus") for one in threading.enumerate())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Threads set no asyncio.Event, so look again and again; the test's timeout bounds it."""
-    while not condition():  # noqa: ASYNC110
-        await asyncio.sleep(0.01)

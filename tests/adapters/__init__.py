@@ -1,0 +1,1 @@
+"""Specification of the adapters: what they make of servers that behave and misbehave."""

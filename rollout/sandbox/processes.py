@@ -252,7 +252,8 @@ class Processes:
                 preexec_fn=born_tied,
             )
         except OSError as error:
-            raise CannotStart(command.name, why=str(error), log="") from error
+            process.log.close()
+            raise CannotStart(command.name, why=str(error)) from error
 
 
 async def _until_ready(process: Process, command: Command) -> None:

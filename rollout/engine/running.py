@@ -30,7 +30,8 @@ def in_run(o: Observation, run: Run) -> Decision:
         update={
             "paused": orders.paused,
             "promoted_full": orders.full or run.promoted_full,
-            "gates": ending.gate_statuses(o.verdicts),
+            # Once it is decided that the run ends, the verdicts that decided it stay as they were.
+            "gates": run.gates if run.ending else ending.gate_statuses(o.verdicts),
             "evidence": o.evidence or run.evidence,
             "observed_weight": staying.observed_weight(o, run),
         }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from rollout.cli import options
-from rollout.cli.place import GLOBAL_OPTIONS, Place, speak, verb
+from rollout.cli.place import EVERYWHERE, GLOBAL_OPTIONS, Place, verb
 
 # Imports inside of the verbs are on purpose: `rollout --help` and completion take a few
 # hundredths of a second, while models, tables and the Kubernetes client take half a second.
@@ -38,8 +38,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-LOOK, COMMAND, RUN = "look", "command", "run"
-
 
 @app.callback(invoke_without_command=True)
 def _alone(ctx: typer.Context) -> None:
@@ -48,14 +46,14 @@ def _alone(ctx: typer.Context) -> None:
 
 
 def _verb(
-    name: str, *examples: str, short: str
+    name: str, *examples: str, short: str, takes: Sequence[str] = EVERYWHERE
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as a verb; its docstring is the help."""
     title = "Example" if len(examples) == 1 else "Examples"
     epilog = "\b\n" + "\n".join([f"{title}:", *(f"  {example}" for example in examples)])
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        return app.command(name=name, epilog=epilog, short_help=short)(verb(function))
+        return app.command(name=name, epilog=epilog, short_help=short)(verb(function, takes=takes))
 
     return register
 
@@ -245,7 +243,95 @@ def _undo(
 # Running and installing.
 
 
-@_verb("crds", "rollout crds | kubectl apply -f -", short="Print the CustomResourceDefinitions.")
+@_verb(
+    "demo",
+    "rollout demo",
+    "rollout demo --keep",
+    "rollout demo --svg demo.svg",
+    "rollout demo -o json",
+    short="Three gray releases on this machine, no cluster needed.",
+    takes=("output",),
+)
+def _demo(
+    place: Place,
+    *,
+    svg: options.Svg = None,
+    keep: options.Keep = False,
+    rps: options.Rps = 350,
+) -> None:
+    """Put on three gray releases on this machine: promoted, rolled back, aborted.
+
+    A real Envoy takes the traffic, a real Prometheus counts it; no cluster is needed. Takes less
+    than two minutes; exits with 0 only if all three ended as they should.
+    """
+    from rollout.cli import running
+
+    running.demo(place, svg=svg, keep=keep, rps=rps)
+
+
+@_verb(
+    "controller",
+    "rollout controller --prometheus http://prometheus.istio-system:9090",
+    short="Run the controller; what the Deployment does.",
+    takes=(),
+)
+def _controller(  # noqa: PLR0913 - one for each setting
+    place: Place,
+    *,
+    kubeconfig: options.Setting = None,
+    context: options.Setting = None,
+    namespace: options.WatchedNamespace = None,
+    prometheus: options.Prometheus = None,
+    prometheus_token_file: options.Setting = None,
+    scrape_interval: options.Setting = None,
+    settle: options.Setting = None,
+    status_refresh: options.Setting = None,
+    workers: options.Setting = None,
+    leader_election: options.LeaderElection = None,
+    lease_name: options.Setting = None,
+    lease_namespace: options.Setting = None,
+    identity: options.Setting = None,
+    health_host: options.Setting = None,
+    health_port: options.Setting = None,
+    drain: options.Setting = None,
+    log_format: options.Setting = None,
+) -> None:
+    """Run the controller until SIGTERM.
+
+    Each option may also come from the environment: --settle from ROLLOUT_SETTLE, and so on.
+    """
+    from rollout.cli import running
+
+    del place
+    running.controller(
+        {
+            "kubeconfig": kubeconfig,
+            "context": context,
+            "namespace": namespace,
+            "prometheus_address": prometheus,
+            "prometheus_token_file": prometheus_token_file,
+            "scrape_interval_seconds": scrape_interval,
+            "settle_seconds": settle,
+            "status_refresh_seconds": status_refresh,
+            "workers_count": workers,
+            "leader_election": leader_election,
+            "lease_name": lease_name,
+            "lease_namespace": lease_namespace,
+            "identity": identity,
+            "health_host": health_host,
+            "health_port": health_port,
+            "drain_seconds": drain,
+            "log_format": log_format,
+        }
+    )
+
+
+@_verb(
+    "crds",
+    "rollout crds | kubectl apply -f -",
+    short="Print the CustomResourceDefinitions.",
+    takes=("output",),
+)
 def _crds(place: Place) -> None:
     """Print the CustomResourceDefinitions."""
     from rollout.cli import running
@@ -253,7 +339,13 @@ def _crds(place: Place) -> None:
     running.crds(place)
 
 
-@_verb("version", "rollout version", "rollout version -o json", short="Print the version.")
+@_verb(
+    "version",
+    "rollout version",
+    "rollout version -o json",
+    short="Print the version.",
+    takes=("output",),
+)
 def _version(place: Place) -> None:
     """Print the version."""
     from rollout.cli import running
@@ -278,4 +370,4 @@ def arranged(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """The program's entry."""
-    speak(lambda: app(args=arranged(sys.argv[1:]), prog_name="rollout"))
+    app(args=arranged(sys.argv[1:]), prog_name="rollout")

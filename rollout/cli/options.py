@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -57,5 +58,30 @@ Timeout = Annotated[
         metavar="DURATION",
         callback=lambda text: str(seconds(text)) and text,
         help="How long to wait for the answer.",
+    ),
+]
+
+# The demo's.
+
+Svg = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", dir_okay=False, help="Save a picture of the screen."),
+]
+Keep = Annotated[bool, typer.Option("--keep", help="Leave the world up afterwards, until Ctrl-C.")]
+Rps = Annotated[float, typer.Option(min=50, max=1000, metavar="N", help="Requests a second.")]
+
+# The controller's; what each means and is by default stands in the settings.
+
+Setting = Annotated[str | None, typer.Option(metavar="VALUE", show_default=False)]
+WatchedNamespace = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace. Default: all."),
+]
+Prometheus = Annotated[str | None, typer.Option(metavar="URL", help="Where Prometheus answers.")]
+LeaderElection = Annotated[
+    bool | None,
+    typer.Option(
+        "--leader-election/--no-leader-election",
+        help="Whether a Lease decides which replica works.",
     ),
 ]

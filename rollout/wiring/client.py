@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import cast
 
 from rollout.api.action import ActionOutcome, ActionSpec, Verb, action_name
 from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Key, Kind, Manifest
@@ -64,13 +63,14 @@ class Client:
     """A person's hands on a cluster.
 
     Attributes:
+        cluster: the API server.
         namespace: where names are looked up.
     """
 
     def __init__(self, cluster: Cluster, *, namespace: str, user: str, clock: Clock) -> None:
         self.namespace = namespace
         self.clock = clock
-        self._cluster = cluster
+        self.cluster = cluster
         self._user = user
         self._actor = ""
 
@@ -84,7 +84,7 @@ class Client:
         """
         key = Key(self.namespace, name)
         try:
-            return await self._cluster.get(ROLLOUT, key)
+            return await self.cluster.get(ROLLOUT, key)
         except errors.NotFound:
             remedy = self._instead(name, await self.rollouts())
             raise errors.UnknownName(what=f"Rollout {key}", remedy=remedy) from None
@@ -97,7 +97,7 @@ class Client:
         """
         namespace = "" if everywhere else self.namespace
         try:
-            listing = await self._cluster.list(ROLLOUT, namespace=namespace)
+            listing = await self.cluster.list(ROLLOUT, namespace=namespace)
         except errors.NotFound:
             remedy = "install it with `rollout crds | kubectl apply -f -`"
             raise errors.UnknownName(what="the CRD of Rollout", remedy=remedy) from None
@@ -133,7 +133,7 @@ class Client:
                             return
                         yield event.object
             except errors.Gone:
-                manifest = await self._cluster.get(kind, key)
+                manifest = await self.cluster.get(kind, key)
                 heard, version = True, manifest["metadata"]["resourceVersion"]
                 yield manifest
             except errors.Retry:
@@ -145,8 +145,8 @@ class Client:
         self, kind: Kind, namespace: str, version: str
     ) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent]]:
         """A stream that is closed with its context, not when the garbage is collected."""
-        events = self._cluster.watch(kind, namespace=namespace, resource_version=version)
-        return contextlib.aclosing(cast("AsyncGenerator[WatchEvent, None]", events))
+        events = self.cluster.watch(kind, namespace=namespace, resource_version=version)
+        return contextlib.aclosing(events)
 
     async def until(
         self, manifest: Manifest, wanted: Callable[[RolloutStatus], bool]
@@ -166,16 +166,14 @@ class Client:
             "metadata": {"annotations": {REASON_ANNOTATION: reason or None}},
             "spec": {"revision": revision},
         }
-        return (await self._cluster.patch(ROLLOUT, key_of(manifest), patch)).object
+        return (await self.cluster.patch(ROLLOUT, key_of(manifest), patch)).object
 
     async def actor(self) -> str:
         """Who we are as the server sees it; else the user's name in the kubeconfig."""
         if not self._actor:
             review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
             try:
-                written = await self._cluster.create(
-                    SELF_SUBJECT_REVIEW, {**review, "metadata": {}}
-                )
+                written = await self.cluster.create(SELF_SUBJECT_REVIEW, {**review, "metadata": {}})
                 told = written.object.get("status", {}).get("userInfo", {}).get("username", "")
             except (errors.Terminal, errors.BrokenAnswer):
                 told = ""
@@ -207,7 +205,7 @@ class Client:
             try:
                 action = await self._create(_action(spec, name=name, namespace=key.namespace))
             except errors.Conflict:
-                existing = await self._cluster.get(ROLLOUT_ACTION, Key(key.namespace, name))
+                existing = await self.cluster.get(ROLLOUT_ACTION, Key(key.namespace, name))
                 if _is_same(existing, spec) and _stands(existing, rollout):
                     return Said(action=existing, repeated=True)
             else:
@@ -231,7 +229,7 @@ class Client:
     async def _create(self, action: Manifest) -> Manifest:
         for last in (False,) * (TRIES_MAX - 1) + (True,):
             try:
-                return (await self._cluster.create(ROLLOUT_ACTION, action)).object
+                return (await self.cluster.create(ROLLOUT_ACTION, action)).object
             except errors.Conflict:
                 raise
             except errors.Retry:

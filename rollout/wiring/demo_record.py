@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from rollout.api.action import Verb
 from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, VIRTUAL_SERVICE, Key, Manifest
@@ -95,8 +95,9 @@ class Record:
                 what=what, waited_seconds=seconds, remedy="see the logs in the world's folder"
             ) from None
 
-    async def keep(self, cluster: Cluster, client: Client, counters: Counters) -> None:
+    async def keep(self, client: Client, counters: Counters) -> None:
         """Record until cancelled; the objects must exist."""
+        cluster = client.cluster
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_routes(cluster, client))
             tasks.create_task(self._watch_rollout(cluster, client))
@@ -134,10 +135,11 @@ class Record:
         while True:
             with contextlib.suppress(errors.Retry):
                 watch = cluster.watch(ROLLOUT_ACTION, namespace=namespace, resource_version=version)
-                async for event in cast("AsyncIterator[Any]", watch):
-                    version = event.object["metadata"]["resourceVersion"]
-                    if event.type == "ADDED":
-                        self._note_action(event.object)
+                async with contextlib.aclosing(watch) as events:
+                    async for event in events:
+                        version = event.object["metadata"]["resourceVersion"]
+                        if event.type == "ADDED":
+                            self._note_action(event.object)
             await self._clock.sleep(RETRY_SECONDS)
 
     def _note_action(self, action: Manifest) -> None:

@@ -82,6 +82,7 @@ class Judging:
             elapsed_seconds=max(0.0, (now - run.step_started_at).total_seconds()),
             weight_percent=run.weight,
             unattributed=evidence.unattributed,
+            newest_ms=evidence.newest_ms,
         )
         verdicts = tuple(
             _doubted(_verdict(question_of(gate, run.plan), evidence, sight, context), sight.problem)

@@ -83,10 +83,9 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     ending = run.ending
     assert ending is not None, "a run is taken back for a reason"
     moved = any(share > 0 for share in shares(o, run))
-    untouched = run.weight == 0 and run.step == 0 and not moved
-    since = o.now if moved or run.settled_since is None else run.settled_since
-    if o.status.phase is not Phase.ROLLING_BACK:
-        since = o.now
+    under_way = o.status.phase is Phase.ROLLING_BACK
+    untouched = run.step == 0 and not moved and not under_way
+    since = run.settled_since if under_way and not moved and run.settled_since else o.now
     settled = untouched or o.now >= since + timedelta(seconds=o.settle_seconds)
     nowhere = not o.routing.routes
     if settled and not moved and (untouched or not nowhere):

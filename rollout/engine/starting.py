@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 
@@ -132,16 +133,24 @@ def _adopt(o: Observation, spec: RolloutSpec, *, answers: tuple[Answer, ...]) ->
         if spec.revision not in o.subsets.subsets:
             problem = _no_subset(o, spec.revision)
             return _rest(o, Phase.BLOCKED, problem.reason, problem.message, answers=answers)
-        message = (
-            f"traffic of {spec.host} is split ({_told(live)}), so none is stable; give one subset "
-            "the whole weight in the VirtualService, then it is adopted as the stable revision"
-        )
+        message = f"traffic of {spec.host} is split ({_told(live)}): {_ways_out(spec, live)}"
         return _rest(o, Phase.BLOCKED, "TrafficSplit", message, answers=answers)
     (stable,) = live
     o = _with_status(o, stable_revision=stable, stable_since=o.now)
     if spec.revision == stable:
         return _stable(o, spec, answers=answers)
     return _may_start(o, spec, retry=None, answers=answers)
+
+
+def _ways_out(spec: RolloutSpec, live: Mapping[str, Fraction]) -> str:
+    """How a person makes one subset the stable one, so that there is something to start from."""
+    others = " or ".join(subset for subset in live if subset != spec.revision)
+    if not live:
+        return "in the VirtualService give the subset that is stable the whole weight"
+    starts = f"in the VirtualService give all to {others} and the run to {spec.revision} starts"
+    if spec.revision not in live:
+        return starts
+    return f"{starts}, or all to {spec.revision} and it is stable at once"
 
 
 def _stable(o: Observation, spec: RolloutSpec, *, answers: tuple[Answer, ...]) -> Decision:

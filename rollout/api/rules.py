@@ -149,9 +149,9 @@ def _durations_can_be_read(spec: RolloutSpec) -> Iterator[BadManifest]:
             seconds = parse_duration(text)
         except BadQuantity as error:
             yield _wrong(field, f"is {text!r}", f"use {error.wanted}")
-            continue
-        if field.endswith(("maxDuration", "latency.max", "maxInterval")) and seconds == 0:
-            yield _wrong(field, "is zero", "use a longer duration")
+        else:
+            if seconds == 0 and field.endswith(("maxDuration", "latency.max", "maxInterval")):
+                yield _wrong(field, "is zero", "use a longer duration")
 
 
 def _step_durations(path: str, step: Step) -> Iterator[tuple[str, str]]:

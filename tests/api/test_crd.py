@@ -190,6 +190,19 @@ def test_a_default_is_told_in_the_description_and_left_to_the_models() -> None:
     assert strategy["properties"]["bake"]["description"].endswith("Default: 5m.")
 
 
+def test_text_and_lists_without_a_bound_of_their_own_are_given_one() -> None:
+    class Loose(Model):
+        """A model that bounds nothing."""
+
+        words: tuple[str, ...] = ()
+        """Some words."""
+
+    words = crd.schema(Loose)["properties"]["words"]
+
+    assert words["maxItems"] == crd.ITEMS_MAX
+    assert words["items"]["maxLength"] == crd.STRING_LENGTH_MAX
+
+
 def test_a_model_with_an_exclusive_bound_is_refused_by_the_generator() -> None:
     class Open(Model):
         """A number that comes near zero and never reaches it."""

@@ -233,6 +233,15 @@ def test_a_manifest_that_contains_itself_is_refused() -> None:
         reading.read_spec({"spec": spec})
 
 
+def test_a_file_that_holds_a_list_of_itself_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    found: Any = endless
+
+    with pytest.raises(BadManifest, match=r"^the object is something that cannot be shown;"):
+        reading.read_spec(found)
+
+
 @pytest.mark.parametrize("key", ["two\nlines", "x" * 10_000], ids=["lines", "length"])
 def test_a_key_that_would_break_the_sentence_is_quoted_and_cut(key: str) -> None:
     with pytest.raises(BadManifest) as caught:

@@ -11,12 +11,12 @@ SAMPLES: dict[str, errors.RolloutError] = {
     "BadManifest": errors.BadManifest(
         subject="shop/checkout", field="spec.steps[2].hold", problem="is 5", remedy="use 5s"
     ),
-    "UnknownName": errors.UnknownName("Rollout shop/revews", remedy="did you mean reviews?"),
+    "UnknownName": errors.UnknownName(what="Rollout shop/revews", remedy="did you mean reviews?"),
     "OutOfPlace": errors.OutOfPlace(
-        "shop/reviews", why="no run is in progress", remedy="set another revision"
+        subject="shop/reviews", why="no run is in progress", remedy="set another revision"
     ),
     "Unanswered": errors.Unanswered(
-        "RolloutAction shop/reviews-01", waited_seconds=30, remedy="is the controller running?"
+        what="RolloutAction shop/reviews-01", waited_seconds=30, remedy="is the controller running?"
     ),
     "Conflict": errors.Conflict("Rollout shop/checkout"),
     "Unreachable": errors.Unreachable("Prometheus", why="no answer within 5 s"),
@@ -66,6 +66,8 @@ def real_tree(root: type[errors.RolloutError]) -> dict[str, str]:
     """Child to parent, as the classes are."""
     found: dict[str, str] = {}
     for child in root.__subclasses__():
+        if child.__module__ != errors.__name__:
+            continue  # a house test sees to errors that grow elsewhere
         found[child.__name__] = root.__name__
         found.update(real_tree(child))
     return found
@@ -118,8 +120,10 @@ def test_a_manifest_without_a_subject_begins_with_the_field() -> None:
 
 
 def test_a_person_is_told_no_remedy_when_there_is_none() -> None:
-    assert str(errors.UnknownName("Rollout shop/x")) == "Rollout shop/x does not exist"
-    assert str(errors.OutOfPlace("shop/x", why="the run is over")) == "shop/x: the run is over"
+    assert str(errors.UnknownName(what="Rollout shop/x")) == "Rollout shop/x does not exist"
+    assert (
+        str(errors.OutOfPlace(subject="shop/x", why="the run is over")) == "shop/x: the run is over"
+    )
 
 
 def test_a_process_that_did_not_come_up_shows_its_last_lines() -> None:

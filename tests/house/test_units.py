@@ -50,8 +50,12 @@ EXEMPT: Mapping[str, str] = {
 def says_unit(name: str) -> bool:
     """Whether a name says what is counted: in its last word, or as a plural before ``_per_``."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip("_")
-    last = re.sub(r"_(per|at|in)_\w+$", "", BOUNDS.sub("", spaced)).rsplit("_", 1)[-1]
-    return last in UNITS | ORDINALS or (last.endswith("s") and not last.endswith("ss"))
+    bare = BOUNDS.sub("", spaced)
+    lasts = {text.rsplit("_", 1)[-1] for text in (bare, re.sub(r"_(per|at|in)_\w+$", "", bare))}
+    return any(
+        last in UNITS | ORDINALS or (last.endswith("s") and not last.endswith("ss"))
+        for last in lasts
+    )
 
 
 def unit_missing(source: Source) -> Iterator[str]:

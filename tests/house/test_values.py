@@ -25,6 +25,11 @@ STATE_BY_CONSENT: Mapping[str, str] = {
 }
 """State of a module that has a reason, as ``path::name``."""
 
+WILD_BY_CONSENT: Mapping[str, str] = {
+    "rollout/sandbox/apiserver/refusals.py::Refusal": "an answer of a server, on its way out",
+}
+"""Errors outside of the tree, as ``path::name``, with the reason."""
+
 ACCUMULATORS: Mapping[str, str] = {
     "rollout/analysis/tally.py::Sums": "adds up within one call and never leaves it",
 }
@@ -99,6 +104,18 @@ def thawed(source: Source) -> Iterator[str]:
                 yield f"{known} is not frozen"
 
 
+def wild_errors(source: Source) -> Iterator[str]:
+    """Exceptions of ours that are not in the one tree; private ones never leave their module."""
+    if source.path == "rollout/base/errors.py":
+        return
+    for node in classes(source):
+        known = f"{source.path}::{node.name}"
+        bases = {ast.unparse(base) for base in node.bases}
+        ours = any(b.startswith("errors.") or b in {"Exception", "RolloutError"} for b in bases)
+        if ours and not node.name.startswith("_") and known not in WILD_BY_CONSENT:
+            yield f"{known} belongs into rollout/base/errors.py"
+
+
 def test_a_module_holds_nothing_that_changes() -> None:
     assert findings(mutables, SOURCES) == []
     assert findings(globals_used, SOURCES) == []
@@ -140,6 +157,16 @@ def test_a_module_level_mutable_would_be_caught(text: str) -> None:
 )
 def test_what_nobody_can_change_is_let_pass(text: str) -> None:
     assert list(mutables(planted(text))) == []
+
+
+def test_every_error_of_ours_is_in_the_one_tree() -> None:
+    assert findings(wild_errors, SOURCES) == []
+
+
+@pytest.mark.parametrize("base", ["Exception", "errors.Retry", "RolloutError"])
+def test_an_error_outside_of_the_tree_would_be_caught(base: str) -> None:
+    assert list(wild_errors(planted(f"class Odd({base}):\n    pass\n"))) != []
+    assert list(wild_errors(planted(f"class _Odd({base}):\n    pass\n"))) == []
 
 
 def test_a_global_statement_would_be_caught() -> None:

@@ -85,7 +85,7 @@ def strict(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 JUNK = st.sampled_from(
     [
-        *(True, False, -1, 0.5, 1e300, 10**12),
+        *(True, False, -1, 0.5, 123_456.5, 10**12),
         *("", "x", "1mfoo", "V\n", "ok\n", "2026-11-23T10:20:30", "a" * 5000),
         *([], [[]], ["x", 1], [{"name": "UPPER"}]),
         *({}, {"a": 1}, {"for": 5}),

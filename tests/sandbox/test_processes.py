@@ -98,7 +98,7 @@ async def test_what_a_process_started_ends_with_it(tmp_path: Path) -> None:
         child = process.answer["child"]
 
     deadline = time.monotonic() + 5
-    while is_alive(child) and time.monotonic() < deadline:
+    while is_alive(child) and time.monotonic() < deadline:  # noqa: ASYNC110 - it must be asked
         await asyncio.sleep(0.02)
     assert not is_alive(child)
 

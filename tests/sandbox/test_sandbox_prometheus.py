@@ -1,14 +1,13 @@
-"""Prometheus and Envoy are told what the rest relies on; the binary is found or asked for."""
+"""Prometheus: its configuration, and where its binary comes from."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
 from rollout.base.errors import CannotStart
-from rollout.sandbox import envoy, metrics_rules, prometheus
+from rollout.sandbox import prometheus
 
 
 def test_every_scrape_is_a_second_after_the_last_and_times_out_before_the_next() -> None:
@@ -26,48 +25,6 @@ def test_further_targets_are_scraped_as_they_are() -> None:
         "job_name": "controller",
         "static_configs": [{"targets": ["127.0.0.1:8080"]}],
     }
-
-
-@pytest.mark.parametrize(
-    "statistic",
-    [
-        "cluster.outbound|9080|v1|a.b;.zone.client.reviews-v1/bookinfo/v1/v1;.upstream_rq_200",
-        "cluster.outbound|9080|v1|a.b;.zone.client.w/n/v/r;.upstream_rq_time",
-        "cluster.outbound|9080|v1|a.b;.upstream_cx_none_healthy",
-        "cluster.outbound|9080|v1|a.b;grpc;.grpc.14",
-        "cluster.outbound|9080|v1|a.b;tcp;.upstream_cx_connect_fail",
-        "http.outbound|9080||a.b;.no_cluster",
-        "http.all;.no_route",
-    ],
-)
-def test_what_the_rules_need_passes_the_filter(statistic: str) -> None:
-    assert re.search(metrics_rules.FILTER, statistic)
-
-
-@pytest.mark.parametrize(
-    "statistic",
-    [
-        "cluster.outbound|9080|v1|a.b;.upstream_rq_200",
-        "cluster.outbound|9080|v1|a.b;.zone.client.w/n/v/r;.upstream_rq_2xx",
-        "cluster.mirror:outbound|9080|v1|a.b;.zone.client.w/n/v/r;.upstream_rq_200",
-        "server.uptime",
-    ],
-)
-def test_what_would_count_twice_or_not_at_all_is_not_asked_for(statistic: str) -> None:
-    assert not re.search(metrics_rules.FILTER, statistic)
-
-
-def test_every_regular_expression_of_the_rules_can_be_compiled() -> None:
-    assert all(re.compile(rule["regex"]) for rule in metrics_rules.RULES)
-
-
-def test_envoy_flushes_histograms_well_within_a_scrape() -> None:
-    config = envoy.bootstrap(Path("/xds"), namespace="bookinfo")
-
-    assert config["stats_flush_interval"] == "0.1s"
-    assert config["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
-    source = config["dynamic_resources"]["cds_config"]["path_config_source"]
-    assert source == {"path": "/xds/cds.json"}
 
 
 async def test_prometheus_on_path_is_preferred(

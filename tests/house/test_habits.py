@@ -34,7 +34,6 @@ UNTESTED_BY_CONSENT: Mapping[str, str] = {
     "rollout/api/rollout.py": "nouns; bounds are tested with reading and rules",
     "rollout/api/step.py": "nouns; bounds are tested with reading and rules",
     "rollout/api/traffic.py": "nouns without behaviour",
-    "rollout/engine/decision.py": "nouns without behaviour",
     "rollout/engine/observation.py": "nouns without behaviour",
     "rollout/views/card.py": "drawn in test_pictures",
     "rollout/views/tables.py": "drawn in test_pictures",

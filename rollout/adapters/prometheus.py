@@ -58,7 +58,7 @@ CLOSE_SECONDS_MAX = 2.0
 WORDS_LENGTH_MAX = 300
 """Characters of a server's own words that are repeated in an error."""
 
-RETRY_AFTER_MAX = 300.0
+RETRY_AFTER_SECONDS_MAX = 300.0
 """Seconds; a server that asks for more is looked at again anyway."""
 
 CAUSES_MAX = 8
@@ -260,7 +260,9 @@ class PrometheusMetrics:
         kind = str(document.get("errorType", f"HTTP {status}"))
         if status in _BUSY or kind in _LATE_KINDS or any(late in words for late in _LATE_WORDS):
             seconds = float(retry_after) if retry_after.isdecimal() else 0.0
-            return Overloaded(self._server, retry_after_seconds=min(seconds, RETRY_AFTER_MAX))
+            return Overloaded(
+                self._server, retry_after_seconds=min(seconds, RETRY_AFTER_SECONDS_MAX)
+            )
         if status in _OURS or kind in _OUR_KINDS:
             return BadInput(f"{self._server} cannot answer this query ({kind}): {words}")
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -1,3 +1,5 @@
+"""Whose a series is, and what became of its requests."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Where counting stands, per target and question."""
+
 from __future__ import annotations
 
 from rollout.analysis import cursor

@@ -1,3 +1,5 @@
+"""From raw samples to increments: resets, births, gaps, deaths."""
+
 from __future__ import annotations
 
 from collections import Counter

@@ -1,3 +1,5 @@
+"""Looks add up: whenever somebody looks, the evidence is the same."""
+
 from __future__ import annotations
 
 import pytest

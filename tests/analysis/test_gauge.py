@@ -1,3 +1,5 @@
+"""What the answers to people's own queries mean."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""The plain judge: what passes, what fails, and what it says."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Questions to Prometheus, safely quoted."""
+
 from __future__ import annotations
 
 import re

@@ -1,3 +1,5 @@
+"""Prometheus' answers, also the ones that are none."""
+
 from __future__ import annotations
 
 from typing import Any

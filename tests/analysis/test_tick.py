@@ -1,3 +1,5 @@
+"""The golden ticks, and others cut by hand."""
+
 from __future__ import annotations
 
 import pytest

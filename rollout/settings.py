@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rollout.base.errors import BadManifest, BadQuantity
 from rollout.base.quantity import parse_duration
@@ -51,7 +54,8 @@ class Settings:
     lease_namespace: str = ""
     """Namespace of the Lease. Empty: the pod's own, else ``namespace``, else ``default``."""
     identity: str = ""
-    """Who this replica is in the Lease. Empty: host name and process id."""
+    """Who this replica is in the Lease; no two processes may share it. Empty: the host's name and
+    some random letters (in pods every process has id 1, and on the host's network its name)."""
     health_host: str = "127.0.0.1"
     """Where /healthz, /readyz and /metrics listen; a pod wants 0.0.0.0."""
     health_port: int = 8080
@@ -60,6 +64,17 @@ class Settings:
     """How long reconciles under way may take to finish after SIGTERM."""
     log_format: str = "json"
     """``json`` or ``console``."""
+
+
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "scrape_interval_seconds": (0.1, 3600),
+    "settle_seconds": (0, 600),
+    "status_refresh_seconds": (1, 86_400),
+    "workers_count": (1, 100),
+    "health_port": (0, 65_535),
+    "drain_seconds": (0, 600),
+}
+"""Least and most of each number; what is outside is surely a typing error."""
 
 
 def read(
@@ -77,19 +92,39 @@ def read(
         flag = (flags or {}).get(field.name)
         if flag is not None:
             source, given = f"--{variable[len(PREFIX) :].lower().replace('_', '-')}", flag
-        elif environ.get(variable):
+        elif environ.get(variable) and not _is_service_link(environ[variable]):
             source, given = variable, environ[variable]
         else:
             continue
         values[field.name] = _value(source, given, default=field.default)
-    settings = Settings(**values)
-    if settings.log_format not in {"json", "console"}:
-        raise BadManifest(
-            field=f"{PREFIX}LOG_FORMAT",
-            problem=f"is {settings.log_format!r}",
-            remedy="use json or console",
-        )
-    return _completed(settings)
+        _check(source, field.name, values[field.name])
+    return _completed(Settings(**values))
+
+
+def _is_service_link(text: str) -> bool:
+    """Whether Kubernetes itself set a variable.
+
+    For a Service ``rollout-health`` it puts ``ROLLOUT_HEALTH_PORT=tcp://10.0.0.7:8080`` into every
+    pod of the namespace.
+    """
+    return text.startswith(("tcp://", "udp://", "sctp://"))
+
+
+def _check(source: str, name: str, value: Any) -> None:
+    """What a type alone does not say."""
+    if name in BOUNDS:
+        least, most = BOUNDS[name]
+        if not least <= value <= most:
+            raise _bad(source, value, f"use {least:g} to {most:g}")
+    if name == "log_format" and value not in {"json", "console"}:
+        raise _bad(source, value, "use json or console")
+    if name == "prometheus_address" and value and not _is_address(value):
+        raise _bad(source, value, "use an address such as http://prometheus.istio-system:9090")
+
+
+def _is_address(text: str) -> bool:
+    split = urlsplit(text)
+    return split.scheme in {"http", "https"} and bool(split.hostname)
 
 
 def _completed(settings: Settings) -> Settings:
@@ -99,8 +134,8 @@ def _completed(settings: Settings) -> Settings:
         own = NAMESPACE_FILE.read_text().strip() if NAMESPACE_FILE.is_file() else ""
         changes["lease_namespace"] = own or settings.namespace or "default"
     if not settings.identity:
-        changes["identity"] = f"{socket.gethostname()}-{os.getpid()}"
-    return Settings(**{f.name: getattr(settings, f.name) for f in fields(settings)} | changes)
+        changes["identity"] = f"{socket.gethostname()}-{secrets.token_hex(3)}"
+    return replace(settings, **changes)
 
 
 def _value(source: str, given: Any, *, default: Any) -> Any:
@@ -110,15 +145,20 @@ def _value(source: str, given: Any, *, default: Any) -> Any:
     if isinstance(default, bool):
         return _switch(source, given)
     if isinstance(default, float):
-        try:
-            return float(given) if given.replace(".", "", 1).isdigit() else parse_duration(given)
-        except BadQuantity as error:
-            raise _bad(source, given, f"use {error.wanted}") from error
+        return _seconds(source, given)
     if isinstance(default, int):
-        if not given.isdecimal():
+        if not (given.isascii() and given.isdecimal()):
             raise _bad(source, given, "use a whole number")
         return int(given)
     return Path(given) if default is None else given
+
+
+def _seconds(source: str, given: str) -> float:
+    """A number of seconds, or a duration with a unit."""
+    try:
+        return float(given) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", given) else parse_duration(given)
+    except BadQuantity as error:
+        raise _bad(source, given, f"use {error.wanted}") from error
 
 
 def _switch(source: str, given: str) -> bool:
@@ -129,5 +169,5 @@ def _switch(source: str, given: str) -> bool:
     raise _bad(source, given, "use true or false")
 
 
-def _bad(source: str, given: str, remedy: str) -> BadManifest:
+def _bad(source: str, given: object, remedy: str) -> BadManifest:
     return BadManifest(field=source, problem=f"is {given!r}", remedy=remedy)

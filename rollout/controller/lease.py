@@ -53,7 +53,7 @@ class Election:
     """One replica's part in the election.
 
     Attributes:
-        identity: our name in the record; different for each process, restarts included.
+        identity: our name in the record; no other process has it.
         term: the number of our term while we lead, else None. It rises with each change of leader
             (``leaseTransitions``), so of two writers the one with the larger term is the newer.
         holder: who leads, as far as we know; empty when nobody does.

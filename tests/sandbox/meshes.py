@@ -73,9 +73,9 @@ def cluster(files: XdsFiles, name: str) -> Any:
     return next(c for c in files.clusters if c["name"] == name)
 
 
-def addresses(found: Manifest) -> list[str]:
+def addresses(files: XdsFiles, name: str) -> list[str]:
     return [
         host["endpoint"]["address"]["socket_address"]["address"]
-        for group in found["load_assignment"]["endpoints"]
+        for group in files.endpoints[name]["endpoints"]
         for host in group["lb_endpoints"]
     ]

@@ -33,8 +33,8 @@ def test_each_subset_is_a_cluster_with_the_pods_that_bear_its_labels() -> None:
     files = told()
 
     assert [c["name"] for c in files.clusters] == [ALL, V1, V2]
-    assert addresses(cluster(files, V1)) == ["127.9.1.1"]
-    assert addresses(cluster(files, V2)) == ["127.9.2.1"]
+    assert addresses(files, V1) == ["127.9.1.1"]
+    assert addresses(files, V2) == ["127.9.2.1"]
 
 
 def test_a_subset_that_no_rule_defines_leads_to_a_cluster_that_is_not_there() -> None:
@@ -55,7 +55,7 @@ def test_a_subset_whose_labels_no_pod_bears_is_a_cluster_without_endpoints() -> 
 
     files = told(rule)
 
-    assert addresses(cluster(files, V1.replace("v1", "v3"))) == []
+    assert addresses(files, V1.replace("v1", "v3")) == []
 
 
 def test_a_subset_without_labels_has_all_endpoints() -> None:
@@ -63,7 +63,7 @@ def test_a_subset_without_labels_has_all_endpoints() -> None:
 
     files = told(rule)
 
-    assert len(addresses(cluster(files, ALL.replace("||", "|any|")))) == 2
+    assert len(addresses(files, ALL.replace("||", "|any|"))) == 2
 
 
 def test_endpoints_that_are_not_ready_are_left_out() -> None:
@@ -72,7 +72,7 @@ def test_endpoints_that_are_not_ready_are_left_out() -> None:
 
     files = told(slice_)
 
-    assert addresses(cluster(files, V2)) == []
+    assert addresses(files, V2) == []
 
 
 def test_an_endpoint_that_does_not_say_whether_it_is_ready_counts_as_ready() -> None:
@@ -81,13 +81,13 @@ def test_an_endpoint_that_does_not_say_whether_it_is_ready_counts_as_ready() -> 
 
     files = told(slice_)
 
-    assert addresses(cluster(files, V2)) == ["127.9.2.1"]
+    assert addresses(files, V2) == ["127.9.2.1"]
 
 
 def test_the_zone_of_an_endpoint_names_its_workload_for_the_metrics() -> None:
     files = told()
 
-    zones = [g["locality"]["zone"] for g in cluster(files, ALL)["load_assignment"]["endpoints"]]
+    zones = [g["locality"]["zone"] for g in files.endpoints[ALL]["endpoints"]]
     assert zones == ["reviews-v1/bookinfo/v1/v1;", "reviews-v2/bookinfo/v2/v2;"]
 
 
@@ -119,8 +119,8 @@ def test_rules_of_one_namespace_are_merged_and_the_elder_subset_wins() -> None:
 
     files = told(elder, ours)
 
-    assert addresses(cluster(files, V1)) == ["127.9.2.1"]
-    assert addresses(cluster(files, V2)) == ["127.9.2.1"]
+    assert addresses(files, V1) == ["127.9.2.1"]
+    assert addresses(files, V2) == ["127.9.2.1"]
 
 
 def test_a_subsets_policy_lies_over_that_of_the_rule() -> None:
@@ -271,8 +271,8 @@ def test_workload_entries_stand_behind_a_service_that_selects_them() -> None:
 
     files = translate([*found, entry], proxy=PROXY)
 
-    assert addresses(cluster(files, V2)) == ["127.9.7.1"]
-    assert addresses(cluster(files, V1)) == []
+    assert addresses(files, V2) == ["127.9.7.1"]
+    assert addresses(files, V1) == []
 
 
 def test_a_service_entry_is_a_host_with_endpoints_of_its_own() -> None:
@@ -290,8 +290,8 @@ def test_a_service_entry_is_a_host_with_endpoints_of_its_own() -> None:
 
     files = told(entry)
 
-    found = cluster(files, "outbound|80||ratings.example.com")
-    place = found["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    found = files.endpoints["outbound|80||ratings.example.com"]
+    place = found["endpoints"][0]["lb_endpoints"][0]["endpoint"]
     assert place["address"]["socket_address"] == {"address": "127.9.8.1", "port_value": 8080}
     assert routes(files, config="80", host="ratings.example.com")
 
@@ -311,10 +311,18 @@ def test_the_same_world_gives_the_same_bytes_in_whatever_order_it_came() -> None
     assert forward == backward
 
 
-def test_clusters_are_written_before_the_routes_that_lead_to_them() -> None:
+def test_files_are_written_before_those_that_name_them() -> None:
     names = list(told().encoded())
 
-    assert names == ["cds.json", "rds-9080.json", "rds-all.json", "lds.json"]
+    assert names == [
+        "eds-outbound_9080__reviews.bookinfo.svc.cluster.local.json",
+        "eds-outbound_9080_v1_reviews.bookinfo.svc.cluster.local.json",
+        "eds-outbound_9080_v2_reviews.bookinfo.svc.cluster.local.json",
+        "cds.json",
+        "rds-9080.json",
+        "rds-all.json",
+        "lds.json",
+    ]
 
 
 def test_each_file_says_which_version_it_is() -> None:
@@ -329,3 +337,15 @@ def test_each_file_says_which_version_it_is() -> None:
 )
 def test_go_durations_become_seconds(text: str, seconds: str) -> None:
     assert duration(text) == seconds
+
+
+def test_endpoints_that_come_and_go_leave_the_clusters_as_they_are() -> None:
+    slice_ = next(item for item in objects(CAST) if item["kind"] == "EndpointSlice")
+    slice_["endpoints"][1]["conditions"]["ready"] = False
+
+    before, after = told().encoded(), told(slice_).encoded()
+
+    assert [name for name in after if after[name] != before[name]] == [
+        "eds-outbound_9080__reviews.bookinfo.svc.cluster.local.json",
+        "eds-outbound_9080_v2_reviews.bookinfo.svc.cluster.local.json",
+    ]

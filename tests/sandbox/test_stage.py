@@ -178,6 +178,47 @@ async def test_a_subset_without_ready_endpoints_answers_503_uh_counted_once(worl
     }
 
 
+async def test_endpoints_that_come_and_go_lose_neither_requests_nor_counts(world: Stage) -> None:
+    await split(world, v1=50, v2=50)
+    await settled(world, {"v1": 0.5, "v2": 0.5})
+    counts_before = await requests_total(world)
+    before = await counted(world)
+
+    await world.set_rate(RPS)
+    for _ in range(5):
+        for is_ready in (False, True):
+            await world.set_ready("v3", is_ready=is_ready)
+            await asyncio.sleep(0.1)
+    await split(world, v1=100)
+    await settled(world, {"v1": 1.0})
+    for is_ready in (False, True):  # the endpoint of a version that has been counted
+        await world.set_ready("v2", is_ready=is_ready)
+        await asyncio.sleep(0.1)
+
+    after = await counted(world)
+    answers = flat(after["answers"]) - flat(before["answers"])
+    assert {code for _, code in answers} == {"200"}
+    grown = await requests_total(world) - counts_before
+    assert grown == {(f"reviews-{v}", code, "-"): count for (v, code), count in answers.items()}
+
+
+async def test_a_new_subset_used_at_once_costs_at_most_a_moment(world: Stage) -> None:
+    await subsets(world, "v1")
+    await world.set_rate(RPS)
+    await asyncio.sleep(0.3)
+    before = await world.counters()
+
+    await subsets(world, "v1", "v2")
+    await split(world, v1=50, v2=50)
+    await settled(world, {"v1": 0.5, "v2": 0.5})
+    await asyncio.sleep(0.3)
+
+    after = await counted(world)
+    lost = flat(after["flags"]) - flat(before["flags"])
+    assert lost.total() == 0
+    assert after["answers"].get("v2")
+
+
 async def test_the_first_route_that_matches_wins(world: Stage) -> None:
     insiders = {"match": [{"headers": {"user-agent": {"prefix": "rollout"}}}], "route": [leg("v4")]}
     await patch(world, ROUTES, {"http": [insiders, {"name": "primary", "route": [leg("v1")]}]})

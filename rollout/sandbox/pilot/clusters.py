@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from rollout.sandbox.pilot.policies import Policy
@@ -10,6 +12,11 @@ from rollout.sandbox.pilot.registry import Endpoint, Port, Service
 from rollout.sandbox.pilot.world import Config, Manifest, duration, is_subset
 
 TYPE = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+
+ENDPOINTS_TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+
+NAME_LENGTH_MAX = 200
+"""File systems take 255 bytes for a name."""
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -33,32 +40,55 @@ def cluster_name(*, port: int, subset: str, host: str) -> str:
     return f"outbound|{port}|{subset}|{host}"
 
 
-def clusters_of(service: Service, policy: Policy, *, mirrored: set[str]) -> Iterator[Config]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A cluster and its endpoints, which Envoy reads from different files.
+
+    Apart, because a cluster that changes is made anew, and its statistics begin again at zero;
+    endpoints come and go without that.
+    """
+
+    config: Config
+    assignment: Config
+
+
+def endpoint_file(cluster: str, *, folder: str) -> str:
+    """Where the endpoints of ``cluster`` are written."""
+    return f"{folder}/eds-{re.sub(r'[^A-Za-z0-9.-]', '_', cluster)[:NAME_LENGTH_MAX]}.json"
+
+
+def clusters_of(
+    service: Service, policy: Policy, *, mirrored: set[str], folder: str
+) -> Iterator[Cluster]:
     """All clusters of ``service``; those named in ``mirrored`` once more for their mirrors."""
     for port in service.ports:
         for subset in ("", *policy.subsets):
             labels = policy.subsets.get(subset, {}).get("labels") or {}
             endpoints = [e for e in port.endpoints if is_subset(labels, dict(e.labels))]
             name = cluster_name(port=port.number, subset=subset, host=service.host)
-            traffic = policy.traffic_of(subset)
-            yield _cluster(name, port, endpoints, traffic=traffic)
-            if MIRROR_PREFIX + name in mirrored:
-                yield _cluster(MIRROR_PREFIX + name, port, endpoints, traffic=traffic)
+            names = [name, MIRROR_PREFIX + name]
+            for called in names if names[1] in mirrored else names[:1]:
+                config = _cluster(called, port, traffic=policy.traffic_of(subset), folder=folder)
+                groups = _by_workload(endpoints)
+                assignment = {"@type": ENDPOINTS_TYPE, "cluster_name": called, "endpoints": groups}
+                yield Cluster(config=config, assignment=assignment)
 
 
-def _cluster(name: str, port: Port, endpoints: Iterable[Endpoint], *, traffic: Manifest) -> Config:
+def _cluster(name: str, port: Port, *, traffic: Manifest, folder: str) -> Config:
     marker = "" if port.protocol == "http" else f"{port.protocol};"
     pool = traffic.get("connectionPool") or {}
     connect = (pool.get("tcp") or {}).get("connectTimeout") or "10s"
+    path = endpoint_file(name, folder=folder)
+    source = {"path_config_source": {"path": path}, "resource_api_version": "V3"}
     cluster: Config = {
         "@type": TYPE,
         "name": name,
         # Statistics are cut apart at the semicolons; see metrics_rules.
         "alt_stat_name": f"{name};{marker}",
-        "type": "STATIC",
+        "type": "EDS",
+        "eds_cluster_config": {"service_name": name, "eds_config": source},
         "connect_timeout": duration(connect),
         "lb_policy": _balancer(traffic),
-        "load_assignment": {"cluster_name": name, "endpoints": _by_workload(endpoints)},
         "circuit_breakers": {"thresholds": [_breakers(pool)]},
         # Istio switches panic routing off: ejected hosts do not come back because most are.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rollout.sandbox.pilot.translate import XdsFiles
 
-_EMPTY = XdsFiles(clusters=(), routes={}, listeners=())
+_EMPTY = XdsFiles(clusters=(), endpoints={}, routes={}, listeners=())
 
 
 class Folder:
@@ -21,7 +21,7 @@ class Folder:
         """Replace the files that differ, in the given order; the names of those replaced.
 
         Envoy is told of a rename onto a watched name. It reads the file then, so an order of
-        renames is an order of updates. Route files that are no longer used stay: nobody reads them.
+        renames is an order of updates. Files that are no longer used stay: nobody reads them.
         """
         changed = [name for name, content in files.items() if self._written.get(name) != content]
         for name in changed:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from rollout.sandbox.pilot.clusters import clusters_of
+from rollout.sandbox.pilot.clusters import clusters_of, endpoint_file
 from rollout.sandbox.pilot.listeners import listeners, route_file
 from rollout.sandbox.pilot.policies import policy_of
 from rollout.sandbox.pilot.registry import services
@@ -35,21 +35,27 @@ class XdsFiles:
 
     Attributes:
         clusters: in the order of services and subsets.
+        endpoints: of each cluster, by its name.
         routes: route configurations by name: a port number, or ``all``.
         listeners: those on cluster IPs, then the shared one.
     """
 
     clusters: tuple[Config, ...]
+    endpoints: dict[str, Config]
     routes: dict[str, Config]
     listeners: tuple[Config, ...]
 
     def encoded(self) -> dict[str, bytes]:
         """File names and contents, in the order in which Envoy should see them.
 
-        Clusters first, as Istio pushes them, so that routes to new ones find them; then routes,
-        since Envoy refuses a listener whose route file is missing.
+        Clusters before the routes that lead to them, as Istio pushes them. Files that others
+        name come before those, since Envoy refuses a cluster or listener whose file is missing.
         """
-        files = {CLUSTERS_FILE: _discovery(list(self.clusters))}
+        files = {
+            endpoint_file(name, folder="").lstrip("/"): _discovery([config])
+            for name, config in self.endpoints.items()
+        }
+        files[CLUSTERS_FILE] = _discovery(list(self.clusters))
         for name, config in self.routes.items():
             files[route_file(name, folder="").lstrip("/")] = _discovery([config])
         files[LISTENERS_FILE] = _discovery(list(self.listeners))
@@ -63,10 +69,16 @@ def translate(objects: Iterable[Manifest], *, proxy: Proxy) -> XdsFiles:
     policies = {s.host: policy_of(s, world=world, proxy=proxy) for s in found}
     mesh = Mesh(world=world, proxy=proxy, services=found, policies=policies)
     mirrored = mirrored_clusters(mesh)
+    clusters = [
+        cluster
+        for service in found
+        for cluster in clusters_of(
+            service, policies[service.host], mirrored=mirrored, folder=proxy.folder
+        )
+    ]
     return XdsFiles(
-        clusters=tuple(
-            c for s in found for c in clusters_of(s, policies[s.host], mirrored=mirrored)
-        ),
+        clusters=tuple(cluster.config for cluster in clusters),
+        endpoints={cluster.config["name"]: cluster.assignment for cluster in clusters},
         routes=route_configurations(mesh),
         listeners=tuple(listeners(mesh)),
     )

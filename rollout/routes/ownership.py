@@ -3,7 +3,8 @@
 Named routes are owned as named. Without names a Rollout owns every route that has a destination for
 its stable and one for its canary subset; before the stable subset is known (adoption) every route
 that splits between subsets of the host, or failing that every unconditional route to one subset.
-Routes that redirect, answer by themselves, delegate or lead to other hosts are nobody's.
+Routes that redirect, answer by themselves, delegate or lead to other hosts are nobody's. Without
+names all of it must be in one VirtualService: which of several is meant, only a person knows.
 
 A VirtualService of somebody else may be as broken as it likes: only what concerns the host, or is
 named, or may be what is missing, is a problem.
@@ -204,12 +205,26 @@ def _by_default(services: Sequence[Service], aim: Aim) -> Claims:
     owned = _picked(every, aim.needed)
     ours = [h.route.fault for h in every if h.route.fault and h.route.concerns]
     if owned:
-        return Claims(owned=owned, findings=tuple(_broken(ours)))
+        findings = (*_broken(ours), *_ambiguous(owned, aim))
+        return Claims(owned=owned, findings=findings)
     # What cannot be read may be the very thing that is missing.
     unclear = [h.route.fault for h in every if h.route.fault and not h.route.concerns]
     faults = [fault for each in services for fault in each.faults]
     broken = Claims(findings=tuple(_broken([*ours, *unclear, *faults])))
     return broken + _nothing(services, every, aim)
+
+
+def _ambiguous(owned: Sequence[Holding], aim: Aim) -> Iterator[Finding]:
+    """Refuse to choose between VirtualServices; all stay owned, so that an abort reaches them."""
+    names = dict.fromkeys(holding.service.meta.name for holding in owned)
+    if len(names) > 1:
+        host = fields.spoken_host(aim.host, namespace=aim.namespace)
+        fault = BadManifest(
+            field="spec.traffic.virtualServices",
+            problem=f"names none, and host {host} is routed by {fields.listed(names)}",
+            remedy="name there which of them to shift",
+        )
+        yield Finding(reason="AmbiguousRoutes", fault=fault)
 
 
 def _picked(every: Sequence[Holding], needed: tuple[str, ...]) -> tuple[Holding, ...]:

@@ -129,6 +129,54 @@ def test_the_first_of_several_virtual_services_may_have_no_routes_at_all() -> No
     assert labels(select(tcp_only, ours)) == ["bookinfo/reviews http[0]"]
 
 
+def test_two_virtual_services_with_routes_to_shift_are_ambiguous_and_both_are_held() -> None:
+    pair = [leg("v1", 100), leg("v3", 0)]
+    mesh = virtual_service(http=[route(*pair)])
+    gateway = virtual_service("gateway", http=[route(*pair)], gateways=["ingress"])
+
+    found = select(gateway, mesh)
+
+    assert messages(found) == [
+        (
+            "AmbiguousRoutes: spec.traffic.virtualServices names none, and host reviews is routed "
+            "by gateway, reviews; name there which of them to shift"
+        )
+    ]
+    assert labels(found) == ["bookinfo/gateway http[0]", "bookinfo/reviews http[0]"]
+
+
+def test_two_virtual_services_are_ambiguous_at_adoption_already() -> None:
+    mesh = virtual_service(http=[route(leg("v1"))])
+    gateway = virtual_service("gateway", http=[route(leg("v1"))])
+
+    found = select(mesh, gateway, stable=None, canary=None)
+
+    assert [each.reason for each in found.problems] == ["AmbiguousRoutes"]
+
+
+def test_of_two_virtual_services_those_that_are_named_are_no_riddle() -> None:
+    pair = [leg("v1", 100), leg("v3", 0)]
+    mesh = virtual_service(http=[route(*pair)])
+    gateway = virtual_service("gateway", http=[route(*pair)])
+
+    one = select(mesh, gateway, refs=named(name="gateway"))
+    both = select(mesh, gateway, refs=named() + named(name="gateway"))
+
+    assert labels(one) == ["bookinfo/gateway http[0]"]
+    assert labels(both) == ["bookinfo/reviews http[0]", "bookinfo/gateway http[0]"]
+    assert one.problems == both.problems == ()
+
+
+def test_a_second_virtual_service_without_a_route_to_shift_is_no_riddle() -> None:
+    ours = virtual_service(http=[route(leg("v1", 100), leg("v3", 0))])
+    jason = virtual_service("jason", http=[route(leg("v1"), match=JASON)])
+
+    found = select(jason, ours)
+
+    assert labels(found) == ["bookinfo/reviews http[0]"]
+    assert found.problems == ()
+
+
 def test_a_missing_canary_destination_is_told_with_its_remedy() -> None:
     manifest = virtual_service(
         http=[route(leg("v1"), match=JASON), route(leg("v1", 100), name="primary")]

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -111,7 +112,7 @@ class Stage:
 
     @property
     def processes(self) -> tuple[Process, ...]:
-        """Those that run: name, pid, port, log."""
+        """Those that run: name, pid, port, log. Envoy's port is its admin interface's."""
         return self._processes.table
 
     async def dial(self, version: str, **dials: object) -> None:
@@ -263,6 +264,7 @@ def _first(group: BaseExceptionGroup[CannotStart]) -> CannotStart:
 async def _bring_cluster(world: Stage, clients: contextlib.AsyncExitStack) -> None:
     api = await world.start(_api_server(world))
     world.api_url = api.answer["url"]
+    api.port = urlsplit(world.api_url).port or 0
     world.client = await clients.enter_async_context(KubeClient(access_from(world.kubeconfig)))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(world.start(_pilot(world)))
@@ -292,9 +294,10 @@ async def _until_served(world: Stage) -> None:
 
 async def _bring_metrics(world: Stage) -> None:
     namespace, folder = world.namespace, world.folder
-    await world.start(
+    proxy = await world.start(
         envoy.command(folder, xds=folder / "xds", namespace=namespace, probe=world.probe)
     )
+    proxy.port = urlsplit(world.envoy_admin_url).port or 0
     if not world.script.with_prometheus:
         return
     program = await prometheus.find_binary(world.script.cache.expanduser())

@@ -202,7 +202,8 @@ class Telescope:
         for watched in due.values():
             # Until the run says what it wants next; also what bounds looks when it never does.
             watched.due_seconds = begun + max(LOOK_SECONDS_MIN, self._interval_seconds / 5)
-        wishes = [watched.wish for watched in due.values()]
+        wished = {key: watched.wish for key, watched in due.items()}
+        wishes = tuple(wished.values())
         found: dict[Question, tuple[Series, ...] | NoAnswer] = {}
         documents: dict[str, Mapping[str, Any] | NoAnswer] = {}
         async with asyncio.TaskGroup() as tasks:
@@ -212,9 +213,17 @@ class Telescope:
                 tasks.create_task(self._ask(text, "custom", documents))
         self._learn_interval(found)
         by_host = _by_host(found)
+        misses: list[int] = []
+        newest_ms = 0
         for key, watched in due.items():
-            if self._watched.get(key) is watched:
-                self._tell(key, watched, by_host.get(watched.wish.host), documents)
+            wish, before = wished[key], watched.misses
+            if self._watched.get(key) is watched and self._tell(
+                key, watched, wish, by_host.get(wish.host, {}), documents=documents
+            ):
+                misses.append(before)
+                newest_ms = max(newest_ms, watched.newest_ms)
+        if misses:
+            self._learn_lag(newest_ms, missed=max(misses) > 0)
 
     def _questions(self, wishes: Sequence[Wish]) -> list[Question]:
         """One question per shape, however many runs there are."""
@@ -276,26 +285,29 @@ class Telescope:
         self,
         key: Key,
         watched: _Watched,
-        answers: Mapping[Shape, tuple[Series, ...] | NoAnswer] | None,
+        wish: Wish,
+        answers: Mapping[Shape, tuple[Series, ...] | NoAnswer],
+        *,
         documents: Mapping[str, Mapping[str, Any] | NoAnswer],
-    ) -> None:
-        """Keep what was seen; ring when there is something new, or newly nothing."""
-        answers = answers or {}
+    ) -> bool:
+        """Keep what was seen; ring when there is something new, or newly nothing.
+
+        Returns:
+            Whether there was a new sample.
+        """
         good = {s: a for s, a in answers.items() if not isinstance(a, NoAnswer)}
         bad = [a.sentence for a in answers.values() if isinstance(a, NoAnswer)]
-        own = {name: documents[text] for name, text in watched.wish.queries.items()}
+        own = {name: documents[text] for name, text in wish.queries.items()}
         newest = max((one.samples[-1][0] for a in good.values() for one in a), default=0)
         now = self._clock.monotonic_seconds()
         hit = newest > watched.newest_ms
         if hit:
-            self._learn_lag(newest, watched)
             watched.newest_ms, watched.advanced_seconds, watched.misses = newest, now, 0
         else:
             watched.misses += 1
-            patience = min(2.0 ** min(watched.misses, 8), 10.0)
-            watched.due_seconds = now + max(
-                LOOK_SECONDS_MIN, self._interval_seconds / 10 * patience
-            )
+            first = max(LOOK_SECONDS_MIN, self._interval_seconds / 50)
+            again = first * 2.0 ** min(watched.misses - 1, 10)
+            watched.due_seconds = now + min(again, self._interval_seconds)
         problem = bad[0] if bad else self._silence(watched, now=now)
         changed = hit or bool(problem) != bool(watched.sight.problem) or bool(own)
         watched.sight = Sight(
@@ -305,6 +317,7 @@ class Telescope:
         )
         if changed:
             self._ring(key)
+        return hit
 
     def _silence(self, watched: _Watched, *, now: float) -> str:
         """Prometheus answers, but nothing new comes: that is no good news either."""
@@ -317,9 +330,9 @@ class Telescope:
             f"Prometheus has had no new sample for {watched.wish.host} for {missed:.0f} s or more"
         )
 
-    def _learn_lag(self, newest_ms: int, watched: _Watched) -> None:
-        """After misses the lag is what it took; after a hit at once it may be a little less."""
-        if watched.misses:
+    def _learn_lag(self, newest_ms: int, *, missed: bool) -> None:
+        """Once a look: after a miss the lag is what it took, after a hit it may be a little less."""
+        if missed:
             took = self._clock.now().timestamp() - newest_ms / 1000
             self._lag_seconds = min(took + LOOK_SECONDS_MIN / 5, self._interval_seconds)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
@@ -367,13 +368,24 @@ class ClusterAdapter:
         try:
             yield
         except (aiohttp.ClientError, OSError) as error:
-            why = "no answer in time" if isinstance(error, TimeoutError) else str(error)
-            raise errors.Unreachable(self._server, why=why or type(error).__name__) from error
+            raise errors.Unreachable(self._server, why=_why(error)) from error
 
 
 def _key(manifest: Manifest) -> Key:
     metadata = manifest.get("metadata", {})
     return Key(metadata.get("namespace", ""), metadata.get("name", ""))
+
+
+def _why(error: Exception) -> str:
+    """What the network did, in as few words as the system has for it."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, ssl.SSLError):
+        cause = error.os_error
+        if cause.errno is not None and cause.errno > 0:
+            return os.strerror(cause.errno).lower()
+        return (cause.strerror or str(cause)).lower()
+    return str(error) or type(error).__name__
 
 
 def _encoded(kind: Kind, manifest: Manifest) -> bytes:

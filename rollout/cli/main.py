@@ -278,27 +278,27 @@ def _demo(
 def _controller(  # noqa: PLR0913 - one for each setting
     place: Place,
     *,
-    kubeconfig: options.Setting = None,
-    context: options.Setting = None,
+    kubeconfig: options.ControllerKubeconfig = None,
+    context: options.ControllerContext = None,
     namespace: options.WatchedNamespace = None,
     prometheus: options.Prometheus = None,
-    prometheus_token_file: options.Setting = None,
-    scrape_interval: options.Setting = None,
-    settle: options.Setting = None,
-    status_refresh: options.Setting = None,
-    workers: options.Setting = None,
+    prometheus_token_file: options.TokenFile = None,
+    scrape_interval: options.ScrapeInterval = None,
+    settle: options.Settle = None,
+    status_refresh: options.StatusRefresh = None,
+    workers: options.Workers = None,
     leader_election: options.LeaderElection = None,
-    lease_name: options.Setting = None,
-    lease_namespace: options.Setting = None,
-    identity: options.Setting = None,
-    health_host: options.Setting = None,
-    health_port: options.Setting = None,
-    drain: options.Setting = None,
-    log_format: options.Setting = None,
+    lease_name: options.LeaseName = None,
+    lease_namespace: options.LeaseNamespace = None,
+    identity: options.Identity = None,
+    health_host: options.HealthHost = None,
+    health_port: options.HealthPort = None,
+    drain: options.Drain = None,
+    log_format: options.LogFormat = None,
 ) -> None:
     """Run the controller until SIGTERM.
 
-    Each option may also come from the environment: --settle from ROLLOUT_SETTLE, and so on.
+    Options may also come from the environment: --settle from ROLLOUT_SETTLE, and so on.
     """
     from rollout.cli import running
 

@@ -70,14 +70,39 @@ Svg = Annotated[
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the world up afterwards, until Ctrl-C.")]
 Rps = Annotated[float, typer.Option(min=50, max=1000, metavar="N", help="Requests a second.")]
 
-# The controller's; what each means and is by default stands in the settings.
+# The controller's; what each is by default stands in the settings.
 
-Setting = Annotated[str | None, typer.Option(metavar="VALUE", show_default=False)]
+
+def _setting(help_text: str, *, metavar: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(
+        metavar=metavar, help=help_text, show_default=False
+    )
+    return option
+
+
 WatchedNamespace = Annotated[
     str | None,
     typer.Option("--namespace", "-n", metavar="NAME", help="Only this namespace. Default: all."),
 ]
-Prometheus = Annotated[str | None, typer.Option(metavar="URL", help="Where Prometheus answers.")]
+ControllerKubeconfig = Annotated[
+    str | None,
+    _setting("Kubeconfig. Default: the pod's own account, else as kubectl.", metavar="FILE"),
+]
+ControllerContext = Annotated[str | None, _setting("Context in it.", metavar="NAME")]
+Prometheus = Annotated[str | None, _setting("Where Prometheus answers.", metavar="URL")]
+TokenFile = Annotated[str | None, _setting("Its bearer token, in a file.", metavar="FILE")]
+ScrapeInterval = Annotated[
+    str | None, _setting("Its scrape interval, until learnt. Default: 15s.", metavar="DURATION")
+]
+Settle = Annotated[
+    str | None,
+    _setting("How long proxies are given to take a change. Default: 2s.", metavar="DURATION"),
+]
+StatusRefresh = Annotated[
+    str | None,
+    _setting("How old counts in a status may grow. Default: 60s.", metavar="DURATION"),
+]
+Workers = Annotated[str | None, _setting("Reconciles at one time. Default: 8.", metavar="N")]
 LeaderElection = Annotated[
     bool | None,
     typer.Option(
@@ -85,3 +110,19 @@ LeaderElection = Annotated[
         help="Whether a Lease decides which replica works.",
     ),
 ]
+LeaseName = Annotated[str | None, _setting("The Lease's name.", metavar="NAME")]
+LeaseNamespace = Annotated[
+    str | None, _setting("The Lease's namespace. Default: the pod's own.", metavar="NAME")
+]
+Identity = Annotated[
+    str | None, _setting("This replica's name. Default: host and process.", metavar="NAME")
+]
+HealthHost = Annotated[
+    str | None, _setting("Where /healthz, /readyz and /metrics listen.", metavar="ADDRESS")
+]
+HealthPort = Annotated[str | None, _setting("On which port. Default: 8080.", metavar="PORT")]
+Drain = Annotated[
+    str | None,
+    _setting("How long work may take to finish at the end. Default: 10s.", metavar="DURATION"),
+]
+LogFormat = Annotated[str | None, _setting("How to log. Default: json.", metavar="json|console")]

@@ -112,7 +112,9 @@ def verb(
 
     @functools.wraps(function)
     def run(ctx: typer.Context, **given: Any) -> None:  # noqa: ANN401 - typer checks the values
-        options = {name: given.pop(name, _absent(name)) for name in _OPTIONS}
+        options: dict[str, Any] = {
+            name: given.pop(name) if name in takes else _absent(name) for name in _OPTIONS
+        }
         known = ctx.obj if isinstance(ctx.obj, dict) else {}
         place = Place(**options, opener=known.get(OPENER))
         speak(lambda: function(place, **given))

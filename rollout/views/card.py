@@ -110,7 +110,7 @@ def _gates(run: Run) -> Table:
     grid = _grid()
     grid.add_column()
     for gate in run.gates:
-        grid.add_row(Text(gate.name), paint.verdict(gate.verdict), Text(gate.because))
+        grid.add_row(Text(gate.name), paint.verdict(gate.verdict), Text(sentences.because(gate)))
     return grid
 
 

@@ -28,7 +28,7 @@ class Ended:
         rungs: the weights it had, and what was seen in traffic.
         canary_requests: answers of the canary.
         canary_failures: failed ones among them.
-        failures_outside: failed requests that were not the canary's.
+        outside_failures: failed requests that were not the canary's.
         reaction_seconds: from its cause to the canary without traffic; None: there was no need.
     """
 
@@ -39,7 +39,7 @@ class Ended:
     rungs: Sequence[Rung]
     canary_requests: int
     canary_failures: int
-    failures_outside: int
+    outside_failures: int
     reaction_seconds: float | None
 
 
@@ -61,13 +61,13 @@ def _ended(end: Ended, *, glyphs: Glyphs) -> list[Text]:
     seen = ", ".join(f"{sentences.percent(rung.weight)} ({_seen(rung)})" for rung in end.rungs)
     failed = (
         f"{sentences.plural(end.canary_requests, 'request')} to {end.act.canary}, "
-        f"{end.canary_failures:,} failed; {end.failures_outside:,} failed elsewhere"
+        f"{end.canary_failures:,} failed; {end.outside_failures:,} failed elsewhere"
     )
     return [head, Text(f"  weight (seen in traffic): {seen}"), Text(f"  {failed}")]
 
 
 def _seen(rung: Rung) -> str:
-    return "?" if rung.observed is None else f"{rung.observed:.1f}"
+    return "?" if rung.observed_percent is None else f"{rung.observed_percent:.1f}"
 
 
 def summary(ends: Sequence[Ended], *, versions: Mapping[str, str]) -> dict[str, Any]:
@@ -85,13 +85,15 @@ def _for_programs(end: Ended) -> dict[str, Any]:
         "steps": [
             {
                 "weight": rung.weight,
-                "observedWeight": None if rung.observed is None else round(rung.observed, 3),
+                "observedWeight": None
+                if rung.observed_percent is None
+                else round(rung.observed_percent, 3),
                 "requests": rung.requests,
             }
             for rung in end.rungs
         ],
         "canaryRequests": end.canary_requests,
         "canaryFailures": end.canary_failures,
-        "failuresOutsideCanary": end.failures_outside,
+        "failuresOutsideCanary": end.outside_failures,
         "reactionSeconds": None if reaction is None else round(reaction, 4),
     }

@@ -19,16 +19,16 @@ class Sample:
     """What callers had got in all, at one moment.
 
     Attributes:
-        at: seconds since 1970.
+        at_seconds: since 1970.
         answers: version to answers; the empty version is no version of ours.
         failures: version to failed answers, 5xx and gRPC errors.
-        lost: requests that got no answer at all.
+        lost_count: requests that got no answer at all.
     """
 
-    at: float
+    at_seconds: float
     answers: Mapping[str, int]
     failures: Mapping[str, int]
-    lost: int = 0
+    lost_count: int = 0
 
     @property
     def total(self) -> int:
@@ -41,11 +41,11 @@ class Written:
     """A routing object as it was seen to be written.
 
     Attributes:
-        at: seconds since 1970, when the watch brought it.
+        at_seconds: since 1970, when the watch brought it.
         shares: subset to percent of the traffic, 0 to 100.
     """
 
-    at: float
+    at_seconds: float
     shares: Mapping[str, float]
 
 
@@ -56,15 +56,15 @@ class Rung:
     Attributes:
         weight: percent written.
         requests: answers seen while it was in force.
-        observed: percent of them from the canary; None when there were none.
+        observed_percent: percent of them from the canary; None when there were none.
     """
 
     weight: float
     requests: int
-    observed: float | None
+    observed_percent: float | None
 
 
-def sample(counters: Mapping[str, Any], *, at: float, versions: Sequence[str]) -> Sample:
+def sample(counters: Mapping[str, Any], *, at_seconds: float, versions: Sequence[str]) -> Sample:
     """The load generator's counters as a sample; codes are ``200`` or, with gRPC, ``200/13``."""
     answers: dict[str, int] = {}
     failures: dict[str, int] = {}
@@ -74,7 +74,7 @@ def sample(counters: Mapping[str, Any], *, at: float, versions: Sequence[str]) -
         bad = sum(count for code, count in codes.items() if _has_failed(code))
         failures[version] = failures.get(version, 0) + bad
     lost = sum(counters["outcomes"].values())
-    return Sample(at=at, answers=answers, failures=failures, lost=lost)
+    return Sample(at_seconds=at_seconds, answers=answers, failures=failures, lost_count=lost)
 
 
 def _has_failed(code: str) -> bool:
@@ -104,8 +104,8 @@ def _weights(
     changes: list[tuple[float, float]] = []
     for written in writes:
         weight = written.shares.get(canary, 0.0)
-        if written.at < until and (not changes or changes[-1][0] != weight):
-            changes.append((weight, written.at))
+        if written.at_seconds < until and (not changes or changes[-1][0] != weight):
+            changes.append((weight, written.at_seconds))
     for (weight, since), (_, end) in pairwise([*changes, (0.0, until)]):
         yield weight, since, end
 
@@ -113,14 +113,14 @@ def _weights(
 def _rung(
     weight: float, samples: Sequence[Sample], *, canary: str, since: float, until: float
 ) -> Rung:
-    inside = [one for one in samples if since <= one.at <= until]
+    inside = [one for one in samples if since <= one.at_seconds <= until]
     if len(inside) < 2:
-        return Rung(weight=weight, requests=0, observed=None)
+        return Rung(weight=weight, requests=0, observed_percent=None)
     first, last = inside[0], inside[-1]
     requests = last.total - first.total
     seen = last.answers.get(canary, 0) - first.answers.get(canary, 0)
     observed = 100 * seen / requests if requests else None
-    return Rung(weight=weight, requests=requests, observed=observed)
+    return Rung(weight=weight, requests=requests, observed_percent=observed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,20 +130,20 @@ class Damage:
     Attributes:
         canary_requests: answers of the canary.
         canary_failures: failed ones among them.
-        failures_outside: failed answers of others, Envoy's own included, and requests without any.
+        outside_failures: failed answers of others, Envoy's own included, and requests without any.
     """
 
     canary_requests: int
     canary_failures: int
-    failures_outside: int
+    outside_failures: int
 
 
 def damage(samples: Sequence[Sample], *, canary: str, since: float, until: float) -> Damage:
     """What callers got between two moments; the samples just outside of them count."""
-    before = [one for one in samples if one.at <= since][-1:] or list(samples[:1])
-    after = [one for one in samples if one.at >= until][:1] or list(samples[-1:])
+    before = [one for one in samples if one.at_seconds <= since][-1:] or list(samples[:1])
+    after = [one for one in samples if one.at_seconds >= until][:1] or list(samples[-1:])
     if not before:
-        return Damage(canary_requests=0, canary_failures=0, failures_outside=0)
+        return Damage(canary_requests=0, canary_failures=0, outside_failures=0)
     first, last = before[0], after[0]
     failures = {
         version: count - first.failures.get(version, 0) for version, count in last.failures.items()
@@ -152,14 +152,14 @@ def damage(samples: Sequence[Sample], *, canary: str, since: float, until: float
     return Damage(
         canary_requests=last.answers.get(canary, 0) - first.answers.get(canary, 0),
         canary_failures=failures.get(canary, 0),
-        failures_outside=outside + last.lost - first.lost,
+        outside_failures=outside + last.lost_count - first.lost_count,
     )
 
 
 def returned_at(writes: Sequence[Written], *, canary: str, since: float) -> float | None:
     """When the canary's weight was first seen at 0 after ``since``; None: it never was."""
     return next(
-        (w.at for w in writes if w.at >= since and not w.shares.get(canary, 0.0)),
+        (w.at_seconds for w in writes if w.at_seconds >= since and not w.shares.get(canary, 0.0)),
         None,
     )
 
@@ -168,7 +168,7 @@ def shares(
     samples: Sequence[Sample], *, version: str, seconds: float, until: float
 ) -> float | None:
     """Percent of the answers of the last ``seconds`` that came from a version; None: no answer."""
-    inside = [one for one in samples if until - seconds <= one.at <= until]
+    inside = [one for one in samples if until - seconds <= one.at_seconds <= until]
     if len(inside) < 2 or inside[-1].total == inside[0].total:
         return None
     seen = inside[-1].answers.get(version, 0) - inside[0].answers.get(version, 0)

@@ -59,18 +59,18 @@ class VersionRow:
     Attributes:
         name: the version; empty for answers of none (Envoy's own).
         role: stable, canary or empty.
-        rate: answers a second, lately.
+        rate_hertz: answers a second, lately.
         requests: answers since the demo began.
         failures: failed ones among them.
-        failing: percent of the recent answers that failed; None: no recent answers.
+        failing_percent: percent of the recent answers that failed; None: no recent answers.
     """
 
     name: str
     role: str
-    rate: float
+    rate_hertz: float
     requests: int
     failures: int
-    failing: float | None
+    failing_percent: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +80,11 @@ class Scene:
     Attributes:
         now: the wall clock.
         elapsed_seconds: since the curtain rose.
-        rate: requests a second that are sent.
+        rate_hertz: requests a second that are sent.
         acts: the releases.
         subject: the Rollout; None before it is there.
-        written: percent of the traffic written for the canary.
-        observed: percent of the traffic that went there in the last seconds; None: unknown.
+        written_percent: percent of the traffic written for the canary.
+        observed_percent: percent of the traffic that went there in the last seconds; None: unknown.
         written_line: the weight second by second, the newest last.
         observed_line: the share in traffic second by second, the newest last.
         versions: what callers get.
@@ -94,11 +94,11 @@ class Scene:
 
     now: datetime
     elapsed_seconds: float
-    rate: float
+    rate_hertz: float
     acts: Sequence[Act]
     subject: Subject | None
-    written: float
-    observed: float | None
+    written_percent: float
+    observed_percent: float | None
     written_line: Sequence[float]
     observed_line: Sequence[float]
     versions: Sequence[VersionRow]
@@ -133,7 +133,7 @@ def _head(scene: Scene) -> RenderableType:
     grid = Table.grid(expand=True)
     grid.add_column()
     grid.add_column(justify="right")
-    rate = f"{scene.rate:,.0f} requests a second"
+    rate = f"{scene.rate_hertz:,.0f} requests a second"
     clock = f"{int(scene.elapsed_seconds) // 60:02d}:{int(scene.elapsed_seconds) % 60:02d}"
     grid.add_row(
         Text.assemble((" rollout demo", "bold"), f"   {rate} through Envoy, judged by Prometheus"),
@@ -200,9 +200,9 @@ def _weights(scene: Scene, *, glyphs: Glyphs) -> Panel:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
-    observed = scene.observed if scene.observed is not None else 0.0
+    observed = scene.observed_percent if scene.observed_percent is not None else 0.0
     rows = [
-        ("written", card.weight_bar(scene.written, width=BAR_WIDTH, glyphs=glyphs)),
+        ("written", card.weight_bar(scene.written_percent, width=BAR_WIDTH, glyphs=glyphs)),
         ("in traffic", card.weight_bar(observed, width=BAR_WIDTH, glyphs=glyphs)),
         ("written", _over_time(scene.written_line, glyphs=glyphs)),
         ("in traffic", _over_time(scene.observed_line, glyphs=glyphs)),
@@ -226,13 +226,13 @@ def _versions(scene: Scene) -> Panel:
         justify: Literal["left", "right"] = "right" if title.startswith(">") else "left"
         table.add_column(title.removeprefix(">"), justify=justify, no_wrap=True)
     for row in scene.versions:
-        failing = "-" if row.failing is None else f"{row.failing:.1f} %"
+        failing = "-" if row.failing_percent is None else f"{row.failing_percent:.1f} %"
         table.add_row(
             Text(f"{row.name or 'none'} {row.role}", style=_ROLE_STYLES.get(row.role, "dim")),
-            f"{row.rate:.0f}",
+            f"{row.rate_hertz:.0f}",
             f"{row.requests:,}",
             Text(f"{row.failures:,}", style="red" if row.failures else ""),
-            Text(failing, style="bold red" if row.failing else ""),
+            Text(failing, style="bold red" if row.failing_percent else ""),
         )
     return _panel(table, "what callers get")
 
@@ -244,7 +244,7 @@ def _gates(scene: Scene) -> Panel:
     grid.add_column(no_wrap=True)
     grid.add_column()
     for gate in run.gates if run is not None else ():
-        grid.add_row(Text(gate.name), paint.verdict(gate.verdict), Text(gate.because))
+        grid.add_row(Text(gate.name), paint.verdict(gate.verdict), Text(sentences.because(gate)))
     return _panel(grid, "gates")
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from rollout.api.evidence import Verdict
 from rollout.api.phase import Outcome, Phase
-from rollout.api.status import Run
+from rollout.api.status import GateStatus, Run
 from rollout.api.step import Step
 from rollout.base.quantity import parse_duration, print_duration, print_percent
 from rollout.views.subject import Subject
@@ -195,6 +195,11 @@ def _at_rest(subject: Subject) -> str:
             if subject.unseen or subject.revision != status.stable_revision:
                 return f"the controller starts the run to {subject.revision}"
             return "nothing, until another revision is wanted"
+
+
+def because(gate: GateStatus) -> str:
+    """Why a gate says what it says, without its name, which stands beside it."""
+    return gate.because.removeprefix(f"{gate.name}: ")
 
 
 def join(names: Sequence[str]) -> str:

@@ -59,7 +59,7 @@ def _reasons(subject: Subject) -> Iterator[Text]:
         for gate in sorted(run.gates, key=lambda g: g.verdict is not Verdict.FAIL):
             said = Text(f"gate {gate.name} ")
             said.append(_SAYS[gate.verdict], style=paint.VERDICTS[gate.verdict])
-            yield said.append(f": {gate.because}" if gate.because else "")
+            yield said.append(f": {sentences.because(gate)}" if gate.because else "")
 
 
 def _ending(run: Run) -> str:

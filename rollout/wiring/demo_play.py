@@ -118,7 +118,7 @@ class Play:
         return (
             len(self.ended) == len(ACTS)
             and all(end.act.state == "done" for end in self.ended)
-            and not any(end.failures_outside for end in self.ended)
+            and not any(end.outside_failures for end in self.ended)
         )
 
     async def perform(self) -> None:
@@ -205,7 +205,7 @@ class Play:
     # What it comes to.
 
     def _measured(self, act: Act, past: PastRun, *, since: float, until: float) -> Ended:
-        writes = [write for write in self._record.writes if write.at >= since]
+        writes = [write for write in self._record.writes if write.at_seconds >= since]
         samples = list(self._record.samples)
         canary = past.revision
         counted = measure.damage(samples, canary=canary, since=since, until=until)
@@ -218,7 +218,7 @@ class Play:
             rungs=rungs,
             canary_requests=counted.canary_requests,
             canary_failures=counted.canary_failures,
-            failures_outside=counted.failures_outside,
+            outside_failures=counted.outside_failures,
             reaction_seconds=self._reaction(past, writes),
         )
 

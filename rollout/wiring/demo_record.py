@@ -28,7 +28,7 @@ POLL_SECONDS = 0.2
 SAMPLES_MAX = 6_000
 """Twenty minutes of looks; with ``--keep`` the oldest go."""
 
-LOG_MAX = 200
+LOG_LINES_MAX = 200
 """Lines of what happened that are kept."""
 
 RETRY_SECONDS = 0.5
@@ -46,7 +46,7 @@ class Record:
         subject: the Rollout as it stands; None before it was seen.
         aborts: run id to when an Abort to it was seen to be created, seconds since 1970.
         log: what happened, in words.
-        rate: requests a second that are sent.
+        rate_hertz: requests a second that are sent.
     """
 
     def __init__(self, *, key: Key, versions: tuple[str, ...], clock: Clock) -> None:
@@ -54,8 +54,8 @@ class Record:
         self.samples: deque[Sample] = deque(maxlen=SAMPLES_MAX)
         self.subject: Subject | None = None
         self.aborts: dict[str, float] = {}
-        self.log: deque[tuple[datetime, str]] = deque(maxlen=LOG_MAX)
-        self.rate = 0.0
+        self.log: deque[tuple[datetime, str]] = deque(maxlen=LOG_LINES_MAX)
+        self.rate_hertz = 0.0
         self.on_log: Callable[[datetime, str], None] | None = None
         self._key = key
         self._versions = versions
@@ -110,7 +110,7 @@ class Record:
             async for state in states:
                 shares = shares_of(state)
                 if not self.writes or self.writes[-1].shares != shares:
-                    self.writes.append(Written(at=self.now_seconds, shares=shares))
+                    self.writes.append(Written(at_seconds=self.now_seconds, shares=shares))
                     self._stirred.set()
 
     async def _watch_rollout(self, cluster: Cluster, client: Client) -> None:
@@ -152,9 +152,9 @@ class Record:
         for _ in itertools.count():
             with contextlib.suppress(errors.Unreachable):
                 counted = await counters()
-                self.rate = float(counted["rps"])
+                self.rate_hertz = float(counted["rps"])
                 self.samples.append(
-                    measure.sample(counted, at=self.now_seconds, versions=self._versions)
+                    measure.sample(counted, at_seconds=self.now_seconds, versions=self._versions)
                 )
                 self._stirred.set()
             await self._clock.sleep(POLL_SECONDS)

@@ -189,9 +189,9 @@ class Camera:
         """The present moment."""
         record, canary = self._record, self._play.present.canary
         now = record.now_seconds
-        samples = [one for one in _newest(record) if one.at >= now - RECENT_SECONDS]
+        samples = [one for one in _newest(record) if one.at_seconds >= now - RECENT_SECONDS]
         written = record.weight(canary)
-        observed = measure.shares(samples, version=canary, seconds=RECENT_SECONDS / 2, until=now)
+        observed = measure.shares(samples, version=canary, seconds=RECENT_SECONDS, until=now)
         if int(now) != self._second:
             self._second = int(now)
             self._written.append(written)
@@ -199,11 +199,11 @@ class Camera:
         return Scene(
             now=self._clock.now(),
             elapsed_seconds=self._clock.monotonic_seconds() - self._begun,
-            rate=record.rate,
+            rate_hertz=record.rate_hertz,
             acts=tuple(self._play.acts),
             subject=record.subject,
-            written=written,
-            observed=observed,
+            written_percent=written,
+            observed_percent=observed,
             written_line=tuple(self._written),
             observed_line=tuple(self._observed),
             versions=tuple(self._row(name, samples) for name in self._versions),
@@ -215,18 +215,20 @@ class Camera:
         act = self._play.present
         role = {act.stable: "stable", act.canary: "canary"}.get(name, "")
         if not samples:
-            return VersionRow(name=name, role=role, rate=0, requests=0, failures=0, failing=None)
+            return VersionRow(
+                name=name, role=role, rate_hertz=0, requests=0, failures=0, failing_percent=None
+            )
         first, last = samples[0], samples[-1]
-        seconds = last.at - first.at
+        seconds = last.at_seconds - first.at_seconds
         answers = last.answers.get(name, 0) - first.answers.get(name, 0)
         failures = last.failures.get(name, 0) - first.failures.get(name, 0)
         return VersionRow(
             name=name,
             role=role,
-            rate=answers / seconds if seconds else 0.0,
+            rate_hertz=answers / seconds if seconds else 0.0,
             requests=last.answers.get(name, 0),
             failures=last.failures.get(name, 0),
-            failing=100 * failures / answers if answers else None,
+            failing_percent=100 * failures / answers if answers else None,
         )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 import yaml
 
+from rollout import settings
 from rollout.cli import main
 from tests.cli.desk import Desk
 
@@ -78,3 +80,35 @@ def test_options_before_the_verb_are_moved_behind_it() -> None:
 def test_arguments_without_such_options_stay_as_they_are() -> None:
     assert main.arranged(["--help"]) == ["--help"]
     assert main.arranged(["-n", "shop"]) == ["-n", "shop"]
+
+
+def test_the_defaults_that_the_controllers_help_tells_are_those_of_the_settings(
+    desk: Desk,
+) -> None:
+    result = desk.type("controller", "--help")
+
+    text = " ".join(result.stdout.split())
+    defaults = settings.Settings()
+    for words in (
+        f"until learnt. Default: {defaults.scrape_interval_seconds:g}s.",
+        f"take a change. Default: {defaults.settle_seconds:g}s.",
+        f"status may grow. Default: {defaults.status_refresh_seconds:g}s.",
+        f"at one time. Default: {defaults.workers_count}.",
+        f"On which port. Default: {defaults.health_port}.",
+        f"at the end. Default: {defaults.drain_seconds:g}s.",
+        f"How to log. Default: {defaults.log_format}.",
+    ):
+        assert words in text
+
+
+def test_every_setting_of_the_controller_has_an_option(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr("rollout.wiring.serve.serve", given.update)
+
+    result = desk.type("controller", "--settle", "1s", "--no-leader-election")
+
+    assert result.exit_code == 0
+    assert set(given) == {field.name for field in fields(settings.Settings)}
+    assert (given["settle_seconds"], given["leader_election"]) == ("1s", False)

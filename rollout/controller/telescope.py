@@ -331,7 +331,7 @@ class Telescope:
         )
 
     def _learn_lag(self, newest_ms: int, *, missed: bool) -> None:
-        """Once a look: after a miss the lag is what it took, after a hit it may be a little less."""
+        """Once a look: after a miss the lag is what it took, after a hit perhaps a little less."""
         if missed:
             took = self._clock.now().timestamp() - newest_ms / 1000
             self._lag_seconds = min(took + LOOK_SECONDS_MIN / 5, self._interval_seconds)

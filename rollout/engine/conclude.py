@@ -131,7 +131,7 @@ def calendar_time(moment: datetime) -> str:
 
 def in_line(text: str) -> str:
     """What a person wrote, fit to stand within a sentence of ours."""
-    return " ".join(text.split()).rstrip(".,;:")
+    return " ".join(text.split()).rstrip(".,;: ")
 
 
 def percent(share: Fraction | float) -> str:

@@ -24,6 +24,9 @@ LET_GO_SECONDS = 600.0
 """How long a deleted Rollout tries to return traffic: a write that is refused for ever, or a route
 that only a person can mend, must not keep an object or a namespace from going."""
 
+AGAIN_SECONDS = 1.0
+"""The least time between two tries to return traffic, also where proxies are given no time."""
+
 
 def taken_back(
     outcome: Outcome, because: str, *, now: datetime, gate: str = "", command: Command | None = None
@@ -86,9 +89,9 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     under_way = o.status.phase is Phase.ROLLING_BACK
     untouched = run.step == 0 and not moved and not under_way
     since = run.settled_since if under_way and not moved and run.settled_since else o.now
-    settled = untouched or o.now >= since + timedelta(seconds=o.settle_seconds)
+    waited = under_way and o.now >= since + timedelta(seconds=o.settle_seconds)
     nowhere = not o.routing.routes
-    if settled and not moved and (untouched or not nowhere):
+    if untouched or (waited and not moved and not nowhere):
         return close(o, run, answers=answers)
     run = run.model_copy(
         update={"weight": 0.0, "retreated": False, "settled_since": since, "paused": None}
@@ -96,7 +99,9 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     message = f"all of {run.plan.host} goes back to {run.stable_revision}: {ending.because}"
     if (moved or nowhere) and o.routing.problems:
         message += f"; in the way: {o.routing.problems[0].message}"
-    look = None if nowhere else since + timedelta(seconds=o.settle_seconds)
+    look = None
+    if not nowhere:
+        look = since + timedelta(seconds=max(o.settle_seconds, AGAIN_SECONDS))
     return conclude(
         o,
         Conclusion(

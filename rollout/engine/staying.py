@@ -161,11 +161,17 @@ def _drift(
         return ("Unknown", "NoRoute", "there is no route to look at"), ()
     if not foreign:
         return ("True", "AsWritten", f"{percent(run.weight)} is written in every owned route"), ()
-    told = (
-        f"somebody else had set the weight of {run.canary_revision} to {percent(foreign[0])}; "
-        f"it was put back to {percent(run.weight)} at {calendar_time(o.now)}"
-    )
-    return ("True", "PutBack", told), (Happening(type="Warning", reason="PutBack", message=told),)
+    found = f"somebody else had set the weight of {run.canary_revision} to {percent(foreign[0])}"
+    if o.routing.problems:
+        return ("False", "Moved", f"{found}; it is put back when routes can be written"), ()
+    told = f"{found}; it was put back to {percent(run.weight)} at {calendar_time(o.now)}"
+    event = Happening(type="Warning", reason="PutBack", message=told)
+    return ("True", "PutBack", told), () if _was_put_back(o) else (event,)
+
+
+def _was_put_back(o: Observation) -> bool:
+    """Whether the last look found the same: then it has been told."""
+    return any(condition.reason == "PutBack" for condition in o.status.conditions)
 
 
 _SAME = 1e-9

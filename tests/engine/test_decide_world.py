@@ -245,6 +245,33 @@ def test_weights_that_somebody_changes_in_mid_run_are_put_back_and_told_once_pee
     assert world.run.id == "1"
 
 
+def test_weights_that_cannot_be_put_back_are_not_said_to_have_been() -> None:
+    world = at_step(3)
+    world.shares = {"v1": Fraction(1, 10), "v2": Fraction(9, 10)}
+    world.route_problems = (Problem(reason="WriteDenied", message="admission webhook says no"),)
+
+    world.settle().after(60)
+
+    assert world.condition("TrafficMatches") == {
+        "status": "False",
+        "reason": "Moved",
+        "message": "somebody else had set the weight of v2 to 90 %; it is put back when routes can "
+        "be written",
+    }
+    assert world.told("PutBack") == []
+    assert len(world.told("WriteDenied")) == 1
+
+
+def test_weights_that_stay_moved_are_told_once_and_not_at_every_look() -> None:
+    world = at_step(3)
+    world.shares = {"v1": Fraction(1, 10), "v2": Fraction(9, 10)}
+    world.refusing = True
+
+    world.settle().after(20)
+
+    assert len(world.told("PutBack")) == 1
+
+
 def test_weights_that_somebody_changes_in_the_very_last_moment_are_put_right() -> None:
     world = at_step(6)
     world.now = world.run.step_started_at + timedelta(seconds=60)

@@ -231,7 +231,7 @@ class World:
         old = run.evidence or RunEvidence()
         if run.step == 0:
             return old
-        count = int((self.now - run.step_started_at).total_seconds() * 10)
+        count = max(0, int((self.now - run.step_started_at).total_seconds() * 10))
         canary = round(count * run.weight / 100)
         seen = GateEvidence(
             canary=ArmCounts(requests=canary), stable=ArmCounts(requests=count - canary)

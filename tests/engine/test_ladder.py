@@ -1,0 +1,144 @@
+"""Which rung a run is on, whether it is done, and what is missing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rollout.api.evidence import GateVerdict, RunEvidence, Verdict
+from rollout.api.phase import Phase
+from rollout.api.status import Run
+from rollout.engine import ladder
+from rollout.engine import plan as plans
+from rollout.engine.ladder import Rung
+from tests.world.engine_world import FAIL, MORNING, PASS, UNKNOWN, spec_of
+
+GATES: list[dict[str, Any]] = [
+    {"name": "errors", "errorRate": {"maxPercent": 1}},
+    {"name": "slow", "latency": {"max": "1s"}, "steps": [1, 2]},
+]
+STEPS: list[dict[str, Any]] = [
+    {"weight": 10, "hold": "30s"},
+    {"pause": {"for": "1m"}},
+    {"pause": {}},
+    {"check": {"gates": ["slow"], "for": "20s"}},
+    {"weight": 50},
+    {"weight": 100, "hold": "40s"},
+    {"check": {"gates": ["errors"]}},
+]
+PLAN = plans.resolve(spec_of(gates=GATES, strategy={"steps": STEPS, "bake": "5m"}))
+
+
+def run_at(step: int, **fields: Any) -> Run:
+    known: dict[str, Any] = {
+        "id": "1",
+        "canary_revision": "v2",
+        "stable_revision": "v1",
+        "step": step,
+        "step_count": len(PLAN.strategy.steps),
+        "weight": plans.weight_at(PLAN, step),
+        "started_at": MORNING,
+        "step_started_at": MORNING,
+        "plan": PLAN,
+        "evidence": RunEvidence(),
+    }
+    return Run(**known | fields)
+
+
+def says(**verdicts: Verdict) -> tuple[GateVerdict, ...]:
+    return tuple(GateVerdict(name=n, verdict=v, because=f"{n} {v}") for n, v in verdicts.items())
+
+
+def read(step: int, seconds: float, *, promoted: bool = False, **verdicts: Verdict) -> Rung:
+    now = MORNING + timedelta(seconds=seconds)
+    return ladder.read(run_at(step), says(**verdicts), now=now, settle_seconds=5, promoted=promoted)
+
+
+@pytest.mark.parametrize(
+    ("step", "phase", "seconds"),
+    [
+        (1, Phase.PROGRESSING, 30),
+        (2, Phase.WAITING, 60),
+        (3, Phase.WAITING, None),
+        (4, Phase.PROGRESSING, 20),
+        (5, Phase.PROGRESSING, 5),
+        (6, Phase.PROMOTING, 40),
+        (7, Phase.PROMOTING, 5),
+        (8, Phase.BAKING, 300),
+    ],
+)
+def test_every_kind_of_step_has_its_phase_and_its_least_time(
+    step: int, phase: Phase, seconds: float | None
+) -> None:
+    rung = read(step, 0)
+
+    assert rung.phase is phase
+    assert rung.due == (None if seconds is None else MORNING + timedelta(seconds=seconds))
+    assert not rung.done
+
+
+def test_a_weight_needs_all_the_gates_of_its_step() -> None:
+    assert read(1, 30, errors=PASS, slow=PASS).done
+    assert read(1, 30, errors=PASS, slow=UNKNOWN).missing == ("slow",)
+    assert read(1, 30, errors=FAIL, slow=UNKNOWN).missing == ("errors", "slow")
+    assert read(1, 30, errors=PASS).missing == ("slow",)
+    assert read(1, 30).missing == ("errors", "slow")
+
+
+def test_a_weight_is_not_done_a_millisecond_before_its_hold() -> None:
+    assert not read(1, 29.999, errors=PASS, slow=PASS).done
+
+
+def test_a_gate_of_other_steps_is_not_needed() -> None:
+    assert read(5, 5, errors=PASS, slow=UNKNOWN).done
+
+
+def test_a_pause_needs_no_gate() -> None:
+    assert read(2, 60, errors=UNKNOWN).done
+
+
+def test_a_pause_without_a_time_is_ended_by_a_person_alone() -> None:
+    assert not read(3, 1e6, errors=PASS, slow=PASS).done
+    assert read(3, 1, promoted=True).done
+
+
+def test_a_check_needs_the_gates_it_names_and_no_others() -> None:
+    assert read(4, 20, errors=UNKNOWN, slow=PASS).done
+    assert read(4, 20, errors=PASS, slow=UNKNOWN).missing == ("slow",)
+
+
+def test_at_100_percent_no_gate_must_pass_unless_a_check_says_so() -> None:
+    assert read(6, 40).done
+    assert not read(7, 40, errors=UNKNOWN).done
+    assert read(8, 300).done
+
+
+def test_a_person_ends_any_step_at_once() -> None:
+    rung = read(1, 0, promoted=True, errors=UNKNOWN)
+
+    assert rung == Rung(phase=Phase.PROGRESSING, due=MORNING, missing=(), done=True)
+
+
+def test_the_deadline_is_counted_from_the_start_until_100_percent_is_reached() -> None:
+    limit = MORNING + timedelta(hours=1)
+
+    assert ladder.deadline(run_at(0)) == limit
+    assert ladder.deadline(run_at(5)) == limit
+    assert ladder.deadline(run_at(6)) is None
+    assert ladder.deadline(run_at(8)) is None
+    assert ladder.overdue(run_at(5), now=limit)
+    assert not ladder.overdue(run_at(5), now=limit - timedelta(milliseconds=1))
+    assert not ladder.overdue(run_at(8), now=limit)
+
+
+def test_a_run_that_lost_its_100_percent_is_given_the_same_time_from_then() -> None:
+    lost = MORNING + timedelta(hours=7)
+
+    assert ladder.deadline(run_at(8, retreated=True, step_started_at=lost)) == lost + timedelta(
+        hours=1
+    )
+    assert ladder.deadline(run_at(2, retreated=True, step_started_at=lost)) == MORNING + timedelta(
+        hours=1
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Protocol
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, RenderableType
 from rich.live import Live
 
@@ -160,7 +162,9 @@ def save_svg(scene: Scene, path: Path) -> None:
         highlight=False,
     )
     console.print(screens.screen(scene, height=screens.HEIGHT, glyphs=UNICODE))
-    path.write_text(console.export_svg(title="rollout demo"))
+    # The picture stands for itself: no fonts from elsewhere, whatever the viewer has will do.
+    form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    path.write_text(console.export_svg(title="rollout demo", code_format=form))
 
 
 class Camera:

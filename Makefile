@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lock generate clean
+.PHONY: help demo test check fmt lock generate bench-many clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -38,6 +38,9 @@ test: check ## Everything: make check, then the tests against real servers
 
 generate: $(STAMP) ## Write the generated files again: CRDs, diagram
 	@$(BIN)/python -m tests.artefacts
+
+bench-many: $(STAMP) ## 200 Rollouts at once: step times, aborts, reactions, calls, CPU; 3 minutes
+	@$(BIN)/python -m tests.benchmark.many
 
 lock: ## Pin the dependencies anew (needs a registry)
 	@$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --generate-hashes --no-emit-index-url \

@@ -1,0 +1,1 @@
+"""Benchmarks: real processes, measured from outside, compared with what was promised."""

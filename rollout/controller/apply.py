@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from rollout.api.action import ActionStatus
@@ -80,13 +79,15 @@ class Applier:
         self._observer = observer
         self._status_seconds = status_seconds
         self._written: dict[Key, datetime] = {}
+        self._right: dict[tuple[Key, Key], tuple[object, ...]] = {}
         self._denials: dict[tuple[Key, Key], _Denial] = {}
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
         self._written.pop(key, None)
-        for pair in [pair for pair in self._denials if pair[0] == key]:
-            del self._denials[pair]
+        for memory in (self._denials, self._right):
+            for pair in [pair for pair in memory if pair[0] == key]:
+                del memory[pair]
 
     async def apply(self, seen: Seen, decision: Decision) -> tuple[Event, ...]:
         """Make a decision true; what is left to tell is returned.
@@ -131,31 +132,15 @@ class Applier:
         host = fqdn(weights.host, namespace=key.namespace)
         denied: list[_Denial] = []
         for manifest in self._observer.virtual_services(key, host, weights.traffic):
-            try:
-                patch = virtualservice.weight_patch(
-                    manifest,
-                    host=host,
-                    namespace=key.namespace,
-                    refs=refs_of(weights.traffic, key.namespace),
-                    stable=weights.stable,
-                    canary=weights.canary,
-                    canary_percent=Decimal(decimal_of(weights.percent)),
-                )
-            except BadManifest as error:
-                denied.append(self._deny(key, manifest, weights, str(error), now=now))
-                continue
-            target = key_of(manifest)
-            known = self._denials.get((key, target))
-            if not patch:
-                self._denials.pop((key, target), None)
-            elif known is not None and _still(known, manifest, weights, now=now):
-                denied.append(known)
+            metadata = manifest["metadata"]
+            stamp = (metadata.get("uid"), metadata.get("resourceVersion"), weights)
+            if self._right.get((key, key_of(manifest))) == stamp:
+                continue  # looked at before: it was as it should be
+            denial = await self._shift_one(key, host, weights, manifest, now=now)
+            if denial is None:
+                self._right[key, key_of(manifest)] = stamp
             else:
-                try:
-                    await self._write(self._world.virtual_services, target, patch)
-                    self._denials.pop((key, target), None)
-                except Denied as error:
-                    denied.append(self._deny(key, manifest, weights, str(error), now=now))
+                denied.append(denial)
         before = self._observer.denied.get(key)
         if denied:
             now_denied = Problem(reason="WriteDenied", message=denied[0].message)
@@ -166,6 +151,34 @@ class Applier:
         if (before is None) != (now_denied is None):
             # What was decided did not know of the refusal, or of its end: decide again.
             raise Conflict(str(key))
+
+    async def _shift_one(
+        self, key: Key, host: str, weights: Weights, manifest: Manifest, *, now: datetime
+    ) -> _Denial | None:
+        """Write the weights of one VirtualService; what was refused is told, and not tried again."""
+        target = key_of(manifest)
+        try:
+            patch = virtualservice.weight_patch(
+                manifest,
+                host=host,
+                namespace=key.namespace,
+                refs=refs_of(weights.traffic, key.namespace),
+                stable=weights.stable,
+                canary=weights.canary,
+                canary_percent=decimal_of(weights.percent),
+            )
+        except BadManifest as error:
+            return self._deny(key, manifest, weights, str(error), now=now)
+        known = self._denials.get((key, target))
+        if patch and known is not None and _still(known, manifest, weights, now=now):
+            return known
+        if patch:
+            try:
+                await self._write(self._world.virtual_services, target, patch)
+            except Denied as error:
+                return self._deny(key, manifest, weights, str(error), now=now)
+        self._denials.pop((key, target), None)
+        return None
 
     def _deny(
         self, key: Key, manifest: Manifest, weights: Weights, message: str, *, now: datetime
@@ -265,6 +278,8 @@ def _decided_in_run(run: Run) -> tuple[object, ...]:
         run.promoted_full,
         run.retreated,
         run.ending,
+        # Where counting begins: without it a restart would begin later. At first it may wait.
+        run.step > 0 and run.evidence is not None and run.evidence.origin_ms > 0,
     )
 
 

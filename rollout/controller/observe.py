@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rollout.analysis.arm import Arms
@@ -72,6 +73,8 @@ class Observer:
         self._settle_seconds = settle_seconds
         self._parsed: dict[Key, _Parsed] = {}
         self._arms: dict[Key, tuple[str, Arms]] = {}
+        self._routed: dict[Key, tuple[object, Routing]] = {}
+        self._subsetted: dict[Key, tuple[object, SubsetTable]] = {}
         self.denied: dict[Key, Problem] = {}
 
     def forget_run(self, key: Key) -> None:
@@ -83,6 +86,8 @@ class Observer:
         """The Rollout is gone."""
         self.forget_run(key)
         self._parsed.pop(key, None)
+        self._routed.pop(key, None)
+        self._subsetted.pop(key, None)
         self.denied.pop(key, None)
 
     def observe(self, key: Key) -> Seen | None:
@@ -177,29 +182,45 @@ class Observer:
         return ""
 
     def _routing(self, key: Key, host: str, traffic: Traffic, *, pair: tuple[str, str]) -> Routing:
+        """As the VirtualServices say; read again only when one of them is another version."""
         stable, canary = pair
-        routing = ownership.select(
-            self.virtual_services(key, host, traffic),
-            host=host,
-            namespace=key.namespace,
-            refs=refs_of(traffic, key.namespace),
-            stable=stable or None,
-            canary=canary if stable and canary not in {"", stable} else None,
-        )
+        services = self.virtual_services(key, host, traffic)
+        stamp = (host, traffic, pair, _versions(services))
+        known = self._routed.get(key)
+        if known is not None and known[0] == stamp:
+            routing = known[1]
+        else:
+            routing = ownership.select(
+                services,
+                host=host,
+                namespace=key.namespace,
+                refs=refs_of(traffic, key.namespace),
+                stable=stable or None,
+                canary=canary if stable and canary not in {"", stable} else None,
+            )
+            self._routed[key] = (stamp, routing)
         denied = self.denied.get(key)
         if denied is None:
             return routing
         return Routing(routes=routing.routes, problems=(*routing.problems, denied))
 
     def _subsets(self, key: Key, host: str, traffic: Traffic) -> SubsetTable:
+        """As the DestinationRules say; read again only when one of them is another version."""
         ref = traffic.destination_rule
-        return destinationrule.subsets(
-            list(self._world.destination_rules.by("host", host)),
+        rules = self._world.destination_rules.by("host", host)
+        stamp = (host, ref, _versions(rules))
+        known = self._subsetted.get(key)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        table = destinationrule.subsets(
+            list(rules),
             host=host,
             namespace=key.namespace,
             service_namespace=endpoints.service_of(host, namespace=key.namespace).namespace,
             ref=(ref.namespace or key.namespace, ref.name) if ref else None,
         )
+        self._subsetted[key] = (stamp, table)
+        return table
 
     def _arms_of(
         self, key: Key, host: str, parsed: _Parsed, subsets: SubsetTable, *, pair: tuple[str, str]
@@ -240,6 +261,12 @@ def refs_of(traffic: Traffic, namespace: str) -> tuple[RouteRef, ...]:
         RouteRef(namespace=ref.namespace or namespace, name=ref.name, routes=ref.routes)
         for ref in traffic.virtual_services
     )
+
+
+def _versions(manifests: Sequence[Manifest]) -> tuple[tuple[str, str], ...]:
+    """Which objects, and how new: equal only when nothing about them has changed."""
+    metadata = (manifest["metadata"] for manifest in manifests)
+    return tuple((m.get("uid", m["name"]), m.get("resourceVersion", "")) for m in metadata)
 
 
 def _pair(parsed: _Parsed, revision: str) -> tuple[str, str]:

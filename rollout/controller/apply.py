@@ -155,7 +155,7 @@ class Applier:
     async def _shift_one(
         self, key: Key, host: str, weights: Weights, manifest: Manifest, *, now: datetime
     ) -> _Denial | None:
-        """Write the weights of one VirtualService; what was refused is told, and not tried again."""
+        """Write the weights of one VirtualService; a refusal is told, and not tried again."""
         target = key_of(manifest)
         try:
             patch = virtualservice.weight_patch(

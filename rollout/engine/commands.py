@@ -52,6 +52,9 @@ class Standing:
 
 NOTHING_IN_THE_WAY = Standing()
 
+IN_EFFECT = "is in effect already"
+"""What is answered to somebody who says the same thing again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
@@ -95,10 +98,19 @@ def _obey(case: _Case, orders: Orders) -> _Obeyed:
     run, spec = case.run, case.spec
     if spec.run != run.id:
         return orders, IGNORED, f"run {spec.run} is not the present one ({run.id})"
+    if spec.verb is Verb.ABORT and run.ending and _same(case, run.ending.command):
+        return orders, APPLIED, IN_EFFECT
     over = "" if spec.verb is Verb.RETRY else _over(case, orders)
     if over:
         return orders, IGNORED, over
     return _OBEYED_BY[spec.verb](case, orders)
+
+
+def _same(case: _Case, recorded: Command | None) -> bool:
+    """Whether this was said before and stands in the status: perhaps its answer was lost."""
+    said = case.command
+    known = (recorded.by, recorded.via, recorded.reason) if recorded is not None else None
+    return known == (said.by, said.via, said.reason)
 
 
 def _over(case: _Case, orders: Orders) -> str:
@@ -128,6 +140,8 @@ def _abort(case: _Case, orders: Orders) -> _Obeyed:
 
 
 def _pause(case: _Case, orders: Orders) -> _Obeyed:
+    if _same(case, orders.paused):
+        return orders, APPLIED, IN_EFFECT
     if orders.paused is not None:
         return orders, IGNORED, f"paused already by {orders.paused.by}"
     moves = orders.promote is not None or orders.full is not None
@@ -182,9 +196,11 @@ def _promote(case: _Case, orders: Orders) -> _Obeyed:
 def _promote_full(case: _Case, orders: Orders) -> _Obeyed:
     """Also before any traffic moves: then it is remembered until the canary is ready."""
     run = case.run
+    before = orders.full or run.promoted_full
+    if _same(case, before) and orders.paused is None:
+        return orders, APPLIED, IN_EFFECT
     if run.step >= plans.full_step(run.plan):
         return orders, IGNORED, "has come to 100 % already"
-    before = orders.full or run.promoted_full
     if before is not None and orders.paused is None:
         return orders, IGNORED, f"{before.by} has sent it to 100 % already"
     forbidden = _forbidden(case.o)

@@ -369,6 +369,29 @@ def test_a_run_whose_number_somebody_spoilt_is_followed_by_run_1() -> None:
     assert world.run.id == "1"
 
 
+def test_a_rejected_run_whose_end_nobody_dated_is_told_without_a_date() -> None:
+    world = rolled_back()
+    world.status = RolloutStatus(
+        phase=Phase.ROLLED_BACK,
+        stable_revision="v1",
+        rejected_revision="v2",
+        run=world.run.model_copy(update={"ending": None}),
+    )
+
+    world.settle()
+
+    assert world.status.reason == "RolledBack"
+    assert world.message == "all traffic is on v1; v2 was taken back before"
+
+
+def test_a_stable_revision_of_unknown_age_is_told_without_a_date() -> None:
+    world = World(spec=spec_of(revision="v1"), status=RolloutStatus(stable_revision="v1"))
+
+    world.settle()
+
+    assert world.message == "all of reviews is on v1"
+
+
 def test_a_rejected_revision_without_a_run_on_record_still_does_not_run() -> None:
     world = World(status=RolloutStatus(stable_revision="v1", rejected_revision="v2"))
 

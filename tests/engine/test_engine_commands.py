@@ -64,10 +64,10 @@ def test_a_command_while_traffic_returns_is_ignored(verb: Verb) -> None:
     world = at_step(2)
     world.tell(Verb.ABORT)
 
-    answer = world.tell(verb)
+    answer = world.tell(verb, actor="bob@example.com")
 
     assert answer.outcome is IGNORED
-    assert answer.message == ("run 1 is on its way back already: aborted by alice@example.com")
+    assert answer.message == "run 1 is on its way back already: aborted by alice@example.com"
 
 
 def test_a_command_that_cannot_be_read_is_refused_with_the_reason() -> None:
@@ -248,7 +248,9 @@ def test_pause_twice_and_resume_twice_are_ignored_the_second_time() -> None:
     world = at_step(2)
     world.tell(Verb.PAUSE)
 
-    assert world.tell(Verb.PAUSE).message == "paused already by alice@example.com"
+    again = world.tell(Verb.PAUSE, actor="bob@example.com")
+
+    assert (again.outcome, again.message) == (IGNORED, "paused already by alice@example.com")
     world.tell(Verb.RESUME)
     assert world.tell(Verb.RESUME).message == "is not paused"
 
@@ -372,12 +374,14 @@ def test_abort_in_the_same_moment_beats_promote_full_which_is_told_so_peers_67()
 def test_promote_full_at_100_percent_or_twice_is_ignored() -> None:
     world = World(ready={"v1": 2}).settle()
     world.tell(Verb.PROMOTE_FULL)
-    assert world.tell(Verb.PROMOTE_FULL).message == "alice@example.com has sent it to 100 % already"
+    again = world.tell(Verb.PROMOTE_FULL, actor="bob@example.com")
+    assert again.message == "alice@example.com has sent it to 100 % already"
 
     world.ready["v2"] = 1
     world.settle().until_step(5)
 
-    assert world.tell(Verb.PROMOTE_FULL).message == "has come to 100 % already"
+    again = world.tell(Verb.PROMOTE_FULL, actor="bob@example.com")
+    assert again.message == "has come to 100 % already"
 
 
 def test_promote_full_passes_a_pause_of_a_person_also_the_second_time() -> None:
@@ -403,6 +407,23 @@ def test_promote_full_passes_the_pause_of_the_same_moment() -> None:
 
     assert world.percent == 100
     assert world.phase == "Waiting"
+
+
+@pytest.mark.parametrize("verb", [Verb.ABORT, Verb.PAUSE, Verb.PROMOTE_FULL])
+@pytest.mark.parametrize("step", [0, 2])
+def test_a_command_whose_answer_was_lost_is_answered_applied_and_acts_once_peers_91(
+    verb: Verb, step: int
+) -> None:
+    world = at_step(step)
+    name = world.give(verb)
+    world.reconcile(lose="answers")
+    weights = world.ladder()
+
+    world.settle()
+
+    assert world.answers[name].outcome is APPLIED
+    assert world.answers[name].message == "is in effect already"
+    assert world.ladder() == weights
 
 
 def test_every_answer_and_every_recorded_reason_fits_into_a_status() -> None:

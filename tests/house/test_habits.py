@@ -17,7 +17,7 @@ NAME_LENGTH_MIN = 15
 TESTS = sources("tests")
 
 FREE_FOLDERS = frozenset(
-    {"house", "world", "stories", "simulation", "contracts", "artefacts", "sandbox", "benchmark"}
+    {"house", "world", "stories", "contracts", "artefacts", "sandbox", "benchmark", "endtoend"}
 )
 """Folders of tests that are about more than one module."""
 

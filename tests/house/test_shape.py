@@ -11,7 +11,7 @@ import pytest
 from tests.house.survey import Function, Source, findings, functions, planted, sources
 
 MODULE_LINES_MAX = 400
-TEST_LINES_MAX = 550  # what one module promises may stand in one file
+TEST_LINES_MAX = 600  # what one module promises may stand in one file
 BODY_LINES_MAX = 50
 BODY_LINES_MEDIAN_MAX = 8
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -336,12 +336,6 @@ class World:
             self.settle()
         return self
 
-    def wait_past(self, moment: datetime | None) -> World:
-        """Nothing but time passes, nobody looks."""
-        assert moment is not None
-        self.now = max(self.now, moment)
-        return self
-
     # What people do
 
     def want(self, revision: str) -> World:
@@ -414,10 +408,6 @@ class World:
                     "message": condition.message,
                 }
         return None
-
-    def changed(self, **fields: Any) -> Observation:
-        """The present observation with some fields replaced."""
-        return replace(self.observe(), **fields)
 
 
 def at_step(step: int, **fields: Any) -> World:

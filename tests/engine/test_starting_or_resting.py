@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from fractions import Fraction
 
 import pytest
@@ -11,7 +10,7 @@ from rollout.api.action import ActionOutcome, Verb
 from rollout.api.phase import Outcome, Phase
 from rollout.api.status import HISTORY_MAX, PastRun, RolloutStatus
 from rollout.api.traffic import Problem
-from tests.world.engine_world import FAIL, MORNING, World, always, at_step, spec_of
+from tests.world.engine_world import MORNING, World, at_step, spec_of
 
 APPLIED, IGNORED, REFUSED = ActionOutcome.APPLIED, ActionOutcome.IGNORED, ActionOutcome.REFUSED
 
@@ -399,166 +398,3 @@ def test_a_rejected_revision_without_a_run_on_record_still_does_not_run() -> Non
 
     assert world.phase == "RolledBack"
     assert world.message == "all traffic is on v1; v2 was taken back before"
-
-
-def test_deleted_at_rest_nothing_is_touched_and_nothing_keeps_it_peers_140() -> None:
-    world = World().settle().until(Phase.STABLE)
-    shares = dict(world.shares or {})
-    world.deleting = True
-
-    world.settle()
-
-    assert world.gone
-    assert world.shares == shares
-
-
-@pytest.mark.parametrize("step", [0, 1, 4, 5, 6])
-def test_deleted_in_mid_run_traffic_returns_before_it_is_let_go_peers_140(step: int) -> None:
-    world = at_step(step)
-    world.deleting = True
-
-    world.settle()
-    assert world.on_stable
-    world.after(5)
-
-    assert world.gone
-    assert world.told("Deleted")[-1].message == "let go: all of reviews is on v1"
-
-
-def test_deleted_while_it_rolls_back_the_rollback_is_finished_first() -> None:
-    world = at_step(3)
-    world.tell(Verb.ABORT)
-    world.after(2)
-    world.deleting = True
-    name = world.give(Verb.PROMOTE)
-
-    world.settle()
-    assert not world.gone
-    world.after(3)
-
-    assert world.gone
-    assert world.answers[name].message == "Rollout reviews is being deleted"
-
-
-def test_deleted_without_any_route_left_it_goes_at_once() -> None:
-    world = at_step(3)
-    world.shares = {}
-    world.deleting = True
-
-    world.settle()
-
-    assert world.gone
-    assert world.told("Deleted")[-1].message == "let go: no traffic is ours"
-
-
-def test_deleted_with_routes_that_refuse_every_write_it_goes_in_the_end_with_a_warning() -> None:
-    world = at_step(3)
-    world.refusing = True
-    world.deleting = True
-
-    world.settle().after(599)
-    assert not world.gone
-    world.after(10)
-
-    assert world.gone
-    told = world.told("Deleted")[-1]
-    assert told.type == "Warning"
-    assert told.message == "let go after 600 s, though v2 still has traffic"
-
-
-def test_deleted_without_our_finalizer_nothing_is_told() -> None:
-    world = at_rest()
-    world.deleting = True
-
-    world.settle()
-
-    assert world.gone
-    assert world.told("Deleted") == []
-
-
-def test_a_spec_edited_in_mid_run_rules_the_next_run_and_says_so_peers_43_and_49() -> None:
-    world = at_step(3)
-    edited = spec_of(strategy={"steps": [{"weight": 90, "hold": "10s"}], "bake": "0s"})
-
-    world.edit(edited).settle()
-
-    assert world.run.step == 3
-    assert world.percent == 25
-    assert world.message.endswith("(the Rollout was edited: that rules the next run)")
-    world.until(Phase.STABLE)
-    assert [weight for _, weight in world.ladder()] == [0, 1, 5, 25, 50, 100, 100]
-
-    world.want("v3").settle().until(Phase.STABLE)
-    assert [weight for _, weight in world.ladder()][-4:] == [100, 0, 90, 100]
-
-
-def test_a_spec_that_becomes_wrong_in_mid_run_changes_nothing_in_it_and_is_told() -> None:
-    world = at_step(3)
-
-    world.edit(None, problem="spec.gates[0] has no kind; give it one").settle()
-
-    assert world.phase == "Progressing"
-    assert (
-        "the edited spec is wrong and changes nothing in this run: spec.gates[0]" in world.message
-    )
-    world.until(Phase.INVALID)
-    assert world.status.stable_revision == "v2"
-    assert world.percent == 100
-
-
-def test_a_spec_that_cannot_be_read_at_all_does_not_end_a_run() -> None:
-    world = at_step(3)
-    world.edit(None, problem="spec.revision is missing; add it")
-    world.revision = ""
-
-    world.settle()
-
-    assert world.run.ending is None
-    assert world.percent == 25
-
-
-def test_suspend_acts_at_once_in_mid_run_and_keeps_the_weight() -> None:
-    world = at_step(3)
-
-    world.suspend(True).settle().after(600)
-
-    assert world.percent == 25
-    assert world.phase == "Waiting"
-    assert "spec.suspend is true: no increase until it is false" in world.message
-    told = len(world.happenings)
-    world.after(600)
-    assert len(world.happenings) == told
-
-    world.suspend(False).settle()
-    assert world.run.step == 4
-
-
-def test_suspended_gates_go_on_judging_and_still_take_the_run_back() -> None:
-    world = at_step(3)
-    world.suspend(True).settle()
-    world.says = always(FAIL)
-
-    world.settle()
-
-    assert world.percent == 0
-
-
-def test_suspended_a_bake_still_ends_because_nothing_increases() -> None:
-    world = at_step(6)
-
-    world.suspend(True).settle().until(Phase.STABLE)
-
-    assert world.status.stable_revision == "v2"
-
-
-def test_a_day_later_times_carry_their_date() -> None:
-    strategy = {"steps": [{"weight": 10, "hold": "30h"}], "maxDuration": "99h"}
-    spec = spec_of(strategy=strategy, judge={"maxInterval": "30m"})
-    world = World(spec=spec).settle()
-
-    world.until_step(1)
-
-    assert "100 % at 2026-03-03 15:00 UTC" in world.message
-    world.after(28 * 3600)
-    assert "100 % at 15:00:05 UTC" in world.message
-    assert world.now == MORNING + timedelta(hours=28, seconds=5)

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from random import Random, SystemRandom
 
 import structlog
 
-from rollout import settings
 from rollout.adapters import kubernetes
 from rollout.adapters.alarms import SchedulerAlarms
 from rollout.adapters.clock import SystemClock
@@ -26,15 +25,6 @@ from rollout.settings import Settings
 from rollout.web import health
 
 log = structlog.get_logger(__name__)
-
-
-def run_with(flags: Mapping[str, object]) -> None:
-    """Run the controller with what the environment and these flags say.
-
-    Raises:
-        BadManifest: when one of them cannot be read.
-    """
-    run(settings.read(flags))
 
 
 def run(chosen: Settings) -> None:

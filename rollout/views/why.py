@@ -17,6 +17,8 @@ from rollout.views.subject import Subject
 
 _SAYS = {Verdict.PASS: "passes", Verdict.FAIL: "fails", Verdict.UNKNOWN: "cannot say yet"}
 
+_TAKEN_BACK = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK})
+
 
 def why(subject: Subject, *, now: datetime) -> RenderableType:
     """The explanation, five to ten lines."""
@@ -43,20 +45,27 @@ def _state(subject: Subject) -> Text:
 
 def _reasons(subject: Subject) -> Iterator[Text]:
     """What the present state rests on, the weightiest first."""
-    run = subject.run
+    run = subject.run if subject.active or subject.status.phase in _TAKEN_BACK else None
     if subject.unseen:
         yield Text("the newest edit has not been looked at yet; is the controller running?")
     if subject.asked_because and subject.revision:
         yield Text(f"{subject.revision} was asked for: {subject.asked_because}")
     if run is None:
         return
-    if run.ending is not None and subject.status.phase in {Phase.ROLLING_BACK, Phase.ROLLED_BACK}:
+    ending = run.ending
+    if ending is not None and (ending.gate or ending.because not in subject.status.message):
         yield Text(_ending(run))
     if subject.active is not None and run.paused is not None:
         given = f" ({run.paused.reason})" if run.paused.reason else ""
         yield Text(f"{run.paused.by} paused it at {sentences.clock(run.paused.at)}{given}")
-    if subject.active is not None or subject.status.phase is Phase.ROLLED_BACK:
-        for gate in sorted(run.gates, key=lambda g: g.verdict is not Verdict.FAIL):
+    yield from _gates(subject, run)
+
+
+def _gates(subject: Subject, run: Run) -> Iterator[Text]:
+    """What the gates say: all while a run goes on, only what failed once it is on its way back."""
+    goes_on = subject.active is not None and run.ending is None
+    for gate in sorted(run.gates, key=lambda g: g.verdict is not Verdict.FAIL):
+        if goes_on or (gate.verdict is Verdict.FAIL and subject.status.phase in _TAKEN_BACK):
             said = Text(f"gate {gate.name} ")
             said.append(_SAYS[gate.verdict], style=paint.VERDICTS[gate.verdict])
             yield said.append(f": {sentences.because(gate)}" if gate.because else "")

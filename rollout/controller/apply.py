@@ -7,7 +7,7 @@ the world already is so. A crash between two of them is therefore no special cas
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,13 +23,20 @@ from rollout.api.meta import (
     Manifest,
     print_time,
 )
+from rollout.api.phase import ConditionType
 from rollout.api.status import RolloutStatus, Run
-from rollout.api.traffic import Problem
 from rollout.base.errors import BadManifest, Conflict, Denied, NotFound
 from rollout.base.hosts import fqdn
 from rollout.base.quantity import decimal_of
-from rollout.controller.cache import Cache, key_of
-from rollout.controller.observe import FINALIZER, Observer, Seen, refs_of
+from rollout.controller.cache import Cache, Change, key_of
+from rollout.controller.observe import (
+    FINALIZER,
+    WRITE_DENIED,
+    Denial,
+    Observer,
+    Seen,
+    refs_of,
+)
 from rollout.controller.world import World
 from rollout.engine.decision import Decision, Happening, Weights
 from rollout.ports import Cluster, Patch
@@ -38,6 +45,9 @@ from rollout.routes import virtualservice
 DENIAL_SECONDS = 300.0
 """How long a refused write is not tried again while nothing changes: a webhook may be mended
 without any of our objects changing."""
+
+FACTS_SECONDS = 10.0
+"""The least time between two writes of a status that only tell what others brought about."""
 
 EVENT_MESSAGE_LENGTH_MAX = 1024
 """Characters in an Event's message, as the API bounds it."""
@@ -51,16 +61,6 @@ class Event:
     manifest: Manifest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Denial:
-    """What was refused: the same is not tried again before ``until``."""
-
-    version: str
-    percent: float
-    until: datetime
-    message: str
-
-
 class Applier:
     """Writes decisions.
 
@@ -69,25 +69,33 @@ class Applier:
         world: caches; answers to our own writes go in at once, so that their echo is no news.
         observer: is told what was refused.
         status_seconds: how old what only people read may grow in the status before it is written.
+        noticed: is told of what others have written, when a conflict shows it.
     """
 
     def __init__(
-        self, cluster: Cluster, world: World, observer: Observer, *, status_seconds: float
+        self,
+        cluster: Cluster,
+        world: World,
+        observer: Observer,
+        *,
+        status_seconds: float,
+        noticed: Callable[[Cache, Change], object],
     ) -> None:
         self._cluster = cluster
         self._world = world
         self._observer = observer
         self._status_seconds = status_seconds
+        self._noticed = noticed
         self._written: dict[Key, datetime] = {}
         self._right: dict[tuple[Key, Key], tuple[object, ...]] = {}
-        self._denials: dict[tuple[Key, Key], _Denial] = {}
+        self._told_facts: dict[Key, datetime] = {}
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
         self._written.pop(key, None)
-        for memory in (self._denials, self._right):
-            for pair in [pair for pair in memory if pair[0] == key]:
-                del memory[pair]
+        self._told_facts.pop(key, None)
+        for pair in [pair for pair in self._right if pair[0] == key]:
+            del self._right[pair]
 
     async def apply(self, seen: Seen, decision: Decision) -> tuple[Event, ...]:
         """Make a decision true; what is left to tell is returned.
@@ -99,9 +107,9 @@ class Applier:
         o, key = seen.observation, seen.observation.key
         rollout = seen.manifest
         if decision.finalizer and not o.finalized:
-            rollout = await self._finalize(key, rollout, on=True)
+            rollout = await self._hold(seen)
         if decision.weights is not None:
-            await self._shift(key, decision.weights, now=o.now)
+            await self._shift(seen, rollout, decision.weights)
         if self.matters(o.status, decision.status, key=key, now=o.now):
             rollout = await self._write_status(key, rollout, decision.status, now=o.now)
         for answer in decision.answers:
@@ -121,77 +129,96 @@ class Applier:
             return True
         if old == new:
             return False
+        if new.run is None or new.run.ended_at is not None:
+            # At rest nothing looks again by itself, and little changes: what is said is true.
+            return True
+        if _facts(old) != _facts(new) and self._may_flicker(key, now=now):
+            return True
         written = self._written.get(key)
         if written is None:
             written = self._written[key] = now
         stale = (now - written).total_seconds() >= self._status_seconds
         return stale and _told(old) != _told(new)
 
-    async def _shift(self, key: Key, weights: Weights, *, now: datetime) -> None:
+    async def _shift(self, seen: Seen, rollout: Manifest, weights: Weights) -> None:
         """Write the weights that differ, each VirtualService in one patch."""
+        key, is_sure = seen.observation.key, False
         host = fqdn(weights.host, namespace=key.namespace)
-        denied: list[_Denial] = []
         for manifest in self._observer.virtual_services(key, host, weights.traffic):
+            target, metadata = key_of(manifest), manifest["metadata"]
+            stamp = (metadata.get("uid"), metadata.get("resourceVersion"), weights)
+            if self._right.get((key, target)) == stamp:
+                continue  # looked at before: it was as it should be
+            try:
+                patch = self._missing(seen, manifest, weights, host=host)
+                if patch and not is_sure:
+                    await self._make_sure(key, rollout)
+                    is_sure = True
+                if patch:
+                    await self._write(self._world.virtual_services, target, patch)
+            except (BadManifest, Denied) as error:
+                told = f"VirtualService {target}: {error}"
+                self._deny(seen, manifest, told, percent=weights.percent)
+        self._decide_again_if_denials_changed(seen)
+
+    def _missing(
+        self, seen: Seen, manifest: Manifest, weights: Weights, *, host: str
+    ) -> Sequence[Mapping[str, Any]]:
+        """The patch that makes a VirtualService right, unless just that was refused before."""
+        key, target = seen.observation.key, key_of(manifest)
+        patch = virtualservice.weight_patch(
+            manifest,
+            host=host,
+            namespace=key.namespace,
+            refs=refs_of(weights.traffic, key.namespace),
+            stable=weights.stable,
+            canary=weights.canary,
+            canary_percent=decimal_of(weights.percent),
+        )
+        if not patch:
             metadata = manifest["metadata"]
             stamp = (metadata.get("uid"), metadata.get("resourceVersion"), weights)
-            if self._right.get((key, key_of(manifest))) == stamp:
-                continue  # looked at before: it was as it should be
-            denial = await self._shift_one(key, host, weights, manifest, now=now)
-            if denial is None:
-                self._right[key, key_of(manifest)] = stamp
-            else:
-                denied.append(denial)
-        before = self._observer.denied.get(key)
-        if denied:
-            now_denied = Problem(reason="WriteDenied", message=denied[0].message)
-            self._observer.denied[key] = now_denied
-        else:
-            now_denied = None
-            self._observer.denied.pop(key, None)
-        if (before is None) != (now_denied is None):
-            # What was decided did not know of the refusal, or of its end: decide again.
-            raise Conflict(str(key))
+            self._right[key, target] = stamp
+            return ()
+        known = self._observer.denial(key, target, now=seen.observation.now)
+        return () if known is not None and known.percent == weights.percent else patch
 
-    async def _shift_one(
-        self, key: Key, host: str, weights: Weights, manifest: Manifest, *, now: datetime
-    ) -> _Denial | None:
-        """Write the weights of one VirtualService; a refusal is told, and not tried again."""
-        target = key_of(manifest)
-        try:
-            patch = virtualservice.weight_patch(
-                manifest,
-                host=host,
-                namespace=key.namespace,
-                refs=refs_of(weights.traffic, key.namespace),
-                stable=weights.stable,
-                canary=weights.canary,
-                canary_percent=decimal_of(weights.percent),
-            )
-        except BadManifest as error:
-            return self._deny(key, manifest, weights, str(error), now=now)
-        known = self._denials.get((key, target))
-        if patch and known is not None and _still(known, manifest, weights, now=now):
-            return known
-        if patch:
-            try:
-                await self._write(self._world.virtual_services, target, patch)
-            except Denied as error:
-                return self._deny(key, manifest, weights, str(error), now=now)
-        self._denials.pop((key, target), None)
-        return None
+    async def _make_sure(self, key: Key, rollout: Manifest) -> None:
+        """Traffic moves by the Rollout as it is now, and not as a watch that lags shows it.
+
+        A leader that was deaf for a while must not undo what the last one decided, nor two
+        controllers what either did: after the run's end nobody would put it right.
+        """
+        fresh = await self._cluster.get(ROLLOUT, key)
+        if fresh["metadata"]["resourceVersion"] != rollout["metadata"]["resourceVersion"]:
+            self._learn(self._world.rollouts, fresh)
+            raise Conflict(_called(key))
 
     def _deny(
-        self, key: Key, manifest: Manifest, weights: Weights, message: str, *, now: datetime
-    ) -> _Denial:
-        target = key_of(manifest)
-        denial = _Denial(
-            version=manifest["metadata"].get("resourceVersion", ""),
-            percent=weights.percent,
-            until=now + timedelta(seconds=DENIAL_SECONDS),
-            message=f"VirtualService {target}: {message}",
+        self, seen: Seen, manifest: Manifest, message: str, *, percent: float | None = None
+    ) -> None:
+        key, target = seen.observation.key, key_of(manifest)
+        self._observer.denied[key, target] = Denial(
+            version=None if percent is None else manifest["metadata"].get("resourceVersion", ""),
+            percent=percent,
+            until=seen.observation.now + timedelta(seconds=DENIAL_SECONDS),
+            message=message,
         )
-        self._denials[key, target] = denial
-        return denial
+
+    def _decide_again_if_denials_changed(self, seen: Seen) -> None:
+        """What was decided did not know of a refusal, or of its end: decide again."""
+        o = seen.observation
+        knew = any(problem.reason == WRITE_DENIED for problem in o.routing.problems)
+        if knew != bool(self._observer.denials(o.key, now=o.now)):
+            raise Conflict(_permission(o.key))
+
+    def _may_flicker(self, key: Key, *, now: datetime) -> bool:
+        """Facts about others may come and go with every look: they are not written with each."""
+        before = self._told_facts.get(key)
+        if before is not None and (now - before).total_seconds() < FACTS_SECONDS:
+            return False
+        self._told_facts[key] = now
+        return True
 
     async def _write(
         self, cache: Cache, key: Key, patch: Patch, *, subresource: str = ""
@@ -200,10 +227,16 @@ class Applier:
         try:
             written = await self._cluster.patch(cache.kind, key, patch, subresource=subresource)
         except Conflict:
-            cache.put(await self._cluster.get(cache.kind, key))
+            self._learn(cache, await self._cluster.get(cache.kind, key))
             raise
         cache.put(written.object)
         return written.object
+
+    def _learn(self, cache: Cache, manifest: Manifest) -> None:
+        """What somebody else has written may matter to other Rollouts too; its echo will not."""
+        change = cache.put(manifest)
+        if change is not None:
+            self._noticed(cache, change)
 
     async def _write_status(
         self, key: Key, rollout: Manifest, status: RolloutStatus, *, now: datetime
@@ -223,6 +256,17 @@ class Applier:
         except NotFound:
             return
 
+    async def _hold(self, seen: Seen) -> Manifest:
+        """Put our finalizer on before a run begins; that it may not be is as any refusal."""
+        o = seen.observation
+        if self._observer.denial(o.key, o.key, now=o.now) is not None:
+            return seen.manifest
+        try:
+            return await self._finalize(o.key, seen.manifest, on=True)
+        except Denied as error:
+            self._deny(seen, seen.manifest, f"{_called(o.key)}: {error}")
+            raise Conflict(_permission(o.key)) from error
+
     async def _finalize(self, key: Key, rollout: Manifest, *, on: bool) -> Manifest:
         """Put our finalizer on, or take it off; others' stay."""
         others = [f for f in rollout["metadata"].get("finalizers", ()) if f != FINALIZER]
@@ -239,15 +283,18 @@ class Applier:
             return rollout
 
 
+def _called(key: Key) -> str:
+    return f"Rollout {key}"
+
+
+def _permission(key: Key) -> str:
+    return f"what may be written for Rollout {key}"
+
+
 def _same_version(manifest: Manifest) -> Mapping[str, Any]:
     """The operation that makes a JSON patch a conflict when the object has changed."""
     version = manifest["metadata"]["resourceVersion"]
     return {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
-
-
-def _still(denial: _Denial, manifest: Manifest, weights: Weights, *, now: datetime) -> bool:
-    same = denial.version == manifest["metadata"].get("resourceVersion", "")
-    return same and denial.percent == weights.percent and now < denial.until
 
 
 def _decided(status: RolloutStatus) -> tuple[object, ...]:
@@ -261,7 +308,7 @@ def _decided(status: RolloutStatus) -> tuple[object, ...]:
         status.rejected_revision,
         status.retirable,
         len(status.history),
-        tuple((c.type, c.status) for c in status.conditions),
+        tuple((c.type, c.status) for c in status.conditions if c.type not in _FACTS),
         _decided_in_run(run) if run is not None else None,
     )
 
@@ -281,6 +328,14 @@ def _decided_in_run(run: Run) -> tuple[object, ...]:
         # Where counting begins: without it a restart would begin later. At first it may wait.
         run.step > 0 and run.evidence is not None and run.evidence.origin_ms > 0,
     )
+
+
+_FACTS = frozenset({ConditionType.METRICS_AVAILABLE, ConditionType.TRAFFIC_MATCHES})
+
+
+def _facts(status: RolloutStatus) -> tuple[object, ...]:
+    """What of a status others bring about: a Prometheus that comes and goes, a hand on weights."""
+    return tuple((c.type, c.status, c.reason) for c in status.conditions if c.type in _FACTS)
 
 
 def _told(status: RolloutStatus) -> RolloutStatus:

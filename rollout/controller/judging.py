@@ -36,6 +36,9 @@ LATENCY_DEFAULT = "500ms"
 """The edge of a latency gate that only compares."""
 
 
+_Step = tuple[str, int, datetime]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """What is known of a run in its present step.
@@ -56,7 +59,11 @@ class Judging:
 
     def __init__(self, telescope: Telescope) -> None:
         self._telescope = telescope
-        self._evidence: dict[Key, tuple[tuple[str, int], RunEvidence]] = {}
+        self._evidence: dict[Key, tuple[_Step, RunEvidence]] = {}
+
+    def is_blind(self, key: Key) -> bool:
+        """Whether Prometheus has told nothing of a run yet, and soon should: after a start."""
+        return self._telescope.is_blind(key)
 
     def forget(self, key: Key) -> None:
         """The run is over."""
@@ -75,7 +82,7 @@ class Judging:
                 gates=tuple(question_of(gate, run.plan) for gate in run.plan.gates),
                 step_ms=self._telescope.step_ms,
             )
-        self._evidence[key] = ((run.id, run.step), evidence)
+        self._evidence[key] = (_step_of(run), evidence)
         if run.step == 0:
             return Judged(evidence=evidence, verdicts=(), problem=sight.problem)
         context = Context(
@@ -104,14 +111,20 @@ class Judging:
             queries=_texts(key, run, questions, now=now),
             since_ms=evidences.oldest_live_ms(evidence, step_ms=step_ms),
             next_ms=evidences.next_sample_ms(evidence, step_ms=step_ms),
+            about=_step_of(run),
         )
         self._telescope.want(key, wish)
 
     def _newest(self, key: Key, run: Run) -> RunEvidence:
         known = self._evidence.get(key)
-        if known is not None and known[0] == (run.id, run.step):
+        if known is not None and known[0] == _step_of(run):
             return known[1]
         return run.evidence or RunEvidence()
+
+
+def _step_of(run: Run) -> _Step:
+    """What evidence belongs to: a step that is entered again, after a retreat, counts anew."""
+    return run.id, run.step, run.step_started_at
 
 
 def question_of(gate: Gate, plan: Plan) -> GateQuestion:

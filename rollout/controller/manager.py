@@ -110,9 +110,17 @@ class Manager:
         )
         judging = Judging(self._telescope)
         observer = Observer(self.world, judging, clock, settle_seconds=options.settle_seconds)
-        applier = Applier(cluster, self.world, observer, status_seconds=options.status_seconds)
+        applier = Applier(
+            cluster,
+            self.world,
+            observer,
+            status_seconds=options.status_seconds,
+            noticed=lambda cache, change: self._noticer(cache)(change.old, change.new),
+        )
         self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
-        self._reconciler = Reconciler(observer, applier, judging, alarms=alarms, tell=self._tell)
+        self._reconciler = Reconciler(
+            observer, applier, judging, alarms=alarms, clock=clock, tell=self._tell
+        )
         self.reflectors = tuple(
             Reflector(
                 cluster,
@@ -245,7 +253,7 @@ class Manager:
     def _tell(self, event: Event) -> None:
         if self._events.full():
             dropped = self._events.get_nowait()
-            log.warning("an Event was dropped: too many wait", event=dropped.name)
+            log.warning("an Event was dropped: too many wait", name=dropped.name)
         self._events.put_nowait(event)
 
     async def _write_events(self) -> None:
@@ -258,7 +266,7 @@ class Manager:
             try:
                 await self._cluster.create(EVENT, event.manifest)
             except RolloutError as error:
-                log.info("an Event was not written", event=event.name, error=str(error))
+                log.info("an Event was not written", name=event.name, error=str(error))
 
     async def _keep_house(self) -> None:
         """Remove commands that were answered a while ago."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from rollout.analysis.arm import Arms
 from rollout.api import reading
@@ -14,8 +15,9 @@ from rollout.api.traffic import Problem, RouteRef, Routing, SubsetTable
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import endpoints
+from rollout.controller.cache import key_of
 from rollout.controller.judging import Judging
-from rollout.controller.world import World
+from rollout.controller.world import World, running_hosts
 from rollout.engine import plan as plans
 from rollout.engine.observation import GivenAction, Observation
 from rollout.ports import Clock
@@ -23,6 +25,26 @@ from rollout.routes import destinationrule, ownership
 
 FINALIZER = "rollout.dev/return-traffic"
 """On a Rollout while a run is on: deleting it then returns traffic first."""
+
+
+WRITE_DENIED = "WriteDenied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denial:
+    """What an admission webhook, a policy or our own reading of an object has refused.
+
+    Attributes:
+        version: of the object; another one is worth another try. None: any.
+        percent: what was to be written; another percent is worth another try.
+        until: when the same is tried again although nothing has changed.
+        message: what was said.
+    """
+
+    version: str | None
+    percent: float | None
+    until: datetime
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +83,7 @@ class Observer:
     """Makes observations.
 
     Attributes:
-        denied: what an admission webhook or policy has refused to be written for a Rollout.
+        denied: what was refused to be written for a Rollout, by the Rollout and the object.
     """
 
     def __init__(
@@ -75,7 +97,7 @@ class Observer:
         self._arms: dict[Key, tuple[str, Arms]] = {}
         self._routed: dict[Key, tuple[object, Routing]] = {}
         self._subsetted: dict[Key, tuple[object, SubsetTable]] = {}
-        self.denied: dict[Key, Problem] = {}
+        self.denied: dict[tuple[Key, Key], Denial] = {}
 
     def forget_run(self, key: Key) -> None:
         """The Rollout's run is over."""
@@ -88,7 +110,29 @@ class Observer:
         self._parsed.pop(key, None)
         self._routed.pop(key, None)
         self._subsetted.pop(key, None)
-        self.denied.pop(key, None)
+        self._forget_denials(key)
+
+    def _forget_denials(self, key: Key) -> None:
+        for pair in [pair for pair in self.denied if pair[0] == key]:
+            del self.denied[pair]
+
+    def denial(self, key: Key, target: Key, *, now: datetime) -> Denial | None:
+        """What was refused about an object and would be again; what is worth a try is forgotten."""
+        known = self.denied.get((key, target))
+        if known is None:
+            return None
+        cached = self._world.virtual_services.get(target)
+        version = cached["metadata"].get("resourceVersion", "") if cached else ""
+        if now < known.until and known.version in {None, version}:
+            return known
+        del self.denied[key, target]
+        return None
+
+    def denials(self, key: Key, *, now: datetime) -> list[Denial]:
+        """All that was refused for a Rollout and would be again."""
+        targets = [target for owner, target in self.denied if owner == key]
+        found = (self.denial(key, target, now=now) for target in targets)
+        return [known for known in found if known is not None]
 
     def observe(self, key: Key) -> Seen | None:
         """All there is to know of a Rollout now; None when it is gone.
@@ -122,7 +166,7 @@ class Observer:
             revision=revision,
             suspended=spec.get("suspend") is True,
             status=parsed.status,
-            routing=self._routing(key, full, traffic, pair=pair),
+            routing=self._routing(key, full, traffic, pair=pair, now=now),
             subsets=subsets,
             ready=endpoints.ready_by_subset(self._world, full, subsets, namespace=key.namespace),
             arms_problem=arms if isinstance(arms, Problem) else None,
@@ -169,19 +213,23 @@ class Observer:
         return parsed
 
     def _rival(self, key: Key, manifest: Manifest, host: str) -> str:
-        """Two Rollouts must not shift one host: the older one goes on, the other is told."""
-        mine = (manifest["metadata"].get("creationTimestamp", ""), str(key))
+        """Two Rollouts must not shift one host: one goes on, the other is told.
+
+        The one in the middle of a run there, else the older one.
+        """
+        mine = _rank(manifest, host)
         for other in self._world.rollouts.by("host", host):
-            meta = other["metadata"]
-            name = Key(meta.get("namespace", ""), meta["name"])
-            if name != key and (meta.get("creationTimestamp", ""), str(name)) < mine:
+            name = key_of(other)
+            if name != key and _rank(other, host) < mine:
                 return (
                     f"spec.host {host} is shifted by Rollout {name} already; "
                     "delete one of the two, or give this one another host"
                 )
         return ""
 
-    def _routing(self, key: Key, host: str, traffic: Traffic, *, pair: tuple[str, str]) -> Routing:
+    def _routing(
+        self, key: Key, host: str, traffic: Traffic, *, pair: tuple[str, str], now: datetime
+    ) -> Routing:
         """As the VirtualServices say; read again only when one of them is another version."""
         stable, canary = pair
         services = self.virtual_services(key, host, traffic)
@@ -199,10 +247,11 @@ class Observer:
                 canary=canary if stable and canary not in {"", stable} else None,
             )
             self._routed[key] = (stamp, routing)
-        denied = self.denied.get(key)
-        if denied is None:
-            return routing
-        return Routing(routes=routing.routes, problems=(*routing.problems, denied))
+        denied = tuple(
+            Problem(reason=WRITE_DENIED, message=known.message)
+            for known in self.denials(key, now=now)
+        )
+        return Routing(routes=routing.routes, problems=(*routing.problems, *denied))
 
     def _subsets(self, key: Key, host: str, traffic: Traffic) -> SubsetTable:
         """As the DestinationRules say; read again only when one of them is another version."""
@@ -267,6 +316,12 @@ def _versions(manifests: Sequence[Manifest]) -> tuple[tuple[str, str], ...]:
     """Which objects, and how new: equal only when nothing about them has changed."""
     metadata = (manifest["metadata"] for manifest in manifests)
     return tuple((m.get("uid", m["name"]), m.get("resourceVersion", "")) for m in metadata)
+
+
+def _rank(manifest: Manifest, host: str) -> tuple[bool, str, str]:
+    """Who of two Rollouts on one host goes on: the smaller one."""
+    is_idle = host not in running_hosts(manifest)
+    return is_idle, manifest["metadata"].get("creationTimestamp", ""), str(key_of(manifest))
 
 
 def _pair(parsed: _Parsed, revision: str) -> tuple[str, str]:

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 import structlog
 
+from rollout.api import phase
 from rollout.api.meta import Key
+from rollout.api.status import Run
 from rollout.base.errors import Conflict, Overloaded, Retry, RolloutError
 from rollout.controller.apply import Applier, Event
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer
+from rollout.controller.telescope import FIRST_SIGHT_SECONDS
+from rollout.engine import ending
 from rollout.engine.decide import decide
 from rollout.engine.decision import Decision
-from rollout.ports import Alarms
+from rollout.engine.observation import Observation
+from rollout.ports import Alarms, Clock
 
 CONFLICTS_MAX = 4
 """Conflicts met at once by deciding again; more of them back off like any trouble."""
+
+TERMINAL_SECONDS = 300.0
+"""How long after a refusal we look again though nothing has changed: a right may have been given, a
+webhook mended, and neither makes an event of our objects."""
 
 _log = structlog.get_logger(__name__)
 
@@ -62,12 +71,14 @@ class Reconciler:
         judging: Judging,
         *,
         alarms: Alarms,
+        clock: Clock,
         tell: Callable[[Event], object],
     ) -> None:
         self._observer = observer
         self._applier = applier
         self._judging = judging
         self._alarms = alarms
+        self._clock = clock
         self._tell = tell
 
     async def reconcile(self, key: Key) -> Result:
@@ -82,6 +93,7 @@ class Reconciler:
             return Result(outcome=Outcome.RETRY)
         except RolloutError as error:
             _log.error("cannot go on until something changes", rollout=str(key), error=str(error))
+            self._alarms.set(key, self._clock.now() + timedelta(seconds=TERMINAL_SECONDS))
             return Result(outcome=Outcome.TERMINAL)
 
     async def _until_written(self, key: Key) -> Result:
@@ -92,6 +104,9 @@ class Reconciler:
                 self.forget(key)
                 return Result(outcome=Outcome.DONE)
             decision = decide(seen.observation)
+            run = seen.observation.status.run
+            if run is not None and self._is_rash(key, run, seen.observation, decision):
+                return self._wait_for_sight(key, run, now=seen.observation.now)
             try:
                 events = await self._applier.apply(seen, decision)
             except Conflict as error:
@@ -105,6 +120,29 @@ class Reconciler:
             return self._afterwards(key, decision, now=seen.observation.now)
         raise AssertionError  # the last attempt raises
 
+    def _is_rash(self, key: Key, run: Run, o: Observation, decision: Decision) -> bool:
+        """Whether a decision lacks what was known before a restart, and can wait for it.
+
+        The last controller may have been killed between the weights of the next step and the
+        status: different weights are not yet somebody else's doing. Or the canary may have failed
+        while nobody looked: time alone is no reason to go on. What takes the run back, and what a
+        person says, does not wait.
+        """
+        after = decision.status.run
+        if after is None or run.ended_at is not None or run.step == 0:
+            return False
+        if decision.answers or not self._judging.is_blind(key):
+            return False
+        if after.ending is not None:
+            return after.ending.outcome is phase.Outcome.PROMOTED
+        moved = any(share != run.weight for share in ending.shares(o, run))
+        return after.step != run.step or (moved and after.weight == run.weight)
+
+    def _wait_for_sight(self, key: Key, run: Run, *, now: datetime) -> Result:
+        self._judging.want(key, run, now=now)
+        self._alarms.set(key, now + timedelta(seconds=FIRST_SIGHT_SECONDS))
+        return Result(outcome=Outcome.LOOK_AGAIN)
+
     def _afterwards(self, key: Key, decision: Decision, *, now: datetime) -> Result:
         """Set the alarm, and have Prometheus asked for what the run needs, or no more."""
         run = decision.status.run
@@ -112,10 +150,13 @@ class Reconciler:
             self._judging.want(key, run, now=now)
         else:
             self._observer.forget_run(key)
-        if decision.look_again_at is None:
+        denied = self._observer.denials(key, now=now)
+        looks = [decision.look_again_at, *(known.until for known in denied)]
+        look = min((at for at in looks if at is not None), default=None)
+        if look is None:
             self._alarms.drop(key)
             return Result(outcome=Outcome.DONE, decision=decision)
-        self._alarms.set(key, decision.look_again_at)
+        self._alarms.set(key, look)
         return Result(outcome=Outcome.LOOK_AGAIN, decision=decision)
 
     def forget(self, key: Key) -> None:

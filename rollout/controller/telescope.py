@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -47,6 +47,10 @@ FIRST_LAG_SECONDS = 0.04
 LAG_CREEP_SECONDS = 0.002
 """What the expected lag shrinks by with each hit, so that it follows when samples come earlier."""
 
+FIRST_SIGHT_SECONDS = 2.0
+"""How long the first answer about a run is worth waiting for: longer than a healthy query takes,
+and shorter than anybody would notice."""
+
 RUNS_MAX = 20_000
 """Runs watched at a time; as many as the queue has keys."""
 
@@ -64,6 +68,7 @@ class Wish:
         queries: texts of its own queries, by a name that the answer will have.
         since_ms: what must be in the window, in milliseconds on Prometheus' clock; 0: anything.
         next_ms: when the next sample is due, on Prometheus' clock; None: not known.
+        about: run and step its own queries are about; answers about another step are dropped.
     """
 
     host: str
@@ -72,6 +77,7 @@ class Wish:
     queries: Mapping[str, str] = field(default_factory=dict)
     since_ms: int = 0
     next_ms: int | None = None
+    about: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +101,8 @@ class _Watched:
 
     wish: Wish
     due_seconds: float
+    begun_seconds: float
+    looked: bool = False
     sight: Sight = field(default_factory=Sight)
     newest_ms: int = 0
     advanced_seconds: float
@@ -143,10 +151,12 @@ class Telescope:
         if known is None:
             if len(self._watched) >= RUNS_MAX:
                 return
-            known = _Watched(wish=wish, due_seconds=now, advanced_seconds=now)
+            known = _Watched(wish=wish, due_seconds=now, begun_seconds=now, advanced_seconds=now)
             self._watched[key] = known
         elif wish == known.wish:
             return
+        if wish.about != known.wish.about:
+            known.sight = replace(known.sight, documents={})
         known.wish = wish
         known.due_seconds = self._due(wish, now=now)
         self._stirred.set()
@@ -163,6 +173,16 @@ class Telescope:
         if self._metrics is None:
             return Sight(problem="no Prometheus address is configured: set --prometheus")
         return known.sight
+
+    def is_blind(self, key: Key) -> bool:
+        """Whether nothing has been heard of a run yet, and soon should be: after a start."""
+        known = self._watched.get(key)
+        if self._metrics is None:
+            return False
+        if known is None:
+            return True
+        waited = self._clock.monotonic_seconds() - known.begun_seconds
+        return not known.looked and waited < FIRST_SIGHT_SECONDS
 
     async def run(self) -> None:
         """Look, for ever; without runs nothing is asked at all."""
@@ -309,7 +329,11 @@ class Telescope:
             again = first * 2.0 ** min(watched.misses - 1, 10)
             watched.due_seconds = now + min(again, self._interval_seconds)
         problem = bad[0] if bad else self._silence(watched, now=now)
+        if wish.about != watched.wish.about:
+            own = {}
         changed = hit or bool(problem) != bool(watched.sight.problem) or bool(own)
+        changed = changed or not watched.looked
+        watched.looked = True
         watched.sight = Sight(
             answers=good,
             documents={n: d for n, d in own.items() if not isinstance(d, NoAnswer)},
@@ -331,12 +355,15 @@ class Telescope:
         )
 
     def _learn_lag(self, newest_ms: int, *, missed: bool) -> None:
-        """Once a look: after a miss the lag is what it took, after a hit perhaps a little less."""
+        """Once a look: after a miss the lag is what it took, after a hit perhaps a little less.
+
+        It is never more than it took: below zero when Prometheus' clock is ahead of ours.
+        """
+        took = self._clock.now().timestamp() - newest_ms / 1000
         if missed:
-            took = self._clock.now().timestamp() - newest_ms / 1000
             self._lag_seconds = min(took + LOOK_SECONDS_MIN / 5, self._interval_seconds)
         else:
-            self._lag_seconds -= LAG_CREEP_SECONDS
+            self._lag_seconds = min(self._lag_seconds - LAG_CREEP_SECONDS, took)
 
 
 def _outcome(error: RolloutError) -> str:

@@ -37,7 +37,12 @@ def rollout_hosts(rollout: Manifest) -> Iterator[str]:
     """The host a Rollout is about, and the one its run in progress is about."""
     namespace = _namespace(rollout)
     yield from _host(rollout.get("spec"), namespace)
-    status = rollout.get("status")
+    yield from running_hosts(rollout)
+
+
+def running_hosts(rollout: Manifest) -> Iterator[str]:
+    """The host that a Rollout's run in progress is about; nothing without one."""
+    namespace, status = _namespace(rollout), rollout.get("status")
     run = status.get("run") if isinstance(status, dict) else None
     if isinstance(run, dict) and "endedAt" not in run:
         yield from _host(run.get("plan"), namespace)

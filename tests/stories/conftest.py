@@ -9,5 +9,7 @@ import structlog
 @pytest.fixture(autouse=True)
 def plain_log() -> None:
     structlog.configure(
-        processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        processors=[
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        ]
     )

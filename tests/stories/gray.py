@@ -8,31 +8,39 @@ what the VirtualService says.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 from typing import Any
+
+import pytest
 
 from rollout.api.action import ActionSpec, Verb, action_name
 from rollout.api.meta import (
     DESTINATION_RULE,
     ENDPOINT_SLICE,
+    EVENT,
     POD,
     ROLLOUT,
     ROLLOUT_ACTION,
     VIRTUAL_SERVICE,
     Key,
+    Kind,
     Manifest,
 )
+from rollout.api.phase import ConditionType
 from rollout.api.reading import read_status
-from rollout.api.status import RolloutStatus
+from rollout.api.status import Condition, RolloutStatus, Run
 from rollout.controller.manager import Manager, Options
 from rollout.controller.record import Record
+from rollout.ports import Cluster
 from tests.world.alarms import FakeAlarms
 from tests.world.clock import FakeClock
 from tests.world.cluster import FakeCluster
 from tests.world.metrics import Counter, FakeMetrics
+from tests.world.mortal import Mortal
 
 NAMESPACE = "shop"
 KEY = Key(NAMESPACE, "reviews")
@@ -40,6 +48,8 @@ VERSIONS = ("v1", "v2", "v3")
 REQUESTS_PER_SECOND = 100.0
 SCRAPE_SECONDS = 1.0
 SETTLE_SECONDS = 1.0
+LOOK_SECONDS = 0.05
+"""How often a story looks whether what it waits for has happened."""
 
 
 def rollout(revision: str = "v1", **spec: Any) -> Manifest:
@@ -67,15 +77,14 @@ def rollout(revision: str = "v1", **spec: Any) -> Manifest:
     }
 
 
-def virtual_service(**weights: int) -> Manifest:
+def virtual_service(name: str = KEY.name, /, **weights: int) -> Manifest:
     """One named route with a destination for every version."""
     legs = [
-        {"destination": {"host": "reviews", "subset": v}, "weight": weights.get(v, 0)}
-        for v in VERSIONS
+        {"destination": {"host": name, "subset": v}, "weight": weights.get(v, 0)} for v in VERSIONS
     ]
     return {
-        "metadata": {"name": "reviews", "namespace": NAMESPACE},
-        "spec": {"hosts": ["reviews"], "http": [{"name": "primary", "route": legs}]},
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"hosts": [name], "http": [{"name": "primary", "route": legs}]},
     }
 
 
@@ -92,6 +101,16 @@ class Story:
     weights_seen: list[tuple[float, float]] = field(default_factory=list)
     sequence: int = 0
 
+    def heard(self, kind: Kind, manifest: Manifest) -> None:
+        """Proxies follow a VirtualService at once."""
+        if kind == VIRTUAL_SERVICE and manifest["metadata"]["name"] == KEY.name:
+            self.flow()
+
+    def fail(self, version: str, percent: float) -> None:
+        """Have a version fail a share of its requests from now on."""
+        self.error_percent[version] = percent
+        self.flow()
+
     def weight(self, version: str) -> int:
         """What the VirtualService gives a version now."""
         route = self.cluster.peek(VIRTUAL_SERVICE, KEY)["spec"]["http"][0]["route"]
@@ -100,6 +119,41 @@ class Story:
     def status(self) -> RolloutStatus:
         """The status as anybody can read it."""
         return read_status(self.cluster.peek(ROLLOUT, KEY))
+
+    def run(self) -> Run:
+        """The run in progress, or the last one."""
+        run = self.status().run
+        assert run is not None, self.status().message
+        return run
+
+    def condition(self, kind: ConditionType) -> Condition | None:
+        """A condition, if the status has it."""
+        return next((c for c in self.status().conditions if c.type is kind), None)
+
+    def events(self, reason: str = "") -> list[str]:
+        """What Events of a reason (or of any) say, oldest first."""
+        found = self.cluster.everything(EVENT).values()
+        told = sorted(found, key=lambda event: int(event["metadata"]["resourceVersion"]))
+        return [event["message"] for event in told if reason in {"", event["reason"]}]
+
+    def writes(self, kind: Kind, *, subresource: str | None = None) -> int:
+        """How many times clients have written objects of a kind."""
+        return sum(
+            1
+            for write in self.cluster.writes
+            if write.plural == kind.plural and subresource in {None, write.subresource}
+        )
+
+    def canary_weights(self) -> list[float]:
+        """What v2 and v3 were given, one after the other."""
+        return [weight for _, weight in self.weights_seen]
+
+    def requests_of(self, version: str) -> float:
+        """Requests that a version has got as Prometheus will have it."""
+        counters = [c for (name, _), c in self.counters.items() if name == version]
+        for counter in counters:
+            counter.catch_up()
+        return sum(counter.samples[-1][1] for counter in counters if counter.samples)
 
     def want(self, revision: str) -> None:
         """Set spec.revision."""
@@ -154,15 +208,29 @@ class Story:
         answer: dict[str, Any] = self.cluster.peek(ROLLOUT_ACTION, key).get("status", {})
         return answer
 
-    async def until(self, happened: Callable[[], bool], *, within_seconds: float) -> None:
+    async def until(
+        self,
+        happened: Callable[[], bool],
+        *,
+        within_seconds: float,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
         """Let time pass until something is so; at most for a while."""
-        try:
-            async with asyncio.timeout(within_seconds):
-                while not happened():
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
+        for _ in range(round(within_seconds / look_seconds) + 1):
+            if happened():
+                return
+            await asyncio.sleep(look_seconds)
+        status = self.status()
+        pytest.fail(f"{status.phase} {status.reason}: {status.message}")
+
+    async def stable(self, revision: str = "v1", *, within_seconds: float = 5) -> None:
+        """Let time pass until a revision has all traffic, and no run is on."""
+
+        def at_rest() -> bool:
             status = self.status()
-            raise AssertionError(f"{status.phase} {status.reason}: {status.message}") from None
+            return status.phase == "Stable" and status.stable_revision == revision
+
+        await self.until(at_rest, within_seconds=within_seconds)
 
     async def until_phase(self, phase: str, *, within_seconds: float) -> None:
         """Let time pass until the Rollout is in a phase."""
@@ -204,57 +272,51 @@ class Story:
                     "response_code": code,
                     "response_flags": "-",
                     "instance": "client",
-                }
+                },
             )
         return self.counters[version, code]
 
-    async def let_traffic_flow(self) -> None:
-        """Callers, for ever."""
-        while True:
-            self.flow()
-            await asyncio.sleep(0.1)
 
-
-def _pod(version: str) -> Manifest:
+def _pod(name: str, version: str) -> Manifest:
     return {
         "metadata": {
-            "name": f"reviews-{version}-abc-1",
+            "name": f"{name}-{version}-abc-1",
             "namespace": NAMESPACE,
-            "labels": {"app": "reviews", "version": version, "pod-template-hash": "abc"},
+            "labels": {"app": name, "version": version, "pod-template-hash": "abc"},
             "ownerReferences": [
-                {"kind": "ReplicaSet", "name": f"reviews-{version}-abc", "controller": True}
+                {"kind": "ReplicaSet", "name": f"{name}-{version}-abc", "controller": True}
             ],
         }
     }
 
 
-def furnish(cluster: FakeCluster) -> None:
+def destination_rule(name: str = KEY.name, versions: Sequence[str] = VERSIONS) -> Manifest:
+    """A subset for each version."""
+    subsets = [{"name": v, "labels": {"version": v}} for v in versions]
+    return {
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"host": name, "subsets": subsets},
+    }
+
+
+def furnish(cluster: FakeCluster, name: str = KEY.name) -> None:
     """A service with three versions; all traffic goes to the first."""
-    cluster.put(VIRTUAL_SERVICE, virtual_service(v1=100))
-    cluster.put(
-        DESTINATION_RULE,
-        {
-            "metadata": {"name": "reviews", "namespace": NAMESPACE},
-            "spec": {
-                "host": "reviews",
-                "subsets": [{"name": v, "labels": {"version": v}} for v in VERSIONS],
-            },
-        },
-    )
+    cluster.put(VIRTUAL_SERVICE, virtual_service(name, v1=100))
+    cluster.put(DESTINATION_RULE, destination_rule(name))
     for version in VERSIONS:
-        cluster.put(POD, _pod(version))
+        cluster.put(POD, _pod(name, version))
     cluster.put(
         ENDPOINT_SLICE,
         {
             "metadata": {
-                "name": "reviews-1",
+                "name": f"{name}-1",
                 "namespace": NAMESPACE,
-                "labels": {"kubernetes.io/service-name": "reviews"},
+                "labels": {"kubernetes.io/service-name": name},
             },
             "endpoints": [
                 {
                     "conditions": {"ready": True},
-                    "targetRef": {"kind": "Pod", "name": f"reviews-{v}-abc-1"},
+                    "targetRef": {"kind": "Pod", "name": f"{name}-{v}-abc-1"},
                 }
                 for v in VERSIONS
             ],
@@ -262,14 +324,16 @@ def furnish(cluster: FakeCluster) -> None:
     )
 
 
-def controller(story: Story) -> Manager:
+def controller(
+    story: Story, cluster: Cluster | None = None, *, prometheus: bool = True, seed: int = 1
+) -> Manager:
     """A new controller over the story's world, with nothing remembered."""
     return Manager(
-        cluster=story.cluster,
-        metrics=story.metrics,
+        cluster=cluster or story.cluster,
+        metrics=story.metrics if prometheus else None,
         clock=story.clock,
         alarms=FakeAlarms(story.clock),
-        random=Random(1),
+        random=Random(seed),
         record=Record(),
         leadership=None,
         options=Options(
@@ -299,14 +363,33 @@ async def running(work: Callable[[], Awaitable[None]]) -> AsyncIterator[asyncio.
         await asyncio.wait([task])
 
 
+def furnished(manifest: Manifest | None = None) -> Story:
+    """The furnished world and a Rollout, without a controller."""
+    clock = FakeClock()
+    cluster = FakeCluster(clock)
+    metrics = FakeMetrics(clock, scrape_seconds=SCRAPE_SECONDS)
+    story = Story(clock=clock, cluster=cluster, metrics=metrics)
+    cluster.heard = story.heard
+    furnish(cluster)
+    cluster.put(ROLLOUT, manifest or rollout())
+    return story
+
+
 @asynccontextmanager
 async def told(manifest: Manifest | None = None) -> AsyncIterator[Story]:
     """A story: the furnished world, its traffic, a Rollout, and a controller at work."""
-    clock = FakeClock()
-    cluster = FakeCluster(clock)
-    furnish(cluster)
-    cluster.put(ROLLOUT, manifest or rollout())
-    metrics = FakeMetrics(clock, scrape_seconds=SCRAPE_SECONDS)
-    story = Story(clock=clock, cluster=cluster, metrics=metrics)
-    async with running(story.let_traffic_flow), running(controller(story).run):
+    story = furnished(manifest)
+    async with running(controller(story).run):
         yield story
+
+
+async def one_life(story: Story, *, writes_count: int, effective: bool) -> None:
+    """A controller with nothing remembered, until it is killed at one of its writes."""
+    mortal = Mortal(story.cluster, writes_count=writes_count, effective=effective)
+    async with running(controller(story, mortal).run):
+        await mortal.died.wait()
+
+
+def seconds_between(early: datetime, late: datetime) -> float:
+    """How much later one moment is than another."""
+    return (late - early).total_seconds()

@@ -8,7 +8,7 @@ from rollout.api.action import Verb
 from rollout.api.meta import VIRTUAL_SERVICE
 from tests.stories import gray
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(noop_cycles=1)
 
 
 async def test_a_service_that_already_takes_traffic_is_adopted_without_a_write_to_it() -> None:

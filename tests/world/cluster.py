@@ -70,6 +70,7 @@ class FakeCluster:
         writes: what clients changed, the newest last.
         admit: when set, asked about every write by a client: (verb, kind, object) to the sentence
             of a refusal, or None.
+        heard: when set, told of every change of an object, whoever made it.
         warnings: sentences sent along with every write.
         revision: the resource version of the newest write.
     """
@@ -79,6 +80,7 @@ class FakeCluster:
         self.requests: Counter[tuple[str, str]] = Counter()
         self.writes: deque[Write] = deque(maxlen=HISTORY_COUNT_MAX)
         self.admit: Callable[[str, Kind, Manifest], str | None] | None = None
+        self.heard: Callable[[Kind, Manifest], None] | None = None
         self.warnings: tuple[str, ...] = ()
         self.revision = 100
         self._clock = clock
@@ -304,6 +306,8 @@ class FakeCluster:
         for stream in self._streams:
             if stream.plural == kind.plural:
                 self._send(stream, event)
+        if self.heard:
+            self.heard(kind, manifest)
         return manifest
 
     def _note(

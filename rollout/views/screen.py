@@ -29,6 +29,15 @@ LINE_WIDTH = 72
 
 BAR_WIDTH = 60
 
+FRAME_WIDTH = 18
+"""What stands around a line over time: a border, a label, gaps."""
+
+NUMBER_WIDTH = 8
+"""The percent behind a bar."""
+
+VERSIONS_WIDTH = 45
+"""The table of versions; the gates take what is left."""
+
 SMALL_STEP = 100.0
 """The top of the lines over time: all of the traffic."""
 
@@ -106,15 +115,15 @@ class Scene:
     hint: str
 
 
-def screen(scene: Scene, *, height: int, glyphs: Glyphs) -> RenderableType:
+def screen(scene: Scene, *, width: int, height: int, glyphs: Glyphs) -> RenderableType:
     """The whole screen; with less height than `HEIGHT` the log is shorter, or not there."""
     middle = Layout(name="middle", size=max(5, 3 + len(scene.versions)))
-    middle.split_row(Layout(_versions(scene), ratio=9), Layout(_gates(scene), ratio=11))
+    middle.split_row(Layout(_versions(scene), size=VERSIONS_WIDTH), Layout(_gates(scene)))
     parts = [
         Layout(_head(scene), size=1),
         Layout(_acts(scene, glyphs=glyphs), size=2 + len(scene.acts)),
-        Layout(_state(scene, glyphs=glyphs), size=6),
-        Layout(_weights(scene, glyphs=glyphs), size=6),
+        Layout(_state(scene, width=width, glyphs=glyphs), size=6),
+        Layout(_weights(scene, width=width, glyphs=glyphs), size=6),
         middle,
     ]
     left = height - sum(part.size or 0 for part in parts)
@@ -162,7 +171,7 @@ def _acts(scene: Scene, *, glyphs: Glyphs) -> Panel:
     return _panel(grid, "three releases")
 
 
-def _state(scene: Scene, *, glyphs: Glyphs) -> Panel:
+def _state(scene: Scene, *, width: int, glyphs: Glyphs) -> Panel:
     subject = scene.subject
     if subject is None:
         return _panel(Text("the Rollout is not there yet"), "reviews")
@@ -174,13 +183,13 @@ def _state(scene: Scene, *, glyphs: Glyphs) -> Panel:
     if run is not None:
         first.append("   ").append_text(card.ladder(run, glyphs=glyphs))
     message = sentences.sentence(subject.status.message)
-    lines = [first, *_folded(message, lines=2)]
+    lines = [first, *_folded(message, lines=2, width=width - 4)]
     following = sentences.sentence(sentences.what_next(subject, now=scene.now))
     lines.append(_line(Text.assemble(("next  ", "bold"), following)))
     return _panel(Group(*lines), title)
 
 
-def _folded(message: str, *, lines: int, width: int = WIDTH_MIN + 14) -> list[Text]:
+def _folded(message: str, *, lines: int, width: int) -> list[Text]:
     """The message on exactly so many lines, cut where it is longer."""
     words, folded = message.split(), [""]
     for word in words:
@@ -196,24 +205,26 @@ def _line(text: Text) -> Text:
     return text
 
 
-def _weights(scene: Scene, *, glyphs: Glyphs) -> Panel:
+def _weights(scene: Scene, *, width: int, glyphs: Glyphs) -> Panel:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
+    line_width = min(LINE_WIDTH, width - FRAME_WIDTH)
+    bar_width = min(BAR_WIDTH, line_width - NUMBER_WIDTH)
     observed = scene.observed_percent if scene.observed_percent is not None else 0.0
     rows = [
-        ("written", card.weight_bar(scene.written_percent, width=BAR_WIDTH, glyphs=glyphs)),
-        ("in traffic", card.weight_bar(observed, width=BAR_WIDTH, glyphs=glyphs)),
-        ("written", _over_time(scene.written_line, glyphs=glyphs)),
-        ("in traffic", _over_time(scene.observed_line, glyphs=glyphs)),
+        ("written", card.weight_bar(scene.written_percent, width=bar_width, glyphs=glyphs)),
+        ("in traffic", card.weight_bar(observed, width=bar_width, glyphs=glyphs)),
+        ("written", _over_time(scene.written_line, width=line_width, glyphs=glyphs)),
+        ("in traffic", _over_time(scene.observed_line, width=line_width, glyphs=glyphs)),
     ]
     for label, drawn in rows:
         grid.add_row(Text(label, style="dim"), drawn)
-    return _panel(grid, f"share of the canary, now and over the last {LINE_WIDTH} seconds")
+    return _panel(grid, f"share of the canary, now and over the last {line_width} seconds")
 
 
-def _over_time(values: Sequence[float], *, glyphs: Glyphs) -> Text:
-    line = sparkline(values, top=SMALL_STEP, width=LINE_WIDTH, glyphs=glyphs)
+def _over_time(values: Sequence[float], *, width: int, glyphs: Glyphs) -> Text:
+    line = sparkline(values, top=SMALL_STEP, width=width, glyphs=glyphs)
     return Text(line, style=paint.CANARY_COLOUR)
 
 

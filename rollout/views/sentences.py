@@ -171,12 +171,13 @@ def _in_step(run: Run, *, now: datetime) -> str:
     due = due_at(run)
     if due is None:
         return f"{next_step(run)}, when somebody promotes"
-    names = join(wanting(run))
+    missing = wanting(run)
+    names, verb = join(missing), "pass" if len(missing) > 1 else "passes"
     if due > now:
-        condition = f", if {names} then passes" if names else ", unless a gate fails"
+        condition = f", if {names} then {verb}" if missing else ", unless a gate fails"
         return f"{next_step(run)} in {span(now, due)}{condition}"
-    if names:
-        return f"{next_step(run)}, as soon as {names} passes"
+    if missing:
+        return f"{next_step(run)}, as soon as {names} {verb}"
     return f"{next_step(run)}, at the next look"
 
 

@@ -129,7 +129,9 @@ class Screen(Lines):
 
     def draw(self, scene: Scene) -> None:
         """The next frame."""
-        view = screens.screen(scene, height=self._frame.height, glyphs=self._glyphs)
+        view = screens.screen(
+            scene, width=self._frame.width, height=self._frame.height, glyphs=self._glyphs
+        )
         self._live.update(view, refresh=True)
 
     def end(self) -> None:
@@ -161,7 +163,8 @@ def save_svg(scene: Scene, path: Path) -> None:
         color_system="truecolor",
         highlight=False,
     )
-    console.print(screens.screen(scene, height=screens.HEIGHT, glyphs=UNICODE))
+    view = screens.screen(scene, width=screens.WIDTH, height=screens.HEIGHT, glyphs=UNICODE)
+    console.print(view)
     # The picture stands for itself: no fonts from elsewhere, whatever the viewer has will do.
     form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     path.write_text(console.export_svg(title="rollout demo", code_format=form))

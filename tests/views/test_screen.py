@@ -49,7 +49,9 @@ SCENE = Scene(
 def drawn(scene: Scene, *, width: int = screen.WIDTH, height: int = screen.HEIGHT) -> list[str]:
     console = Console(width=width, height=height, color_system=None, highlight=False)
     with console.capture() as captured:
-        console.print(screen.screen(scene, height=height, glyphs=UNICODE), height=height)
+        console.print(
+            screen.screen(scene, width=width, height=height, glyphs=UNICODE), height=height
+        )
     return captured.get().splitlines()
 
 
@@ -79,6 +81,14 @@ def test_the_screen_fits_the_terminal(width: int, height: int) -> None:
 
     assert len(lines) == height
     assert max(len(line) for line in lines) <= width
+
+
+def test_on_a_narrow_terminal_no_label_or_number_is_cut() -> None:
+    text = "\n".join(drawn(SCENE, width=80))
+
+    assert "in traffic" in text
+    assert "v3 canary" in text
+    assert "12,003" in text
 
 
 def test_on_a_low_terminal_the_log_goes_and_the_rest_stays() -> None:
@@ -126,6 +136,6 @@ def test_the_screen_can_be_drawn_with_plain_signs() -> None:
     console = Console(width=100, height=32, color_system=None)
 
     with console.capture() as captured:
-        console.print(screen.screen(SCENE, height=32, glyphs=ASCII))
+        console.print(screen.screen(SCENE, width=100, height=32, glyphs=ASCII))
 
     assert "v2 -> v3" in captured.get()

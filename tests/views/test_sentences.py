@@ -116,6 +116,8 @@ def without_bake(run: Run) -> Run:
         ({}, "a pause in 40s, if latency then passes"),
         ({"gates": PASSING}, "a pause in 40s, unless a gate fails"),
         ({"step_started_at": LATE}, "a pause, as soon as latency passes"),
+        ({"gates": ()}, "a pause in 40s, if errors and latency then pass"),
+        ({"gates": (), "step_started_at": LATE}, "a pause, as soon as errors and latency pass"),
         ({"step_started_at": LATE, "gates": PASSING}, "a pause, at the next look"),
         ({"step": 3}, "100 % of the traffic, when somebody promotes"),
         ({"step": 4, "weight": 100.0, "step_started_at": LATE}, "a bake of 5m, at the next look"),

@@ -110,7 +110,7 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
             reason=str(ending.outcome),
             message=message,
             weights=weights(run, 0.0),
-            finalizer=o.finalized,
+            finalizer=True,
             answers=answers,
             look_again_at=look,
             traffic=("True", "Returning", message),

@@ -191,6 +191,17 @@ def test_a_virtual_service_that_vanishes_in_mid_run_holds_and_the_deadline_runs_
     assert world.phase == "RollingBack"
 
 
+def test_endpoints_that_flap_after_a_retreat_start_the_settle_time_anew() -> None:
+    world = at_step(3)
+    for ready in (0, 2, 0, 2):
+        world.ready["v2"] = ready
+        world.settle().after(4)
+
+    assert world.on_stable
+    world.after(1)
+    assert world.percent == 25
+
+
 def test_a_pause_of_a_person_outlives_a_retreat() -> None:
     world = at_step(3)
     world.tell(Verb.PAUSE)

@@ -530,3 +530,12 @@ def test_a_route_that_holds_neither_of_the_pair_does_not_keep_a_run_from_ending(
     world.settle().after(10)
 
     assert world.phase == "RolledBack"
+
+
+def test_a_run_without_traffic_ends_though_stable_is_not_ready() -> None:
+    world = World().settle()
+    world.ready["v1"] = 0
+
+    world.want("v1").settle()
+
+    assert world.phase == "Stable"

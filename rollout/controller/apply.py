@@ -49,6 +49,10 @@ without any of our objects changing."""
 FACTS_SECONDS = 10.0
 """The least time between two writes of a status that only tell what others brought about."""
 
+PUT_BACK = "PutBack"
+PUT_BACK_SECONDS = 60.0
+"""The least time between two Events about weights that were put back."""
+
 EVENT_MESSAGE_LENGTH_MAX = 1024
 """Characters in an Event's message, as the API bounds it."""
 
@@ -89,11 +93,13 @@ class Applier:
         self._written: dict[Key, datetime] = {}
         self._right: dict[tuple[Key, Key], tuple[object, ...]] = {}
         self._told_facts: dict[Key, datetime] = {}
+        self._told_put_back: dict[Key, datetime] = {}
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
         self._written.pop(key, None)
         self._told_facts.pop(key, None)
+        self._told_put_back.pop(key, None)
         for pair in [pair for pair in self._right if pair[0] == key]:
             del self._right[pair]
 
@@ -117,7 +123,18 @@ class Applier:
             await self._answer(Key(key.namespace, answer.action), said)
         if not decision.finalizer and FINALIZER in rollout["metadata"].get("finalizers", ()):
             await self._finalize(key, rollout, on=False)
-        return tuple(_event(rollout, h, now=o.now) for h in decision.happenings)
+        told = (h for h in decision.happenings if self._is_news(key, h, now=o.now))
+        return tuple(_event(rollout, h, now=o.now) for h in told)
+
+    def _is_news(self, key: Key, happening: Happening, *, now: datetime) -> bool:
+        """A tool that fights for its weights is told of once in a while, and not at each blow."""
+        if happening.reason != PUT_BACK:
+            return True
+        before = self._told_put_back.get(key)
+        if before is not None and (now - before).total_seconds() < PUT_BACK_SECONDS:
+            return False
+        self._told_put_back[key] = now
+        return True
 
     def matters(self, old: RolloutStatus, new: RolloutStatus, *, key: Key, now: datetime) -> bool:
         """Whether a status is worth a write.
@@ -195,15 +212,16 @@ class Applier:
             raise Conflict(_called(key))
 
     def _deny(
-        self, seen: Seen, manifest: Manifest, message: str, *, percent: float | None = None
+        self, seen: Seen, manifest: Manifest | None, message: str, *, percent: float | None = None
     ) -> None:
-        key, target = seen.observation.key, key_of(manifest)
-        self._observer.denied[key, target] = Denial(
-            version=None if percent is None else manifest["metadata"].get("resourceVersion", ""),
+        """Remember a refusal about a VirtualService, or (None) about the Rollout itself."""
+        denial = Denial(
+            version=manifest["metadata"].get("resourceVersion", "") if manifest else "",
             percent=percent,
             until=seen.observation.now + timedelta(seconds=DENIAL_SECONDS),
             message=message,
         )
+        self._observer.deny(seen.observation.key, key_of(manifest) if manifest else None, denial)
 
     def _decide_again_if_denials_changed(self, seen: Seen) -> None:
         """What was decided did not know of a refusal, or of its end: decide again."""
@@ -259,12 +277,12 @@ class Applier:
     async def _hold(self, seen: Seen) -> Manifest:
         """Put our finalizer on before a run begins; that it may not be is as any refusal."""
         o = seen.observation
-        if self._observer.denial(o.key, o.key, now=o.now) is not None:
+        if self._observer.denial(o.key, None, now=o.now) is not None:
             return seen.manifest
         try:
             return await self._finalize(o.key, seen.manifest, on=True)
         except Denied as error:
-            self._deny(seen, seen.manifest, f"{_called(o.key)}: {error}")
+            self._deny(seen, None, f"{_called(o.key)}: {error}")
             raise Conflict(_permission(o.key)) from error
 
     async def _finalize(self, key: Key, rollout: Manifest, *, on: bool) -> Manifest:

@@ -35,14 +35,14 @@ class Denial:
     """What an admission webhook, a policy or our own reading of an object has refused.
 
     Attributes:
-        version: of the object; another one is worth another try. None: any.
+        version: of the VirtualService; another one is worth another try. Empty: of none.
         percent: what was to be written; another percent is worth another try.
         until: when the same is tried again although nothing has changed.
         message: what was said.
     """
 
-    version: str | None
-    percent: float | None
+    version: str = ""
+    percent: float | None = None
     until: datetime
     message: str
 
@@ -80,11 +80,7 @@ class _Parsed:
 
 
 class Observer:
-    """Makes observations.
-
-    Attributes:
-        denied: what was refused to be written for a Rollout, by the Rollout and the object.
-    """
+    """Makes observations, and remembers what may not be written."""
 
     def __init__(
         self, world: World, judging: Judging, clock: Clock, *, settle_seconds: float
@@ -97,12 +93,16 @@ class Observer:
         self._arms: dict[Key, tuple[str, Arms]] = {}
         self._routed: dict[Key, tuple[object, Routing]] = {}
         self._subsetted: dict[Key, tuple[object, SubsetTable]] = {}
-        self.denied: dict[tuple[Key, Key], Denial] = {}
+        self._denied: dict[Key, dict[Key | None, Denial]] = {}
 
     def forget_run(self, key: Key) -> None:
         """The Rollout's run is over."""
         self._arms.pop(key, None)
         self._judging.forget(key)
+        refused = self._denied.pop(key, {})
+        if None in refused:
+            # That the Rollout may not be held is so before a run begins.
+            self._denied[key] = {None: refused[None]}
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
@@ -110,27 +110,27 @@ class Observer:
         self._parsed.pop(key, None)
         self._routed.pop(key, None)
         self._subsetted.pop(key, None)
-        self._forget_denials(key)
+        self._denied.pop(key, None)
 
-    def _forget_denials(self, key: Key) -> None:
-        for pair in [pair for pair in self.denied if pair[0] == key]:
-            del self.denied[pair]
+    def deny(self, key: Key, target: Key | None, denial: Denial) -> None:
+        """Remember what was refused about a VirtualService, or (None) about the Rollout itself."""
+        self._denied.setdefault(key, {})[target] = denial
 
-    def denial(self, key: Key, target: Key, *, now: datetime) -> Denial | None:
-        """What was refused about an object and would be again; what is worth a try is forgotten."""
-        known = self.denied.get((key, target))
+    def denial(self, key: Key, target: Key | None, *, now: datetime) -> Denial | None:
+        """What was refused and would be again; what is worth another try is forgotten."""
+        known = self._denied.get(key, {}).get(target)
         if known is None:
             return None
-        cached = self._world.virtual_services.get(target)
+        cached = self._world.virtual_services.get(target) if target is not None else None
         version = cached["metadata"].get("resourceVersion", "") if cached else ""
-        if now < known.until and known.version in {None, version}:
+        if now < known.until and known.version == version:
             return known
-        del self.denied[key, target]
+        del self._denied[key][target]
         return None
 
     def denials(self, key: Key, *, now: datetime) -> list[Denial]:
         """All that was refused for a Rollout and would be again."""
-        targets = [target for owner, target in self.denied if owner == key]
+        targets = tuple(self._denied.get(key, ()))
         found = (self.denial(key, target, now=now) for target in targets)
         return [known for known in found if known is not None]
 

@@ -106,7 +106,7 @@ class Manager:
         self.world = World()
         self.queue = WorkQueue(clock, random, on_room=self._add_all)
         self._telescope = Telescope(
-            metrics, clock, self._ring, record, interval_seconds=options.scrape_seconds
+            metrics, clock, self._ring_patiently, record, interval_seconds=options.scrape_seconds
         )
         judging = Judging(self._telescope)
         observer = Observer(self.world, judging, clock, settle_seconds=options.settle_seconds)
@@ -202,6 +202,10 @@ class Manager:
         """Have a key looked at. A full queue asks for all keys once it has room again."""
         self.queue.add(key)
 
+    def _ring_patiently(self, key: Key) -> None:
+        """Have a key looked at after those that somebody, or the time, has called for."""
+        self.queue.add(key, patient=True)
+
     def _noticer(self, cache: Cache) -> Notify:
         """What to do about a change in a cache: have the Rollouts looked at that it matters to."""
 
@@ -234,6 +238,9 @@ class Manager:
             finally:
                 seconds = self._clock.monotonic_seconds() - begun
                 self._record.reconciled(outcome, seconds=seconds)
+            # A look that writes nothing waits for nothing: without this, hundreds of them would
+            # keep the watches and the timers from having their turn.
+            await self._clock.sleep(0)
 
     def _finish(self, key: Key, result: Result) -> None:
         if result.outcome is Outcome.RETRY:

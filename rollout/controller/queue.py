@@ -29,6 +29,10 @@ EVENT_WAIT_SECONDS_MAX = 1.0
 """What an event leaves of a back-off. Not zero: a key that fails after each of its own writes hears
 the echo of that write, and would spin."""
 
+PROMPT_IN_A_ROW_COUNT_MAX = 16
+"""Prompt keys taken one after the other while patient ones wait: these must have their turn, too,
+and for a prompt key it is a wait of one look."""
+
 
 @dataclass(slots=True, kw_only=True)
 class _Wait:
@@ -51,6 +55,9 @@ class WorkQueue:
     A key is in one of three states: *waiting* (a worker may take it), *working* (one has), *later*
     (a timer will make it wait). ``add`` merges with whichever it is in.
 
+    Keys wait in one of two lanes. With each scrape all runs have something to be looked at, and an
+    abort or a step that is due must not wait behind hundreds of those: they are added as patient.
+
     When `KEY_COUNT_MAX` distinct keys are inside, ``add`` refuses further ones and returns False.
     Nothing is lost for good: once the queue has drained to half, ``on_room`` is called, and its
     owner adds all keys it knows, as at start.
@@ -69,6 +76,8 @@ class WorkQueue:
         self._on_room = on_room
         self._key_count_max = key_count_max
         self._waiting: dict[Key, float] = {}
+        self._patient: dict[Key, float] = {}
+        self._prompt_in_a_row_count = 0
         self._working: dict[Key, float] = {}
         self._dirty: set[Key] = set()
         self._later: dict[Key, _Wait] = {}
@@ -83,7 +92,7 @@ class WorkQueue:
     @property
     def depth_count(self) -> int:
         """How many keys a worker could take now."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._patient)
 
     @property
     def later_count(self) -> int:
@@ -98,8 +107,8 @@ class WorkQueue:
     @property
     def oldest_seconds(self) -> float:
         """How long the key that waits longest has been waiting for a worker; 0 when none does."""
-        oldest = next(iter(self._waiting.values()), None)
-        return 0.0 if oldest is None else self._clock.monotonic_seconds() - oldest
+        firsts = [next(iter(lane.values())) for lane in (self._waiting, self._patient) if lane]
+        return self._clock.monotonic_seconds() - min(firsts) if firsts else 0.0
 
     @property
     def busiest_seconds(self) -> float:
@@ -107,10 +116,14 @@ class WorkQueue:
         earliest = next(iter(self._working.values()), None)
         return 0.0 if earliest is None else self._clock.monotonic_seconds() - earliest
 
-    def add(self, key: Key) -> bool:
+    def add(self, key: Key, *, patient: bool = False) -> bool:
         """Have a key looked at as soon as a worker is free; False when the queue is full or closed.
 
         Ends the key's back-off, if it is in one, to within `EVENT_WAIT_SECONDS_MAX` of its failure.
+
+        Args:
+            key: what to look at.
+            patient: keys that are not may go first.
         """
         if self._closed:
             return False
@@ -118,8 +131,12 @@ class WorkQueue:
             self._dirty.add(key)
         elif wait := self._later.get(key):
             self._come_earlier(key, wait)
+        elif key in self._patient:
+            if not patient:
+                del self._patient[key]
+                self._wait(key)
         elif key not in self._waiting:
-            return self._admit(key)
+            return self._admit(key, patient=patient)
         return True
 
     def add_later(self, key: Key, *, delay_seconds: float) -> bool:
@@ -129,7 +146,7 @@ class WorkQueue:
         """
         if self._closed:
             return False
-        if key in self._working or key in self._waiting or key in self._later:
+        if any(key in where for where in (self._working, *self._lanes, self._later)):
             return True
         if not self._has_room():
             return False
@@ -143,9 +160,8 @@ class WorkQueue:
         None when the queue is closed.
         """
         while not self._closed:
-            if self._waiting:
-                key = next(iter(self._waiting))
-                del self._waiting[key]
+            if self._waiting or self._patient:
+                key = self._next()
                 self._working[key] = self._clock.monotonic_seconds()
                 self._idle.clear()
                 return key
@@ -191,35 +207,53 @@ class WorkQueue:
             wait.timer.cancel()
         self._later.clear()
         self._waiting.clear()
+        self._patient.clear()
         self._stirred.set()
 
     async def drained(self) -> None:
         """Wait until no key is being worked on."""
         await self._idle.wait()
 
+    @property
+    def _lanes(self) -> tuple[dict[Key, float], dict[Key, float]]:
+        return self._waiting, self._patient
+
+    @property
+    def _inside_count(self) -> int:
+        return self.depth_count + len(self._working) + len(self._later)
+
+    def _next(self) -> Key:
+        """Take the key whose turn it is; there is one."""
+        row = self._prompt_in_a_row_count
+        is_prompt = bool(self._waiting) and (not self._patient or row < PROMPT_IN_A_ROW_COUNT_MAX)
+        self._prompt_in_a_row_count = row + 1 if is_prompt else 0
+        lane = self._waiting if is_prompt else self._patient
+        key = next(iter(lane))
+        del lane[key]
+        return key
+
     def _has_room(self) -> bool:
-        inside = len(self._waiting) + len(self._working) + len(self._later)
-        if inside < self._key_count_max:
+        if self._inside_count < self._key_count_max:
             return True
         self._refused_count += 1
         self._has_refused = True
         return False
 
     def _tell_room(self) -> None:
-        inside = len(self._waiting) + len(self._working) + len(self._later)
-        if self._has_refused and inside <= self._key_count_max // 2:
+        if self._has_refused and self._inside_count <= self._key_count_max // 2:
             self._has_refused = False
             if self._on_room is not None:
                 self._on_room()
 
-    def _admit(self, key: Key) -> bool:
+    def _admit(self, key: Key, *, patient: bool) -> bool:
         if not self._has_room():
             return False
-        self._wait(key)
+        self._wait(key, patient=patient)
         return True
 
-    def _wait(self, key: Key) -> None:
-        self._waiting[key] = self._clock.monotonic_seconds()
+    def _wait(self, key: Key, *, patient: bool = False) -> None:
+        lane = self._patient if patient else self._waiting
+        lane[key] = self._clock.monotonic_seconds()
         self._stirred.set()
 
     def _leave(self, key: Key) -> None:

@@ -9,6 +9,7 @@ never compared for anything but the time of the next look.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -136,6 +137,7 @@ class Telescope:
         self._interval_seconds = interval_seconds
         self._lag_seconds = FIRST_LAG_SECONDS
         self._watched: dict[Key, _Watched] = {}
+        self._wakes_seconds = math.inf
         self._stirred = asyncio.Event()
         self._slots = asyncio.Semaphore(QUERIES_AT_ONCE_MAX)
 
@@ -159,7 +161,8 @@ class Telescope:
             known.sight = replace(known.sight, documents={})
         known.wish = wish
         known.due_seconds = self._due(wish, now=now)
-        self._stirred.set()
+        if known.due_seconds < self._wakes_seconds:
+            self._stirred.set()
 
     def forget(self, key: Key) -> None:
         """A run is over: nothing is asked for it any more."""
@@ -191,8 +194,9 @@ class Telescope:
         while True:
             self._stirred.clear()
             now = self._clock.monotonic_seconds()
-            soonest = min((w.due_seconds for w in self._watched.values()), default=None)
-            if soonest is None:
+            soonest = min((w.due_seconds for w in self._watched.values()), default=math.inf)
+            self._wakes_seconds = soonest
+            if soonest == math.inf:
                 await self._stirred.wait()
                 continue
             if soonest > now + TIMER_SECONDS:
@@ -221,7 +225,7 @@ class Telescope:
         begun = self._clock.monotonic_seconds()
         for watched in due.values():
             # Until the run says what it wants next; also what bounds looks when it never does.
-            watched.due_seconds = begun + max(LOOK_SECONDS_MIN, self._interval_seconds / 5)
+            watched.due_seconds = begun + max(LOOK_SECONDS_MIN, self._interval_seconds)
         wished = {key: watched.wish for key, watched in due.items()}
         wishes = tuple(wished.values())
         found: dict[Question, tuple[Series, ...] | NoAnswer] = {}

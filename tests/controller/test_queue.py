@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout.api.meta import Key
-from rollout.controller.queue import EVENT_WAIT_SECONDS_MAX, RETRY_SECONDS_MAX, WorkQueue
+from rollout.controller.queue import (
+    EVENT_WAIT_SECONDS_MAX,
+    PROMPT_IN_A_ROW_COUNT_MAX,
+    RETRY_SECONDS_MAX,
+    WorkQueue,
+)
 from tests.world.clock import FakeClock, simulate
 
 pytestmark = pytest.mark.looptime
@@ -230,3 +235,46 @@ def test_no_key_is_ever_worked_on_twice_at_once_and_none_is_forgotten(seed: int)
     simulate(main())
 
     assert all(looked[key] >= moment for key, moment in touched.items())
+
+
+async def test_a_patient_key_lets_others_go_first() -> None:
+    queue = new_queue()
+    queue.add(A, patient=True)
+
+    queue.add(B)
+
+    assert [await queue.get(), await queue.get()] == [B, A]
+
+
+async def test_a_patient_key_is_patient_no_more_once_it_is_added_promptly() -> None:
+    queue = new_queue()
+    queue.add(A, patient=True)
+    queue.add(B, patient=True)
+
+    queue.add(B)
+    queue.add(B, patient=True)
+
+    assert queue.depth_count == 2
+    assert [await queue.get(), await queue.get()] == [B, A]
+    assert queue.depth_count == 0
+
+
+async def test_patient_keys_have_their_turn_however_many_others_come() -> None:
+    queue = new_queue()
+    queue.add(A, patient=True)
+    for i in range(PROMPT_IN_A_ROW_COUNT_MAX + 1):
+        queue.add(Key("shop", f"prompt-{i}"))
+
+    taken = [await queue.get() for _ in range(PROMPT_IN_A_ROW_COUNT_MAX + 2)]
+
+    assert taken.index(A) == PROMPT_IN_A_ROW_COUNT_MAX
+
+
+async def test_a_full_queue_refuses_patient_keys_too() -> None:
+    queue = new_queue(key_count_max=1)
+    queue.add(A, patient=True)
+
+    taken = queue.add(B, patient=True)
+
+    assert not taken
+    assert queue.add(A)

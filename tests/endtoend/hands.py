@@ -291,10 +291,12 @@ class Hands:
             await self.stage.dial(version, errorPercent=0, errorCode=500, latencyMs=1, hang=False)
         for path in (ROLLOUTS, ACTIONS, EVENTS):
             await self._remove_all(path)
-        for item in (await self.stage.client.list(ROUTES))[0]:
-            if item["metadata"]["name"] != NAME:
-                await self.stage.client.call("DELETE", f"{ROUTES}/{item['metadata']['name']}")
-        await self.patch(f"{ROUTES}/{NAME}", {"spec": routes(self.stage.cast.versions, v1=100)})
+        for path in (ROUTES, RULES):
+            await self._remove_all(path, but=NAME)
+        versions = self.stage.cast.versions
+        await self.patch(f"{ROUTES}/{NAME}", {"spec": routes(versions, v1=100)})
+        subsets = [{"name": v, "labels": {"version": v}} for v in versions]
+        await self.patch(f"{RULES}/{NAME}", {"spec": {"subsets": subsets}})
 
     async def dismiss(self) -> None:
         """End every controller that still runs."""
@@ -303,8 +305,10 @@ class Hands:
             await process.stop()
         self._controllers.clear()
 
-    async def _remove_all(self, path: str) -> None:
+    async def _remove_all(self, path: str, *, but: str = "") -> None:
         for item in (await self.stage.client.list(path))[0]:
+            if but and item["metadata"]["name"] == but:
+                continue
             own = f"{path}/{item['metadata']['name']}"
             with contextlib.suppress(NotFound, Denied):
                 if item["metadata"].get("finalizers"):

@@ -54,8 +54,8 @@ class Runs:
 
     def _think(self, key: Key) -> None:
         series = self.telescope.seen(key).answers.get(Shape.REQUESTS, ())
-        newest_ms = max(one.samples[-1][0] for one in series)
-        next_ms = newest_ms + round(1000 * SCRAPE_SECONDS)
+        newest_ms = max((one.samples[-1][0] for one in series), default=0)
+        next_ms = newest_ms + round(1000 * SCRAPE_SECONDS) if newest_ms else None
         wish = replace(Wish(host=_host(key)), since_ms=newest_ms, next_ms=next_ms)
         self.telescope.want(key, wish)
 

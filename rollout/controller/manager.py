@@ -14,7 +14,7 @@ import structlog
 from rollout.api.action import ActionStatus
 from rollout.api.meta import EVENT, ROLLOUT_ACTION, Key, Manifest
 from rollout.api.reading import read
-from rollout.base.errors import BadManifest, RolloutError
+from rollout.base.errors import BadManifest, Retry, RolloutError
 from rollout.controller.apply import Applier, Event
 from rollout.controller.cache import Cache, key_of
 from rollout.controller.judging import Judging
@@ -280,18 +280,34 @@ class Manager:
         while True:
             await self._clock.sleep(HOUSEKEEPING_SECONDS)
             now = self._clock.now()
-            old = [a for a in self.world.actions if _age_seconds(a, now) > ANSWERED_SECONDS_MAX]
+            old = [a for a in self.world.actions if self._is_done_with(a, now)]
             for action in old[:REMOVALS_MAX]:
                 try:
                     await self._cluster.delete(ROLLOUT_ACTION, key_of(action))
+                except Retry as error:
+                    log.info("commands are removed later", error=str(error))
+                    break
                 except RolloutError as error:
                     log.info("a command was not removed", error=str(error))
-                    break
+
+    def _is_done_with(self, action: Manifest, now: datetime) -> bool:
+        """Whether a command was answered a while ago, or was given to nobody a while ago."""
+        if any(
+            key in self.world.rollouts for key in self.world.concerned(self.world.actions, action)
+        ):
+            return _age_seconds(action, now) > ANSWERED_SECONDS_MAX
+        return (now - _born_at(action, now)).total_seconds() > ANSWERED_SECONDS_MAX
 
 
 def _is_answered(new: Manifest | None) -> bool:
     """Whether a change of a command needs no look: it is gone, or it has its answer."""
     return new is None or bool((new.get("status") or {}).get("outcome"))
+
+
+def _born_at(action: Manifest, now: datetime) -> datetime:
+    """When a command was given, as the API server says; now when it does not."""
+    born = action["metadata"].get("creationTimestamp")
+    return now if born is None else datetime.fromisoformat(born)
 
 
 def _age_seconds(action: Manifest, now: datetime) -> float:

@@ -12,23 +12,14 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import structlog
 
 from rollout.analysis import query, sample
 from rollout.analysis.query import Question, Shape
 from rollout.analysis.sample import NoAnswer, Series
 from rollout.api.meta import Key
-from rollout.base.errors import BadInput, Overloaded, RolloutError, Unreachable
+from rollout.controller.asking import Asker, Document
 from rollout.controller.record import Record
 from rollout.ports import Clock, Metrics
-
-QUERY_SECONDS_MAX = 5.0
-"""The longest a query may take: a slower Prometheus is as good as none, and the gates say so."""
-
-QUERIES_AT_ONCE_MAX = 4
-"""Queries under way at one time; as many as the adapter has workers."""
 
 LOOK_SECONDS_MIN = 0.05
 """The least time between two looks."""
@@ -54,8 +45,6 @@ and shorter than anybody would notice."""
 
 RUNS_MAX = 20_000
 """Runs watched at a time; as many as the queue has keys."""
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +81,7 @@ class Sight:
     """
 
     answers: Mapping[Shape, Sequence[Series]] = field(default_factory=dict)
-    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    documents: Mapping[str, Document] = field(default_factory=dict)
     problem: str = ""
 
 
@@ -108,6 +97,9 @@ class _Watched:
     newest_ms: int = 0
     advanced_seconds: float
     misses: int = 0
+    asked_seconds: float = -math.inf
+    pending: int = 0
+    arrived: dict[str, Document] = field(default_factory=dict)
 
 
 class Telescope:
@@ -133,13 +125,12 @@ class Telescope:
         self._metrics = metrics
         self._clock = clock
         self._ring = ring
-        self._record = record
+        self._asker = Asker(metrics, record)
         self._interval_seconds = interval_seconds
         self._lag_seconds = FIRST_LAG_SECONDS
         self._watched: dict[Key, _Watched] = {}
         self._wakes_seconds = math.inf
         self._stirred = asyncio.Event()
-        self._slots = asyncio.Semaphore(QUERIES_AT_ONCE_MAX)
 
     @property
     def step_ms(self) -> int:
@@ -159,6 +150,7 @@ class Telescope:
             return
         if wish.about != known.wish.about:
             known.sight = replace(known.sight, documents={})
+            known.asked_seconds = -math.inf
         known.wish = wish
         known.due_seconds = self._due(wish, now=now)
         if known.due_seconds < self._wakes_seconds:
@@ -191,6 +183,12 @@ class Telescope:
         """Look, for ever; without runs nothing is asked at all."""
         if self._metrics is None:
             await asyncio.Event().wait()
+        for watched in self._watched.values():
+            watched.pending = 0  # whoever asked before is no more
+        async with asyncio.TaskGroup() as tasks:
+            await self._look_for_ever(tasks)
+
+    async def _look_for_ever(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             self._stirred.clear()
             now = self._clock.monotonic_seconds()
@@ -202,7 +200,7 @@ class Telescope:
             if soonest > now + TIMER_SECONDS:
                 await self._sleep(soonest - now)
                 continue
-            await self._look(now + self._interval_seconds / 20)
+            await self._look(now + self._interval_seconds / 20, tasks)
 
     async def _sleep(self, seconds: float) -> None:
         """Until something is due, or somebody wants something new."""
@@ -220,32 +218,30 @@ class Telescope:
         ahead = wish.next_ms / 1000 + self._lag_seconds - self._clock.now().timestamp()
         return max(soonest, now + min(ahead, 2 * self._interval_seconds))
 
-    async def _look(self, horizon_seconds: float) -> None:
+    async def _look(self, horizon_seconds: float, tasks: asyncio.TaskGroup) -> None:
         due = {k: w for k, w in self._watched.items() if w.due_seconds <= horizon_seconds}
         begun = self._clock.monotonic_seconds()
         for watched in due.values():
             # Until the run says what it wants next; also what bounds looks when it never does.
             watched.due_seconds = begun + max(LOOK_SECONDS_MIN, self._interval_seconds)
         wished = {key: watched.wish for key, watched in due.items()}
-        wishes = tuple(wished.values())
-        found: dict[Question, tuple[Series, ...] | NoAnswer] = {}
-        documents: dict[str, Mapping[str, Any] | NoAnswer] = {}
-        async with asyncio.TaskGroup() as tasks:
-            for question in self._questions(wishes):
-                tasks.create_task(self._ask_series(question, found))
-            for text in {text for wish in wishes for text in wish.queries.values()}:
-                tasks.create_task(self._ask(text, "custom", documents))
+        found = await self._asker.series(self._questions(tuple(wished.values())))
         self._learn_interval(found)
         by_host = _by_host(found)
         misses: list[int] = []
-        newest_ms = 0
+        asking: dict[Key, _Watched] = {}
+        newest_ms, now = 0, self._clock.monotonic_seconds()
         for key, watched in due.items():
-            wish, before = wished[key], watched.misses
-            if self._watched.get(key) is watched and self._tell(
-                key, watched, wish, by_host.get(wish.host, {}), documents=documents
-            ):
+            if self._watched.get(key) is not watched:
+                continue
+            before = watched.misses
+            hit = self._tell(key, watched, by_host.get(wished[key].host, {}))
+            if hit or now >= watched.asked_seconds + self._interval_seconds:
+                asking[key] = watched
+            if hit:
                 misses.append(before)
                 newest_ms = max(newest_ms, watched.newest_ms)
+        self._begin_own(tasks, asking)
         if misses:
             self._learn_lag(newest_ms, missed=max(misses) > 0)
 
@@ -275,28 +271,31 @@ class Telescope:
             through_ms=0, until_ms=waited_ms + self.step_ms, interval_ms=self.step_ms
         )
 
-    async def _ask_series(
-        self, question: Question, found: dict[Question, tuple[Series, ...] | NoAnswer]
-    ) -> None:
-        raw: dict[str, Mapping[str, Any] | NoAnswer] = {}
-        await self._ask(question.promql, str(question.shape), raw)
-        answer = raw[question.promql]
-        found[question] = answer if isinstance(answer, NoAnswer) else sample.parse(answer)
+    def _begin_own(self, tasks: asyncio.TaskGroup, due: Mapping[Key, _Watched]) -> None:
+        """Ask runs' own queries beside everything else: nobody waits for another's slow one."""
+        texts: dict[str, list[tuple[Key, _Watched, str]]] = {}
+        for key, watched in due.items():
+            if watched.pending:
+                continue
+            watched.asked_seconds = self._clock.monotonic_seconds()
+            watched.pending, watched.arrived = len(watched.wish.queries), {}
+            for name, text in watched.wish.queries.items():
+                texts.setdefault(text, []).append((key, watched, name))
+        for text, askers in texts.items():
+            tasks.create_task(self._ask_own(text, [(*who, who[1].wish.about) for who in askers]))
 
-    async def _ask(
-        self, text: str, shape: str, answers: dict[str, Mapping[str, Any] | NoAnswer]
+    async def _ask_own(
+        self, text: str, askers: Sequence[tuple[Key, _Watched, str, tuple[object, ...]]]
     ) -> None:
-        assert self._metrics is not None, "without an address nothing is asked"
-        async with self._slots:
-            try:
-                answers[text] = await self._metrics.query(
-                    text, time_seconds=None, timeout_seconds=QUERY_SECONDS_MAX
-                )
-            except RolloutError as error:
-                answers[text] = NoAnswer(reason=sample.Missing.ERROR, sentence=str(error))
-                self._record.asked_prometheus(shape, _outcome(error))
-                return
-        self._record.asked_prometheus(shape, "ok")
+        answer = await self._asker.own(text)
+        for key, watched, name, about in askers:
+            watched.pending -= 1
+            if not isinstance(answer, NoAnswer):
+                watched.arrived[name] = answer
+            is_meant = self._watched.get(key) is watched and about == watched.wish.about
+            if is_meant and not watched.pending:
+                watched.sight = replace(watched.sight, documents=watched.arrived)
+                self._ring(key)
 
     def _learn_interval(self, found: Mapping[Question, tuple[Series, ...] | NoAnswer]) -> None:
         for answer in found.values():
@@ -309,10 +308,7 @@ class Telescope:
         self,
         key: Key,
         watched: _Watched,
-        wish: Wish,
         answers: Mapping[Shape, tuple[Series, ...] | NoAnswer],
-        *,
-        documents: Mapping[str, Mapping[str, Any] | NoAnswer],
     ) -> bool:
         """Keep what was seen; ring when there is something new, or newly nothing.
 
@@ -321,7 +317,6 @@ class Telescope:
         """
         good = {s: a for s, a in answers.items() if not isinstance(a, NoAnswer)}
         bad = [a.sentence for a in answers.values() if isinstance(a, NoAnswer)]
-        own = {name: documents[text] for name, text in wish.queries.items()}
         newest = max((one.samples[-1][0] for a in good.values() for one in a), default=0)
         now = self._clock.monotonic_seconds()
         hit = newest > watched.newest_ms
@@ -333,16 +328,9 @@ class Telescope:
             again = first * 2.0 ** min(watched.misses - 1, 10)
             watched.due_seconds = now + min(again, self._interval_seconds)
         problem = bad[0] if bad else self._silence(watched, now=now)
-        if wish.about != watched.wish.about:
-            own = {}
-        changed = hit or bool(problem) != bool(watched.sight.problem) or bool(own)
-        changed = changed or not watched.looked
+        changed = hit or bool(problem) != bool(watched.sight.problem) or not watched.looked
         watched.looked = True
-        watched.sight = Sight(
-            answers=good,
-            documents={n: d for n, d in own.items() if not isinstance(d, NoAnswer)},
-            problem=problem,
-        )
+        watched.sight = replace(watched.sight, answers=good, problem=problem)
         if changed:
             self._ring(key)
         return hit
@@ -368,15 +356,6 @@ class Telescope:
             self._lag_seconds = min(took + LOOK_SECONDS_MIN / 5, self._interval_seconds)
         else:
             self._lag_seconds = min(self._lag_seconds - LAG_CREEP_SECONDS, took)
-
-
-def _outcome(error: RolloutError) -> str:
-    """What our own metrics call a failed query."""
-    if isinstance(error, Overloaded):
-        return "overloaded"
-    if isinstance(error, Unreachable):
-        return "unreachable"
-    return "refused" if isinstance(error, BadInput) else "broken"
 
 
 def _by_host(

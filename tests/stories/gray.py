@@ -35,7 +35,7 @@ from rollout.api.reading import read_status
 from rollout.api.status import Condition, RolloutStatus, Run
 from rollout.controller.manager import Manager, Options
 from rollout.controller.record import Record
-from rollout.ports import Cluster
+from rollout.ports import Cluster, Metrics
 from tests.world.alarms import FakeAlarms
 from tests.world.clock import FakeClock
 from tests.world.cluster import FakeCluster
@@ -325,12 +325,17 @@ def furnish(cluster: FakeCluster, name: str = KEY.name) -> None:
 
 
 def controller(
-    story: Story, cluster: Cluster | None = None, *, prometheus: bool = True, seed: int = 1
+    story: Story,
+    cluster: Cluster | None = None,
+    *,
+    metrics: Metrics | None = None,
+    prometheus: bool = True,
+    seed: int = 1,
 ) -> Manager:
     """A new controller over the story's world, with nothing remembered."""
     return Manager(
         cluster=cluster or story.cluster,
-        metrics=story.metrics if prometheus else None,
+        metrics=(metrics or story.metrics) if prometheus else None,
         clock=story.clock,
         alarms=FakeAlarms(story.clock),
         random=Random(seed),

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rollout.api.meta import ROLLOUT, VIRTUAL_SERVICE, Manifest
+from rollout.api.meta import DESTINATION_RULE, ROLLOUT, VIRTUAL_SERVICE, Manifest
 from rollout.api.phase import ConditionType
 from tests.stories import gray
 from tests.stories.gray import Story
@@ -44,9 +44,7 @@ async def test_weights_changed_by_hand_are_put_back_once_with_one_event_peers_21
         assert story.run().step == 1
 
 
-async def test_a_tool_that_fights_for_its_weights_is_answered_but_does_not_flood_the_status() -> (
-    None
-):
+async def test_a_tool_that_fights_for_its_weights_does_not_flood_the_status() -> None:
     async with gray.told(long_holds()) as story:
         await begin(story)
         before = story.writes(ROLLOUT)
@@ -122,10 +120,10 @@ async def test_at_rest_what_is_said_follows_each_change_of_the_world_at_once() -
         await story.until_phase("Blocked", within_seconds=5)
         assert "v9" in story.status().message
 
-        story.cluster.put(gray.DESTINATION_RULE, gray.destination_rule(versions=("v1", "v4")))
+        story.cluster.put(DESTINATION_RULE, gray.destination_rule(versions=("v1", "v4")))
         await asyncio.sleep(1)
         first = story.status().message
-        story.cluster.put(gray.DESTINATION_RULE, gray.destination_rule(versions=("v1", "v5")))
+        story.cluster.put(DESTINATION_RULE, gray.destination_rule(versions=("v1", "v5")))
         await asyncio.sleep(1)
 
         assert "v4" in first

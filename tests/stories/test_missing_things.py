@@ -1,4 +1,4 @@
-"""What a run needs goes away, comes late, or is denied: it says so, and goes on when it is there."""
+"""What a run needs goes away, comes late or is denied: it says so, and goes on when it is back."""
 
 from __future__ import annotations
 
@@ -53,9 +53,7 @@ async def test_a_virtual_service_deleted_in_mid_run_is_waited_for_and_used_again
         assert told.message
 
 
-async def test_an_abort_while_the_virtual_service_is_missing_is_taken_and_ends_when_it_is_back() -> (
-    None
-):
+async def test_an_abort_without_a_virtual_service_is_taken_and_ends_when_it_is_back() -> None:
     async with gray.told(holding()) as story:
         await at_step(story, 1)
         story.cluster.remove(VIRTUAL_SERVICE, gray.KEY)

@@ -312,12 +312,13 @@ class Bench:
 
     async def _read(self) -> Reading:
         on = self._ground
+        account, at = await on.account(), time.time()
         return Reading(
-            at=time.time(),
+            at=at,
             cpu_seconds=figures.cpu_seconds(self._controller.pid),
             api_cpu_seconds=figures.cpu_seconds(on.api.pid),
             prometheus_cpu_seconds=figures.cpu_seconds(on.prometheus.pid),
-            account=await on.account(),
+            account=account,
             page=await on.page(self._controller),
         )
 

@@ -14,7 +14,7 @@ from rollout.api.phase import ConditionType
 from rollout.base.errors import Unreachable
 from tests.stories import gray
 from tests.stories.gray import Story
-from tests.world.metrics import FakeMetrics, matrix, vector
+from tests.world.metrics import SERVER, FakeMetrics, matrix, vector
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)
 
@@ -241,7 +241,7 @@ class SlowOrders:
     ) -> Mapping[str, Any]:
         if "orders" in promql:
             await asyncio.sleep(timeout_seconds)
-            raise Unreachable("Prometheus", why="no answer in time")
+            raise Unreachable(SERVER, why="no answer in time")
         return await self._metrics.query(
             promql, time_seconds=time_seconds, timeout_seconds=timeout_seconds
         )

@@ -23,8 +23,7 @@ from rollout.api.meta import (
     Manifest,
     print_time,
 )
-from rollout.api.phase import ConditionType
-from rollout.api.status import RolloutStatus, Run
+from rollout.api.status import RolloutStatus
 from rollout.base.errors import BadManifest, Conflict, Denied, NotFound
 from rollout.base.hosts import fqdn
 from rollout.base.quantity import decimal_of
@@ -37,21 +36,15 @@ from rollout.controller.observe import (
     Seen,
     refs_of,
 )
+from rollout.controller.thrift import Thrift
 from rollout.controller.world import World
-from rollout.engine.decision import Decision, Happening, Weights
+from rollout.engine.decision import Answer, Decision, Happening, Weights
 from rollout.ports import Cluster, Patch
 from rollout.routes import virtualservice
 
 DENIAL_SECONDS = 300.0
 """How long a refused write is not tried again while nothing changes: a webhook may be mended
 without any of our objects changing."""
-
-FACTS_SECONDS = 10.0
-"""The least time between two writes of a status that only tell what others brought about."""
-
-PUT_BACK = "PutBack"
-PUT_BACK_SECONDS = 60.0
-"""The least time between two Events about weights that were put back."""
 
 EVENT_MESSAGE_LENGTH_MAX = 1024
 """Characters in an Event's message, as the API bounds it."""
@@ -88,18 +81,15 @@ class Applier:
         self._cluster = cluster
         self._world = world
         self._observer = observer
-        self._status_seconds = status_seconds
+        self._thrift = Thrift(status_seconds=status_seconds)
         self._noticed = noticed
-        self._written: dict[Key, datetime] = {}
         self._right: dict[tuple[Key, Key], tuple[object, ...]] = {}
-        self._told_facts: dict[Key, datetime] = {}
-        self._told_put_back: dict[Key, datetime] = {}
+        self._owed: dict[Key, dict[str, ActionStatus]] = {}
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
-        self._written.pop(key, None)
-        self._told_facts.pop(key, None)
-        self._told_put_back.pop(key, None)
+        self._thrift.forget(key)
+        self._owed.pop(key, None)
         for pair in [pair for pair in self._right if pair[0] == key]:
             del self._right[pair]
 
@@ -116,46 +106,13 @@ class Applier:
             rollout = await self._hold(seen)
         if decision.weights is not None:
             await self._shift(seen, rollout, decision.weights)
-        if self.matters(o.status, decision.status, key=key, now=o.now):
+        if self._thrift.matters(o.status, decision.status, key=key, now=o.now):
             rollout = await self._write_status(key, rollout, decision.status, now=o.now)
-        for answer in decision.answers:
-            said = ActionStatus(outcome=answer.outcome, message=answer.message[:1024], at=o.now)
-            await self._answer(Key(key.namespace, answer.action), said)
+        await self._answer_all(key, decision.answers, now=o.now)
         if not decision.finalizer and FINALIZER in rollout["metadata"].get("finalizers", ()):
             await self._finalize(key, rollout, on=False)
-        told = (h for h in decision.happenings if self._is_news(key, h, now=o.now))
+        told = (h for h in decision.happenings if self._thrift.is_news(key, h, now=o.now))
         return tuple(_event(rollout, h, now=o.now) for h in told)
-
-    def _is_news(self, key: Key, happening: Happening, *, now: datetime) -> bool:
-        """A tool that fights for its weights is told of once in a while, and not at each blow."""
-        if happening.reason != PUT_BACK:
-            return True
-        before = self._told_put_back.get(key)
-        if before is not None and (now - before).total_seconds() < PUT_BACK_SECONDS:
-            return False
-        self._told_put_back[key] = now
-        return True
-
-    def matters(self, old: RolloutStatus, new: RolloutStatus, *, key: Key, now: datetime) -> bool:
-        """Whether a status is worth a write.
-
-        What a restart needs, or a person waits for, is written at once; counts, verdicts and the
-        words around them ride along, or follow when they have grown old.
-        """
-        if _decided(old) != _decided(new):
-            return True
-        if old == new:
-            return False
-        if new.run is None or new.run.ended_at is not None:
-            # At rest nothing looks again by itself, and little changes: what is said is true.
-            return True
-        if _facts(old) != _facts(new) and self._may_flicker(key, now=now):
-            return True
-        written = self._written.get(key)
-        if written is None:
-            written = self._written[key] = now
-        stale = (now - written).total_seconds() >= self._status_seconds
-        return stale and _told(old) != _told(new)
 
     async def _shift(self, seen: Seen, rollout: Manifest, weights: Weights) -> None:
         """Write the weights that differ, each VirtualService in one patch."""
@@ -230,14 +187,6 @@ class Applier:
         if knew != bool(self._observer.denials(o.key, now=o.now)):
             raise Conflict(_permission(o.key))
 
-    def _may_flicker(self, key: Key, *, now: datetime) -> bool:
-        """Facts about others may come and go with every look: they are not written with each."""
-        before = self._told_facts.get(key)
-        if before is not None and (now - before).total_seconds() < FACTS_SECONDS:
-            return False
-        self._told_facts[key] = now
-        return True
-
     async def _write(
         self, cache: Cache, key: Key, patch: Patch, *, subresource: str = ""
     ) -> Manifest:
@@ -262,8 +211,19 @@ class Applier:
         document = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         patch = [_same_version(rollout), {"op": "add", "path": "/status", "value": document}]
         written = await self._write(self._world.rollouts, key, patch, subresource="status")
-        self._written[key] = now
+        self._thrift.wrote(key, now=now)
         return written
+
+    async def _answer_all(self, key: Key, answers: Sequence[Answer], *, now: datetime) -> None:
+        """Answer commands; whoever was obeyed is told so, though it takes several tries."""
+        owed = self._owed.setdefault(key, {})
+        for answer in answers:
+            said = ActionStatus(outcome=answer.outcome, message=answer.message[:1024], at=now)
+            owed.setdefault(answer.action, said)
+        for action, said in tuple(owed.items()):
+            await self._answer(Key(key.namespace, action), said)
+            del owed[action]
+        del self._owed[key]
 
     async def _answer(self, key: Key, said: ActionStatus) -> None:
         """Answer a command; that it is gone by now is fine."""
@@ -313,54 +273,6 @@ def _same_version(manifest: Manifest) -> Mapping[str, Any]:
     """The operation that makes a JSON patch a conflict when the object has changed."""
     version = manifest["metadata"]["resourceVersion"]
     return {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
-
-
-def _decided(status: RolloutStatus) -> tuple[object, ...]:
-    """What of a status is a decision, and therefore written at once."""
-    run = status.run
-    return (
-        status.observed_generation,
-        status.phase,
-        status.reason,
-        status.stable_revision,
-        status.rejected_revision,
-        status.retirable,
-        len(status.history),
-        tuple((c.type, c.status) for c in status.conditions if c.type not in _FACTS),
-        _decided_in_run(run) if run is not None else None,
-    )
-
-
-def _decided_in_run(run: Run) -> tuple[object, ...]:
-    return (
-        run.id,
-        run.step,
-        run.weight,
-        run.step_started_at,
-        run.settled_since,
-        run.ended_at,
-        run.paused,
-        run.promoted_full,
-        run.retreated,
-        run.ending,
-        # Where counting begins: without it a restart would begin later. At first it may wait.
-        run.step > 0 and run.evidence is not None and run.evidence.origin_ms > 0,
-    )
-
-
-_FACTS = frozenset({ConditionType.METRICS_AVAILABLE, ConditionType.TRAFFIC_MATCHES})
-
-
-def _facts(status: RolloutStatus) -> tuple[object, ...]:
-    """What of a status others bring about: a Prometheus that comes and goes, a hand on weights."""
-    return tuple((c.type, c.status, c.reason) for c in status.conditions if c.type in _FACTS)
-
-
-def _told(status: RolloutStatus) -> RolloutStatus:
-    """A status without what changes by itself, to see whether there is anything to tell."""
-    if status.run is None:
-        return status
-    return status.model_copy(update={"run": status.run.model_copy(update={"look_again_at": None})})
 
 
 def _event(rollout: Manifest, happening: Happening, *, now: datetime) -> Event:

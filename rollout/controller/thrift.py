@@ -1,0 +1,127 @@
+"""Decides what is worth a write: an API server takes few, and each wakes everybody who watches."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rollout.api.meta import Key
+from rollout.api.phase import ConditionType
+from rollout.api.status import RolloutStatus, Run
+from rollout.engine.decision import Happening
+
+FACTS_SECONDS = 10.0
+"""The least time between two writes of a status that only tell what others brought about."""
+
+PUT_BACK = "PutBack"
+PUT_BACK_SECONDS = 60.0
+"""The least time between two Events about weights that were put back."""
+
+
+class Thrift:
+    """Remembers, per Rollout, what was written when.
+
+    Args:
+        status_seconds: how old what only people read may grow in the status before it is written.
+    """
+
+    def __init__(self, *, status_seconds: float) -> None:
+        self._status_seconds = status_seconds
+        self._written: dict[Key, datetime] = {}
+        self._told_facts: dict[Key, datetime] = {}
+        self._told_put_back: dict[Key, datetime] = {}
+
+    def forget(self, key: Key) -> None:
+        """The Rollout is gone."""
+        for memory in (self._written, self._told_facts, self._told_put_back):
+            memory.pop(key, None)
+
+    def wrote(self, key: Key, *, now: datetime) -> None:
+        """The status was written."""
+        self._written[key] = now
+
+    def matters(self, old: RolloutStatus, new: RolloutStatus, *, key: Key, now: datetime) -> bool:
+        """Whether a status is worth a write.
+
+        What a restart needs, or a person waits for, is written at once; counts, verdicts and the
+        words around them ride along, or follow when they have grown old.
+        """
+        if _decided(old) != _decided(new):
+            return True
+        if old == new:
+            return False
+        if new.run is None or new.run.ended_at is not None:
+            # At rest nothing looks again by itself, and little changes: what is said is true.
+            return True
+        if _facts(old) != _facts(new) and self._may_flicker(key, now=now):
+            return True
+        written = self._written.get(key)
+        if written is None:
+            written = self._written[key] = now
+        stale = (now - written).total_seconds() >= self._status_seconds
+        return stale and _told(old) != _told(new)
+
+    def _may_flicker(self, key: Key, *, now: datetime) -> bool:
+        """Facts about others may come and go with every look: they are not written with each."""
+        before = self._told_facts.get(key)
+        if before is not None and (now - before).total_seconds() < FACTS_SECONDS:
+            return False
+        self._told_facts[key] = now
+        return True
+
+    def is_news(self, key: Key, happening: Happening, *, now: datetime) -> bool:
+        """A tool that fights for its weights is told of once in a while, and not at each blow."""
+        if happening.reason != PUT_BACK:
+            return True
+        before = self._told_put_back.get(key)
+        if before is not None and (now - before).total_seconds() < PUT_BACK_SECONDS:
+            return False
+        self._told_put_back[key] = now
+        return True
+
+
+def _decided(status: RolloutStatus) -> tuple[object, ...]:
+    """What of a status is a decision, and therefore written at once."""
+    run = status.run
+    return (
+        status.observed_generation,
+        status.phase,
+        status.reason,
+        status.stable_revision,
+        status.rejected_revision,
+        status.retirable,
+        len(status.history),
+        tuple((c.type, c.status) for c in status.conditions if c.type not in _FACTS),
+        _decided_in_run(run) if run is not None else None,
+    )
+
+
+def _decided_in_run(run: Run) -> tuple[object, ...]:
+    return (
+        run.id,
+        run.step,
+        run.weight,
+        run.step_started_at,
+        run.settled_since,
+        run.ended_at,
+        run.paused,
+        run.promoted_full,
+        run.retreated,
+        run.ending,
+        # Where counting begins: without it a restart would begin later. At first it may wait.
+        run.step > 0 and run.evidence is not None and run.evidence.origin_ms > 0,
+    )
+
+
+_FACTS = frozenset({ConditionType.METRICS_AVAILABLE, ConditionType.TRAFFIC_MATCHES})
+
+
+def _facts(status: RolloutStatus) -> tuple[object, ...]:
+    """What of a status others bring about: a Prometheus that comes and goes, a hand on weights."""
+    return tuple((c.type, c.status, c.reason) for c in status.conditions if c.type in _FACTS)
+
+
+def _told(status: RolloutStatus) -> RolloutStatus:
+    """A status without what changes by itself, to see whether there is anything to tell."""
+    if status.run is None:
+        return status
+    return status.model_copy(update={"run": status.run.model_copy(update={"look_again_at": None})})

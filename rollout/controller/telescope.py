@@ -98,7 +98,7 @@ class _Watched:
     advanced_seconds: float
     misses: int = 0
     asked_seconds: float = -math.inf
-    pending: int = 0
+    pending_count: int = 0
     arrived: dict[str, Document] = field(default_factory=dict)
 
 
@@ -184,7 +184,7 @@ class Telescope:
         if self._metrics is None:
             await asyncio.Event().wait()
         for watched in self._watched.values():
-            watched.pending = 0  # whoever asked before is no more
+            watched.pending_count = 0  # whoever asked before is no more
         async with asyncio.TaskGroup() as tasks:
             await self._look_for_ever(tasks)
 
@@ -275,10 +275,10 @@ class Telescope:
         """Ask runs' own queries beside everything else: nobody waits for another's slow one."""
         texts: dict[str, list[tuple[Key, _Watched, str]]] = {}
         for key, watched in due.items():
-            if watched.pending:
+            if watched.pending_count:
                 continue
             watched.asked_seconds = self._clock.monotonic_seconds()
-            watched.pending, watched.arrived = len(watched.wish.queries), {}
+            watched.pending_count, watched.arrived = len(watched.wish.queries), {}
             for name, text in watched.wish.queries.items():
                 texts.setdefault(text, []).append((key, watched, name))
         for text, askers in texts.items():
@@ -289,11 +289,11 @@ class Telescope:
     ) -> None:
         answer = await self._asker.own(text)
         for key, watched, name, about in askers:
-            watched.pending -= 1
+            watched.pending_count -= 1
             if not isinstance(answer, NoAnswer):
                 watched.arrived[name] = answer
             is_meant = self._watched.get(key) is watched and about == watched.wish.about
-            if is_meant and not watched.pending:
+            if is_meant and not watched.pending_count:
                 watched.sight = replace(watched.sight, documents=watched.arrived)
                 self._ring(key)
 
@@ -349,11 +349,12 @@ class Telescope:
     def _learn_lag(self, newest_ms: int, *, missed: bool) -> None:
         """Once a look: after a miss the lag is what it took, after a hit perhaps a little less.
 
-        It is never more than it took: below zero when Prometheus' clock is ahead of ours.
+        It is never more than it took, so one late sample is soon forgotten. It may be longer than
+        a scrape interval (remote storage), or below zero (Prometheus' clock is ahead of ours).
         """
         took = self._clock.now().timestamp() - newest_ms / 1000
         if missed:
-            self._lag_seconds = min(took + LOOK_SECONDS_MIN / 5, self._interval_seconds)
+            self._lag_seconds = took + LOOK_SECONDS_MIN / 5
         else:
             self._lag_seconds = min(self._lag_seconds - LAG_CREEP_SECONDS, took)
 

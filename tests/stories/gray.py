@@ -35,7 +35,7 @@ from rollout.api.reading import read_status
 from rollout.api.status import Condition, RolloutStatus, Run
 from rollout.controller.manager import Manager, Options
 from rollout.controller.record import Record
-from rollout.ports import Cluster, Metrics
+from rollout.ports import Clock, Cluster, Metrics
 from tests.world.alarms import FakeAlarms
 from tests.world.clock import FakeClock
 from tests.world.cluster import FakeCluster
@@ -328,6 +328,7 @@ def controller(
     story: Story,
     cluster: Cluster | None = None,
     *,
+    clock: Clock | None = None,
     metrics: Metrics | None = None,
     prometheus: bool = True,
     seed: int = 1,
@@ -336,8 +337,8 @@ def controller(
     return Manager(
         cluster=cluster or story.cluster,
         metrics=(metrics or story.metrics) if prometheus else None,
-        clock=story.clock,
-        alarms=FakeAlarms(story.clock),
+        clock=clock or story.clock,
+        alarms=FakeAlarms(clock or story.clock),
         random=Random(seed),
         record=Record(),
         leadership=None,

@@ -156,7 +156,9 @@ def _ways_out(spec: RolloutSpec, live: Mapping[str, Fraction]) -> str:
 def _stable(o: Observation, spec: RolloutSpec, *, answers: tuple[Answer, ...]) -> Decision:
     stable = o.status.stable_revision
     message = f"all of {spec.host} is on {stable}"
-    if o.status.stable_since is not None:
+    if _moved(o):
+        message = f"{stable} is the stable revision of {spec.host}; but {_moved(o)}"
+    elif o.status.stable_since is not None:
         message += f" since {calendar_time(o.status.stable_since)}"
     reason = "Stable" if o.status.phase is not Phase.STABLE else o.status.reason or "Stable"
     if o.routing.problems:
@@ -225,8 +227,15 @@ def _matches(o: Observation) -> tuple[State, str, str] | None:
         return None
     if set(live) == {stable}:
         return "True", "AllOnStable", f"all traffic goes to {stable}"
-    told = f"traffic was moved by somebody else: {_told(live)}; it is left alone"
-    return "False", "MovedAtRest", told
+    return "False", "MovedAtRest", _moved(o)
+
+
+def _moved(o: Observation) -> str:
+    """That traffic is not where the last run left it, in words; empty when it is."""
+    live = _live(o)
+    if not live or set(live) == {o.status.stable_revision}:
+        return ""
+    return f"traffic was moved by somebody else: {_told(live)}; it is left alone"
 
 
 def _retirable(o: Observation) -> tuple[str, ...]:
@@ -248,6 +257,9 @@ def _kept_message(o: Observation) -> str:
     if run is None or run.ending is None:
         return f"all traffic is on {o.status.stable_revision}; {o.revision} was taken back before"
     since = f" since {calendar_time(run.ended_at)}" if run.ended_at else ""
+    moved = _moved(o)
+    if moved:
+        return f"{run.canary_revision} was taken back: {run.ending.because}; but {moved}"
     return (
         f"all of {run.plan.host} is on {run.stable_revision}{since}: {run.ending.because}; "
         f"`rollout retry {o.key.name}` runs {run.canary_revision} again"

@@ -69,3 +69,16 @@ def test_traffic_that_was_already_moved_back_still_gets_its_phase() -> None:
     decision = world.reconcile()
 
     assert decision.status.phase == "RollingBack"
+
+
+def test_traffic_that_somebody_moves_after_a_rollback_is_not_said_to_be_on_stable() -> None:
+    world = aborted().after(10)
+    world.shares = {"v1": Fraction(0), "v2": Fraction(1)}
+
+    world.settle()
+
+    assert world.phase == "RolledBack"
+    assert world.message == (
+        "v2 was taken back: aborted by alice@example.com; but traffic was moved by somebody else: "
+        "v2 100 %; it is left alone"
+    )

@@ -176,6 +176,10 @@ def test_traffic_that_somebody_split_at_rest_is_left_alone_and_starts_no_run_pee
         "reason": "MovedAtRest",
         "message": "traffic was moved by somebody else: v1 50 %, v2 50 %; it is left alone",
     }
+    assert world.message == (
+        "v1 is the stable revision of reviews; but traffic was moved by somebody else: "
+        "v1 50 %, v2 50 %; it is left alone"
+    )
 
     world.want("v2").settle()
 

@@ -36,8 +36,12 @@ MISSED_INTERVALS = 4
 FIRST_LAG_SECONDS = 0.04
 """How long after its stamp a sample is looked for at first: a fast target's takes 4 to 11 ms."""
 
+LAG_MARGIN_SECONDS = 0.01
+"""How much later than a look that was too early the next sample is looked for."""
+
 LAG_CREEP_SECONDS = 0.002
-"""What the expected lag shrinks by with each hit, so that it follows when samples come earlier."""
+"""What the expected lag shrinks by after the first hit, so that it follows when samples come
+earlier; twice as much after each further one."""
 
 FIRST_SIGHT_SECONDS = 2.0
 """How long the first answer about a run is worth waiting for: longer than a healthy query takes,
@@ -97,6 +101,7 @@ class _Watched:
     newest_ms: int = 0
     advanced_seconds: float
     misses: int = 0
+    missed_at_seconds: float = -math.inf
     asked_seconds: float = -math.inf
     pending_count: int = 0
     arrived: dict[str, Document] = field(default_factory=dict)
@@ -128,6 +133,7 @@ class Telescope:
         self._asker = Asker(metrics, record)
         self._interval_seconds = interval_seconds
         self._lag_seconds = FIRST_LAG_SECONDS
+        self._creep_seconds = LAG_CREEP_SECONDS
         self._watched: dict[Key, _Watched] = {}
         self._wakes_seconds = math.inf
         self._stirred = asyncio.Event()
@@ -220,7 +226,7 @@ class Telescope:
 
     async def _look(self, horizon_seconds: float, tasks: asyncio.TaskGroup) -> None:
         due = {k: w for k, w in self._watched.items() if w.due_seconds <= horizon_seconds}
-        begun = self._clock.monotonic_seconds()
+        begun, asked_at_seconds = self._clock.monotonic_seconds(), self._clock.now().timestamp()
         for watched in due.values():
             # Until the run says what it wants next; also what bounds looks when it never does.
             watched.due_seconds = begun + max(LOOK_SECONDS_MIN, self._interval_seconds)
@@ -228,22 +234,22 @@ class Telescope:
         found = await self._asker.series(self._questions(tuple(wished.values())))
         self._learn_interval(found)
         by_host = _by_host(found)
-        misses: list[int] = []
+        hits: list[tuple[int, float]] = []
         asking: dict[Key, _Watched] = {}
-        newest_ms, now = 0, self._clock.monotonic_seconds()
+        now = self._clock.monotonic_seconds()
         for key, watched in due.items():
             if self._watched.get(key) is not watched:
                 continue
-            before = watched.misses
+            missed_at_seconds = watched.missed_at_seconds
             hit = self._tell(key, watched, by_host.get(wished[key].host, {}))
             if hit or now >= watched.asked_seconds + self._interval_seconds:
                 asking[key] = watched
+            watched.missed_at_seconds = -math.inf if hit else asked_at_seconds
             if hit:
-                misses.append(before)
-                newest_ms = max(newest_ms, watched.newest_ms)
+                hits.append((watched.newest_ms, missed_at_seconds))
         self._begin_own(tasks, asking)
-        if misses:
-            self._learn_lag(newest_ms, missed=max(misses) > 0)
+        if hits:
+            self._learn_lag(hits, asked_at_seconds=asked_at_seconds)
 
     def _questions(self, wishes: Sequence[Wish]) -> list[Question]:
         """One question per shape, however many runs there are."""
@@ -346,17 +352,31 @@ class Telescope:
             f"Prometheus has had no new sample for {watched.wish.host} for {missed:.0f} s or more"
         )
 
-    def _learn_lag(self, newest_ms: int, *, missed: bool) -> None:
-        """Once a look: after a miss the lag is what it took, after a hit perhaps a little less.
+    def _learn_lag(self, hits: Sequence[tuple[int, float]], *, asked_at_seconds: float) -> None:
+        """Follow how long after its stamp a sample can be seen; once a look.
 
-        It is never more than it took, so one late sample is soon forgotten. It may be longer than
-        a scrape interval (remote storage), or below zero (Prometheus' clock is ahead of ours).
+        Only a look that came too early proves that it takes longer. That a sample was seen late
+        proves nothing: the look may have been late. After a look in time the lag is perhaps less;
+        the longer nothing contradicts, the faster it shrinks, so one late sample is soon forgotten.
+        It may be longer than a scrape interval (remote storage), or below zero (Prometheus' clock
+        is ahead of ours).
+
+        Args:
+            hits: the newest stamp of each run with news, in milliseconds, and when it was looked
+                for in vain last, Unix time; infinitely long ago if it was not.
+            asked_at_seconds: when the look began, Unix time.
         """
-        took = self._clock.now().timestamp() - newest_ms / 1000
-        if missed:
-            self._lag_seconds = took + LOOK_SECONDS_MIN / 5
-        else:
-            self._lag_seconds = min(self._lag_seconds - LAG_CREEP_SECONDS, took)
+        newest = max(stamp for stamp, _ in hits) / 1000
+        proved = (
+            max(missed_at_seconds - stamp / 1000 for stamp, missed_at_seconds in hits)
+            + LAG_MARGIN_SECONDS
+        )
+        if proved > self._lag_seconds:
+            self._lag_seconds, self._creep_seconds = proved, LAG_CREEP_SECONDS
+        elif asked_at_seconds - newest <= self._lag_seconds + LOOK_SECONDS_MIN:
+            self._lag_seconds -= self._creep_seconds
+            self._creep_seconds *= 2
+        self._lag_seconds = min(self._lag_seconds, self._clock.now().timestamp() - newest)
 
 
 def _by_host(

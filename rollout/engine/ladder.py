@@ -37,17 +37,12 @@ def read(
     now: datetime,
     settle_seconds: float,
     promoted: bool,
-    dark: bool = False,
 ) -> Rung:
     """Where the run stands; ``promoted`` means that a person ends the step.
 
-    A step takes at least the settle time, so that what its weight does can be seen at all. While
-    it is ``dark`` nothing is seen of the canary: that holds every step that has gates, a pause
-    excepted.
+    A step takes at least the settle time, so that what its weight does can be seen at all.
     """
     phase, least_seconds, required = _demands(run)
-    if dark and phase in _DARK_HOLDS:
-        required |= frozenset(gate.name for gate in plans.judged(run.plan, run.step))
     missing = tuple(v.name for v in verdicts if v.name in required and v.verdict != Verdict.PASS)
     unseen = required - {v.name for v in verdicts}
     missing += tuple(sorted(unseen))
@@ -59,14 +54,11 @@ def read(
     return Rung(phase=phase, due=due, missing=missing, done=now >= due and not missing)
 
 
-_DARK_HOLDS = frozenset({Phase.PROGRESSING, Phase.PROMOTING, Phase.BAKING})
-
-
 def _demands(run: Run) -> tuple[Phase, float | None, frozenset[str]]:
     """Phase of the present step, the least seconds it takes, and the gates that must pass.
 
     At 100 percent nothing must pass, since the stable revision has no traffic left to compare
-    with; a failing gate still rolls back, and a run of which nothing is seen still stays.
+    with; a failing gate still rolls back.
     """
     plan = run.plan
     if run.step > len(plan.strategy.steps):

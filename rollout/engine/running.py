@@ -86,17 +86,6 @@ def _failing(o: Observation) -> tuple[str, str] | None:
     return next(((v.name, v.because) for v in o.verdicts if v.verdict is Verdict.FAIL), None)
 
 
-def _dark(o: Observation) -> bool:
-    """Whether nothing at all is seen of the canary: no data is no good news at 100 percent either.
-
-    A gate that passes has seen something, also one whose query counts no request of ours.
-    """
-    if o.metrics_problem:
-        return True
-    unseen = o.evidence is not None and o.evidence.traffic.canary.requests == 0
-    return unseen and not any(v.verdict is Verdict.PASS for v in o.verdicts)
-
-
 def _too_late(o: Observation, run: Run, orders: Orders) -> bool:
     """Whether the deadline holds the run; a person may send it on all the same."""
     sent = orders.promote is not None or ladder.skips(run)
@@ -192,7 +181,6 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
         now=o.now,
         settle_seconds=o.settle_seconds,
         promoted=orders.promote is not None,
-        dark=_dark(o),
     )
     failing = _failing(o)
     if failing is not None:

@@ -51,13 +51,9 @@ def says(**verdicts: Verdict) -> tuple[GateVerdict, ...]:
     return tuple(GateVerdict(name=n, verdict=v, because=f"{n} {v}") for n, v in verdicts.items())
 
 
-def read(
-    step: int, seconds: float, *, promoted: bool = False, dark: bool = False, **verdicts: Verdict
-) -> Rung:
+def read(step: int, seconds: float, *, promoted: bool = False, **verdicts: Verdict) -> Rung:
     now = MORNING + timedelta(seconds=seconds)
-    return ladder.read(
-        run_at(step), says(**verdicts), now=now, settle_seconds=5, promoted=promoted, dark=dark
-    )
+    return ladder.read(run_at(step), says(**verdicts), now=now, settle_seconds=5, promoted=promoted)
 
 
 @pytest.mark.parametrize(
@@ -117,13 +113,6 @@ def test_at_100_percent_no_gate_must_pass_unless_a_check_says_so() -> None:
     assert read(6, 40).done
     assert not read(7, 40, errors=UNKNOWN).done
     assert read(8, 300).done
-
-
-def test_while_nothing_is_seen_of_the_canary_100_percent_and_the_bake_hold_too() -> None:
-    assert read(6, 40, dark=True, errors=UNKNOWN).missing == ("errors",)
-    assert read(8, 300, dark=True).missing == ("errors", "slow")
-    assert read(2, 60, dark=True).done
-    assert read(8, 0, dark=True, promoted=True).done
 
 
 def test_a_person_ends_any_step_at_once() -> None:

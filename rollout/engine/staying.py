@@ -135,7 +135,7 @@ def stay(
             phase=phase,
             reason=reason,
             message=message + _edited(o, run),
-            weights=ending.weights(run, run.weight),
+            weights=None if _unsure(o, run) else ending.weights(run, run.weight),
             finalizer=True,
             answers=orders.answers,
             news=news,
@@ -144,6 +144,15 @@ def stay(
             traffic=traffic,
         ),
     )
+
+
+def _unsure(o: Observation, run: Run) -> bool:
+    """Whether routes that nobody gave us might get traffic of the canary: then none is touched.
+
+    Such as those of a second VirtualService that somebody adds in mid-run. Taking the canary's
+    traffic away does reach them all.
+    """
+    return run.weight > 0 and any(p.reason == "AmbiguousRoutes" for p in o.routing.problems)
 
 
 def _drift(

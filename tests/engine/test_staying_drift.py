@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from fractions import Fraction
 
+from rollout.api.action import Verb
 from rollout.api.traffic import Problem
 from tests.world.engine_world import at_step
 
@@ -80,3 +81,20 @@ def test_a_route_with_a_foreign_share_counts_by_the_pair_alone_peers_12() -> Non
 
     assert world.told("PutBack") == []
     assert world.shares["old"] == Fraction(1, 5)
+
+
+def test_routes_of_which_nobody_knows_whether_they_are_meant_get_nothing_of_the_canary() -> None:
+    world = at_step(3)
+    told = "host reviews is routed by other, reviews; name there which of them to shift"
+    world.route_problems = (Problem(reason="AmbiguousRoutes", message=told),)
+
+    held = world.reconcile()
+
+    assert held.weights is None
+    assert held.status.phase == "Blocked"
+
+    world.tell(Verb.ABORT)
+    back = world.reconcile()
+
+    assert back.weights is not None
+    assert back.weights.percent == 0

@@ -46,6 +46,9 @@ DENIAL_SECONDS = 300.0
 """How long a refused write is not tried again while nothing changes: a webhook may be mended
 without any of our objects changing."""
 
+RETURN_DENIAL_SECONDS = 30.0
+"""As above, for a write that takes traffic back: users are failing meanwhile."""
+
 EVENT_MESSAGE_LENGTH_MAX = 1024
 """Characters in an Event's message, as the API bounds it."""
 
@@ -131,8 +134,7 @@ class Applier:
                 if patch:
                     await self._write(self._world.virtual_services, target, patch)
             except (BadManifest, Denied) as error:
-                told = f"VirtualService {target}: {error}"
-                self._deny(seen, manifest, told, percent=weights.percent)
+                self._deny(seen, manifest, str(error), percent=weights.percent)
         self._decide_again_if_denials_changed(seen)
 
     def _missing(
@@ -172,10 +174,11 @@ class Applier:
         self, seen: Seen, manifest: Manifest | None, message: str, *, percent: float | None = None
     ) -> None:
         """Remember a refusal about a VirtualService, or (None) about the Rollout itself."""
+        seconds = RETURN_DENIAL_SECONDS if percent == 0 else DENIAL_SECONDS
         denial = Denial(
             version=manifest["metadata"].get("resourceVersion", "") if manifest else "",
             percent=percent,
-            until=seen.observation.now + timedelta(seconds=DENIAL_SECONDS),
+            until=seen.observation.now + timedelta(seconds=seconds),
             message=message,
         )
         self._observer.deny(seen.observation.key, key_of(manifest) if manifest else None, denial)

@@ -93,11 +93,14 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     nowhere = not o.routing.routes
     if untouched or (waited and not moved and not nowhere):
         return close(o, run, answers=answers)
+    hindered = (moved or nowhere) and bool(o.routing.problems)
+    # While traffic cannot return nothing settles; a time that moved on would be written each look.
+    settled = None if hindered else since
     run = run.model_copy(
-        update={"weight": 0.0, "retreated": False, "settled_since": since, "paused": None}
+        update={"weight": 0.0, "retreated": False, "settled_since": settled, "paused": None}
     )
     message = f"all of {run.plan.host} goes back to {run.stable_revision}: {ending.because}"
-    if (moved or nowhere) and o.routing.problems:
+    if hindered:
         message += f"; in the way: {o.routing.problems[0].message}"
     look = None
     if not nowhere:

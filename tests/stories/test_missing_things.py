@@ -326,3 +326,21 @@ async def test_pods_that_are_known_before_their_endpoints_or_after_them_end_the_
         await story.until_step(1, within_seconds=3)
 
         assert waiting == 0
+
+
+async def test_an_abort_that_is_denied_is_tried_again_soon_and_not_written_at_every_look() -> None:
+    async with gray.told(holding()) as story:
+        await at_step(story, 1)
+        story.cluster.admit = lambda _, kind, __: NO if kind == VIRTUAL_SERVICE else None
+        story.command(Verb.ABORT)
+        await story.until_phase("RollingBack", within_seconds=2)
+        await asyncio.sleep(2)
+        before = story.writes(ROLLOUT)
+
+        await asyncio.sleep(60)
+        written = story.writes(ROLLOUT) - before
+        story.cluster.admit = None
+        await story.until_phase("RolledBack", within_seconds=35)
+
+        assert written <= 2
+        assert story.weight("v2") == 0

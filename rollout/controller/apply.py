@@ -96,6 +96,10 @@ class Applier:
         for pair in [pair for pair in self._right if pair[0] == key]:
             del self._right[pair]
 
+    def wait_seconds(self, key: Key, *, now: datetime) -> float:
+        """How long a Rollout must wait because it was written for too often; 0: not at all."""
+        return self._thrift.wait_seconds(key, now=now)
+
     async def apply(self, seen: Seen, decision: Decision) -> tuple[Event, ...]:
         """Make a decision true; what is left to tell is returned.
 
@@ -133,6 +137,7 @@ class Applier:
                     is_sure = True
                 if patch:
                     await self._write(self._world.virtual_services, target, patch)
+                    self._thrift.spend(key, now=seen.observation.now)
             except (BadManifest, Denied) as error:
                 self._deny(seen, manifest, str(error), percent=weights.percent)
         self._decide_again_if_denials_changed(seen)
@@ -214,6 +219,7 @@ class Applier:
         document = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         patch = [_same_version(rollout), {"op": "add", "path": "/status", "value": document}]
         written = await self._write(self._world.rollouts, key, patch, subresource="status")
+        self._thrift.spend(key, now=now)
         self._thrift.wrote(key, now=now)
         return written
 

@@ -83,6 +83,10 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> Result:
         """One look; errors that we foresaw become outcomes, others are ours and are raised."""
+        wait = self._applier.wait_seconds(key, now=self._clock.now())
+        if wait > 0:
+            _log.warning("writes too often; somebody else undoes it", rollout=str(key))
+            return Result(outcome=Outcome.RETRY, retry_after_seconds=wait)
         try:
             return await self._until_written(key)
         except Overloaded as error:

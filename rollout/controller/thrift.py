@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from rollout.api.meta import Key
@@ -17,6 +18,22 @@ PUT_BACK_SECONDS = 60.0
 """The least time between two Events about weights that were put back."""
 
 
+WRITES_COUNT_MAX = 20.0
+"""Writes for one Rollout in a row; the busiest second of a run takes half of that."""
+
+WRITES_PER_SECOND = 2.0
+"""Writes for one Rollout in the long run. Whoever writes against us, be it a second controller that
+sees another world, a webhook or a tool, is answered no more often."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Purse:
+    """Writes that are left, as of a moment."""
+
+    left: float
+    at: datetime
+
+
 class Thrift:
     """Remembers, per Rollout, what was written when.
 
@@ -29,11 +46,28 @@ class Thrift:
         self._written: dict[Key, datetime] = {}
         self._told_facts: dict[Key, datetime] = {}
         self._told_put_back: dict[Key, datetime] = {}
+        self._purses: dict[Key, _Purse] = {}
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
         for memory in (self._written, self._told_facts, self._told_put_back):
             memory.pop(key, None)
+        self._purses.pop(key, None)
+
+    def spend(self, key: Key, *, now: datetime) -> None:
+        """Something was written for a Rollout."""
+        self._purses[key] = _Purse(left=max(0.0, self._left(key, now=now) - 1), at=now)
+
+    def wait_seconds(self, key: Key, *, now: datetime) -> float:
+        """How long a Rollout must wait before it may be written for again; 0: not at all."""
+        return max(0.0, 1 - self._left(key, now=now)) / WRITES_PER_SECOND
+
+    def _left(self, key: Key, *, now: datetime) -> float:
+        purse = self._purses.get(key)
+        if purse is None:
+            return WRITES_COUNT_MAX
+        earned = max(0.0, (now - purse.at).total_seconds()) * WRITES_PER_SECOND
+        return min(WRITES_COUNT_MAX, purse.left + earned)
 
     def wrote(self, key: Key, *, now: datetime) -> None:
         """The status was written."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from rollout.api.action import Verb
-from rollout.api.meta import EVENT, ROLLOUT, VIRTUAL_SERVICE, Key
+from rollout.api.meta import EVENT, ROLLOUT, VIRTUAL_SERVICE, Key, Kind, Manifest
 from rollout.controller.manager import Manager
 from tests.stories import gray
 from tests.stories.gray import Story
@@ -88,6 +88,24 @@ async def test_our_own_writes_coming_back_cause_no_further_one() -> None:
         await asyncio.sleep(5)
 
         assert len(story.cluster.writes) == before
+
+
+async def test_whoever_undoes_each_status_is_not_answered_without_end() -> None:
+    async with gray.told() as story:
+        await story.stable()
+        before = story.writes(ROLLOUT)
+
+        def undo(kind: Kind, manifest: Manifest) -> None:
+            if kind == ROLLOUT and manifest.get("status", {}).get("phase") == "Stable":
+                broken = story.cluster.peek(ROLLOUT, gray.KEY)
+                broken["status"]["phase"] = "Blocked"
+                story.cluster.put(ROLLOUT, broken)
+
+        story.cluster.heard = undo
+        story.edit(revision="v1", suspend=True)
+        await asyncio.sleep(60)
+
+        assert story.writes(ROLLOUT) - before <= 20 + 2 * 60
 
 
 def many(story: Story, count: int) -> list[Key]:

@@ -158,7 +158,7 @@ class Telescope:
             known.sight = replace(known.sight, documents={})
             known.asked_seconds = -math.inf
         known.wish = wish
-        known.due_seconds = self._due(wish, now=now)
+        known.due_seconds = self._due(known, now=now)
         if known.due_seconds < self._wakes_seconds:
             self._stirred.set()
 
@@ -216,12 +216,18 @@ class Telescope:
         except TimeoutError:
             return
 
-    def _due(self, wish: Wish, *, now: float) -> float:
-        """When to look, on our monotonic clock."""
-        soonest = now + LOOK_SECONDS_MIN
-        if wish.next_ms is None:
+    def _due(self, watched: _Watched, *, now: float) -> float:
+        """When to look, on our monotonic clock.
+
+        What was wished for may have been seen meanwhile: then the run has been rung, and this only
+        bounds looks until it says what it wants next.
+        """
+        soonest, next_ms = now + LOOK_SECONDS_MIN, watched.wish.next_ms
+        if watched.newest_ms >= (next_ms or 1):
+            return max(soonest, now + self._interval_seconds)
+        if next_ms is None:
             return soonest
-        ahead = wish.next_ms / 1000 + self._lag_seconds - self._clock.now().timestamp()
+        ahead = next_ms / 1000 + self._lag_seconds - self._clock.now().timestamp()
         return max(soonest, now + min(ahead, 2 * self._interval_seconds))
 
     async def _look(self, horizon_seconds: float, tasks: asyncio.TaskGroup) -> None:
@@ -241,7 +247,7 @@ class Telescope:
             if self._watched.get(key) is not watched:
                 continue
             missed_at_seconds = watched.missed_at_seconds
-            hit = self._tell(key, watched, by_host.get(wished[key].host, {}))
+            hit = self._tell(key, watched, wished[key], by_host.get(wished[key].host, {}))
             if hit or now >= watched.asked_seconds + self._interval_seconds:
                 asking[key] = watched
             watched.missed_at_seconds = -math.inf if hit else asked_at_seconds
@@ -314,6 +320,7 @@ class Telescope:
         self,
         key: Key,
         watched: _Watched,
+        wish: Wish,
         answers: Mapping[Shape, tuple[Series, ...] | NoAnswer],
     ) -> bool:
         """Keep what was seen; ring when there is something new, or newly nothing.
@@ -328,7 +335,8 @@ class Telescope:
         hit = newest > watched.newest_ms
         if hit:
             watched.newest_ms, watched.advanced_seconds, watched.misses = newest, now, 0
-        else:
+            watched.due_seconds = self._due(watched, now=now)
+        elif wish is watched.wish:
             watched.misses += 1
             first = max(LOOK_SECONDS_MIN, self._interval_seconds / 50)
             again = first * 2.0 ** min(watched.misses - 1, 10)

@@ -84,6 +84,12 @@ class Runs:
         wish = replace(Wish(host=_host(key)), since_ms=newest_ms, next_ms=next_ms)
         self.telescope.want(key, wish)
 
+    def step_ends(self, key: Key, due: int) -> None:
+        """A step ends with what is known of a run; the sample that is due has not come yet."""
+        start_ms = round(1000 * FakeClock().start.timestamp())
+        wish = Wish(host=_host(key), since_ms=1, next_ms=start_ms + due, about=("step", due))
+        self.telescope.want(key, wish)
+
     def _newest_ms(self, key: Key) -> int:
         series = self.telescope.seen(key).answers.get(Shape.REQUESTS, ())
         return max((one.samples[-1][0] for one in series), default=0)
@@ -147,3 +153,16 @@ async def test_looks_for_runs_that_begin_in_between_make_nobody_look_too_early()
 
     assert len(runs.metrics.asked) <= 1.6 * 20
     assert max(runs.ages_seconds[-100:]) <= 0.1 + 2 * LOOK_SECONDS_MIN
+
+
+async def test_a_run_that_wants_what_is_being_asked_for_is_not_asked_for_again() -> None:
+    runs = Runs(thinking_seconds=0.01)
+    runs.metrics.latency_seconds = 0.1
+    loop = asyncio.get_running_loop()
+    for second in range(5, 25):
+        # While the answer with this second's sample is under way, a step of the run ends.
+        loop.call_at(second + 0.06, runs.step_ends, KEYS[0], 1000 * second)
+
+    await runs.go_on(seconds=30)
+
+    assert len(runs.metrics.asked) <= 1.5 * 30

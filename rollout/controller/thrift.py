@@ -30,7 +30,7 @@ sees another world, a webhook or a tool, is answered no more often."""
 class _Purse:
     """Writes that are left, as of a moment."""
 
-    left: float
+    left_count: float
     at: datetime
 
 
@@ -56,18 +56,18 @@ class Thrift:
 
     def spend(self, key: Key, *, now: datetime) -> None:
         """Something was written for a Rollout."""
-        self._purses[key] = _Purse(left=max(0.0, self._left(key, now=now) - 1), at=now)
+        self._purses[key] = _Purse(left_count=max(0.0, self._left_count(key, now=now) - 1), at=now)
 
     def wait_seconds(self, key: Key, *, now: datetime) -> float:
         """How long a Rollout must wait before it may be written for again; 0: not at all."""
-        return max(0.0, 1 - self._left(key, now=now)) / WRITES_PER_SECOND
+        return max(0.0, 1 - self._left_count(key, now=now)) / WRITES_PER_SECOND
 
-    def _left(self, key: Key, *, now: datetime) -> float:
+    def _left_count(self, key: Key, *, now: datetime) -> float:
         purse = self._purses.get(key)
         if purse is None:
             return WRITES_COUNT_MAX
         earned = max(0.0, (now - purse.at).total_seconds()) * WRITES_PER_SECOND
-        return min(WRITES_COUNT_MAX, purse.left + earned)
+        return min(WRITES_COUNT_MAX, purse.left_count + earned)
 
     def wrote(self, key: Key, *, now: datetime) -> None:
         """The status was written."""

@@ -54,7 +54,8 @@ def destination_hosts(virtual_service: Manifest) -> Iterator[str]:
     spec = virtual_service.get("spec")
     if not isinstance(spec, dict):
         return
-    for host in spec.get("hosts") or ():
+    hosts = spec.get("hosts")
+    for host in hosts if isinstance(hosts, list) else ():
         if isinstance(host, str):
             yield fqdn(host, namespace=namespace)
     for protocol in PROTOCOLS:
@@ -84,8 +85,10 @@ def _rule_hosts(rule: Manifest) -> Iterator[str]:
 
 
 def _rollout_of(action: Manifest) -> Iterator[str]:
-    spec = action.get("spec") or {}
-    yield str(Key(_namespace(action), str(spec.get("rollout", ""))))
+    spec = action.get("spec")
+    name = spec.get("rollout") if isinstance(spec, dict) else None
+    if isinstance(name, str):
+        yield str(Key(_namespace(action), name))
 
 
 def service_of(piece: Manifest) -> Iterator[str]:

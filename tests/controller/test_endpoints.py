@@ -1,0 +1,159 @@
+"""Who answers for a host, and how two revisions' series are told apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rollout.analysis.arm import Arms
+from rollout.api.meta import Key, Manifest
+from rollout.api.traffic import Problem, SubsetTable
+from rollout.controller import endpoints
+from rollout.controller.world import World
+
+HOST = "reviews.shop.svc.cluster.local"
+SUBSETS = SubsetTable(
+    destination_rule="shop/reviews",
+    subsets={"v1": {"version": "v1"}, "v2": {"version": "v2"}},
+    problems=(),
+)
+
+
+def pod(name: str, *, owner: str = "", kind: str = "ReplicaSet", **labels: str) -> Manifest:
+    metadata: dict[str, Any] = {"name": name, "namespace": "shop", "labels": labels}
+    if owner:
+        metadata["ownerReferences"] = [{"kind": kind, "name": owner, "controller": True}]
+    return {"metadata": metadata}
+
+
+def world(*pods: Manifest, unready: tuple[str, ...] = ()) -> World:
+    found = World()
+    for one in pods:
+        found.pods.put(one)
+    names = [one["metadata"]["name"] for one in pods]
+    found.slices.put(
+        {
+            "metadata": {
+                "name": "reviews-1",
+                "namespace": "shop",
+                "labels": {"kubernetes.io/service-name": "reviews"},
+            },
+            "endpoints": [
+                {"conditions": {"ready": n not in unready}, "targetRef": {"name": n}} for n in names
+            ],
+        }
+    )
+    return found
+
+
+def apart(found: World) -> Arms | Problem | None:
+    return endpoints.tell_apart(found, HOST, SUBSETS, namespace="shop", stable="v1", canary="v2")
+
+
+@pytest.mark.parametrize(
+    ("host", "service"),
+    [
+        (HOST, Key("shop", "reviews")),
+        ("reviews.other.svc", Key("other", "reviews")),
+        ("books.example.com", Key("shop", "books.example.com")),
+        ("reviews", Key("shop", "reviews")),
+    ],
+)
+def test_a_host_names_its_service(host: str, service: Key) -> None:
+    assert endpoints.service_of(host, namespace="shop") == service
+
+
+def test_ready_endpoints_are_counted_by_the_labels_of_a_subset() -> None:
+    found = world(
+        pod("a", version="v1"), pod("b", version="v1"), pod("c", version="v2"), unready=("b",)
+    )
+
+    ready = endpoints.ready_by_subset(found, HOST, SUBSETS, namespace="shop")
+
+    assert ready == {"v1": 1, "v2": 1}
+
+
+def test_an_endpoint_whose_readiness_is_not_said_is_ready() -> None:
+    found = world(pod("a", version="v1"))
+    found.slices.put(
+        {
+            "metadata": {
+                "name": "reviews-1",
+                "namespace": "shop",
+                "labels": {"kubernetes.io/service-name": "reviews"},
+            },
+            "endpoints": [{"targetRef": {"name": "a"}}],
+        }
+    )
+
+    assert endpoints.ready_by_subset(found, HOST, SUBSETS, namespace="shop")["v1"] == 1
+
+
+def test_pods_of_other_services_and_pods_nobody_knows_do_not_count() -> None:
+    found = world(pod("a", version="v1"))
+    found.pods.put(pod("stray", version="v2"))
+    found.pods.remove(pod("a", version="v1"))
+
+    assert endpoints.ready_by_subset(found, HOST, SUBSETS, namespace="shop") == {"v1": 0, "v2": 0}
+
+
+def test_different_owners_tell_revisions_apart_before_version_labels_do() -> None:
+    hashed = {"pod-template-hash": "abc12"}
+    found = world(
+        pod("a", owner="reviews-v1-abc12", version="v1", **hashed),
+        pod("b", owner="reviews-v2-abc12", version="v2", **hashed),
+    )
+
+    expected = Arms(label="destination_workload", stable="reviews-v1", canary="reviews-v2")
+    assert apart(found) == expected
+
+
+def test_one_owner_with_two_version_labels_is_told_apart_by_these() -> None:
+    found = world(
+        pod("a", owner="reviews", kind="StatefulSet", version="v1"),
+        pod("b", owner="reviews", kind="StatefulSet", version="v2"),
+    )
+
+    expected = Arms(label="destination_canonical_revision", stable="v1", canary="v2")
+    assert apart(found) == expected
+
+
+def test_one_owner_and_one_canonical_revision_cannot_be_told_apart_peers_173() -> None:
+    same = {"service.istio.io/canonical-revision": "x"}
+    found = world(
+        pod("a", owner="reviews", kind="StatefulSet", version="v1", **same),
+        pod("b", owner="reviews", kind="StatefulSet", version="v2", **same),
+    )
+
+    problem = apart(found)
+
+    assert isinstance(problem, Problem)
+    assert problem.reason == "CannotTellApart"
+    assert "spec.metrics.arm" in problem.message
+
+
+def test_while_a_revision_has_no_pods_nothing_is_said() -> None:
+    assert apart(world(pod("a", owner="reviews-v1", version="v1"))) is None
+
+
+@pytest.mark.parametrize(
+    ("manifest", "workload"),
+    [
+        (pod("a", owner="web-7d9", **{"pod-template-hash": "7d9"}), "web"),
+        (pod("a", owner="web-7d9", **{"rollouts-pod-template-hash": "7d9"}), "web"),
+        (pod("a", owner="web-7d9", kind="StatefulSet", **{"pod-template-hash": "7d9"}), "web-7d9"),
+        (pod("a", owner="web-7d9"), "web-7d9"),
+        (pod("alone"), "alone"),
+        (pod("a", owner="x", **{"service.istio.io/workload-name": "named"}), "named"),
+    ],
+)
+def test_the_workload_is_the_owner_without_its_hash(manifest: Manifest, workload: str) -> None:
+    assert endpoints.workload_of(manifest) == workload
+
+
+def test_the_canonical_revision_is_the_first_label_that_istio_reads() -> None:
+    labels = {"version": "c", "app.kubernetes.io/version": "b"}
+
+    assert endpoints.canonical_revision_of(labels) == "b"
+    assert endpoints.canonical_revision_of({"version": ""}) == "latest"

@@ -1,0 +1,111 @@
+"""Which Rollouts a changed object matters to; whatever an object looks like, nothing is raised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rollout.api.meta import Key, Manifest
+from rollout.controller import world as worlds
+from rollout.controller.world import World
+
+REVIEWS, RATINGS = Key("shop", "reviews"), Key("shop", "ratings")
+
+
+def manifest(name: str, *, namespace: str = "shop", **parts: Any) -> Manifest:
+    return {"metadata": {"name": name, "namespace": namespace}, **parts}
+
+
+def furnished() -> World:
+    found = World()
+    for name in ("reviews", "ratings"):
+        found.rollouts.put(manifest(name, spec={"host": name}))
+    return found
+
+
+def routing(*hosts: str) -> dict[str, Any]:
+    return {"http": [{"route": [{"destination": {"host": host}}]} for host in hosts]}
+
+
+def test_a_virtual_service_matters_to_the_rollouts_of_the_hosts_it_sends_to() -> None:
+    found = furnished()
+
+    about = manifest("gateway", spec={"hosts": ["books.example.com"], **routing("ratings")})
+
+    assert found.concerned(found.virtual_services, about) == {RATINGS}
+
+
+def test_a_virtual_service_matters_to_the_rollout_that_names_it() -> None:
+    found = furnished()
+    named = {"host": "reviews", "traffic": {"virtualServices": [{"name": "odd"}]}}
+    found.rollouts.put(manifest("reviews", spec=named))
+
+    assert found.concerned(found.virtual_services, manifest("odd", spec={})) == {REVIEWS}
+
+
+def test_short_and_full_names_of_a_host_are_one() -> None:
+    found = furnished()
+    rule = manifest("r", namespace="mesh", spec={"host": "reviews.shop.svc.cluster.local"})
+
+    assert found.concerned(found.destination_rules, rule) == {REVIEWS}
+    short = manifest("r", namespace="mesh", spec={"host": "reviews"})
+    assert found.concerned(found.destination_rules, short) == set()
+
+
+def test_a_pod_matters_through_the_endpoint_slice_that_lists_it() -> None:
+    found = furnished()
+    labels = {"kubernetes.io/service-name": "reviews"}
+    piece = manifest("reviews-1", endpoints=[{"targetRef": {"name": "pod-1"}}])
+    piece["metadata"]["labels"] = labels
+    found.slices.put(piece)
+
+    assert found.concerned(found.pods, manifest("pod-1")) == {REVIEWS}
+    assert found.concerned(found.pods, manifest("pod-2")) == set()
+    assert found.concerned(found.slices, piece) == {REVIEWS}
+
+
+def test_a_command_matters_to_its_rollout_also_when_that_is_not_there() -> None:
+    found = furnished()
+
+    assert found.concerned(found.actions, manifest("a", spec={"rollout": "gone"})) == {
+        Key("shop", "gone")
+    }
+
+
+def test_a_rollout_matters_to_its_rivals_on_the_host_of_its_run() -> None:
+    found = furnished()
+    status = {"run": {"plan": {"host": "reviews"}}}
+    moved = manifest("ratings", spec={"host": "elsewhere"}, status=status)
+
+    assert found.concerned(found.rollouts, moved) == {RATINGS, REVIEWS}
+    assert list(worlds.running_hosts(moved)) == ["reviews.shop.svc.cluster.local"]
+    status["run"]["endedAt"] = {"x": "2026-11-23T12:00:00Z"}
+    assert list(worlds.running_hosts(moved)) == []
+
+
+def test_a_workload_entry_matters_to_all_rollouts_of_its_namespace() -> None:
+    found = furnished()
+
+    assert found.concerned(found.workload_entries, manifest("vm")) == {REVIEWS, RATINGS}
+    other = manifest("vm", namespace="else")
+    assert found.concerned(found.workload_entries, other) == set()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *(None, 7, [], {}, {"hosts": 5}, {"http": {"a": 1}}, {"http": [None, {"route": "x"}]}),
+        *({"hosts": [None]}, {"http": [{"route": [None, {"destination": "x"}]}]}, {"host": ["a"]}),
+        *({"traffic": {"virtualServices": [None, {"name": None}]}}, {"traffic": 3}, {"rollout": 4}),
+    ],
+)
+def test_broken_objects_are_passed_over(spec: object) -> None:
+    found = furnished()
+    broken = manifest("broken", spec=spec, status=spec)
+
+    for cache in found.caches():
+        cache.put(broken)
+        found.concerned(cache, broken)
+
+    assert all(Key("shop", "broken") in cache for cache in found.caches())

@@ -1,0 +1,134 @@
+"""From caches to one observation: what is remembered, for how long, and what is never raised."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from rollout.api.meta import POD, ROLLOUT, VIRTUAL_SERVICE, Key
+from rollout.base.errors import BadManifest
+from rollout.controller.manager import Manager
+from rollout.controller.observe import Denial, Observer, Seen
+from tests.stories import gray
+from tests.stories.gray import Story
+
+pytestmark = pytest.mark.looptime(noop_cycles=1)
+
+
+async def caught_up(story: Story) -> Manager:
+    """A controller that has seen the world, and is stopped."""
+    manager = gray.controller(story)
+    async with gray.running(manager.run):
+        await asyncio.sleep(3)
+    return manager
+
+
+def observer_of(manager: Manager) -> Observer:
+    return manager._reconciler._observer
+
+
+def seen(manager: Manager) -> Seen:
+    found = observer_of(manager).observe(gray.KEY)
+    assert found is not None
+    return found
+
+
+async def test_a_rollout_that_is_not_there_is_no_observation() -> None:
+    manager = await caught_up(gray.furnished())
+
+    assert observer_of(manager).observe(Key("shop", "nobody")) is None
+
+
+async def test_an_observation_is_of_the_service_its_subsets_and_who_is_ready() -> None:
+    o = seen(await caught_up(gray.furnished())).observation
+
+    assert sorted(o.subsets.subsets) == ["v1", "v2", "v3"]
+    assert o.ready == {"v1": 1, "v2": 1, "v3": 1}
+    assert [route.route for route in o.routing.routes] == ["primary"]
+    assert o.routing.problems == ()
+    assert o.verdicts == ()
+
+
+async def test_looking_changes_no_cached_object_peers_32() -> None:
+    story = gray.furnished()
+    manager = await caught_up(story)
+    before = {c.kind: str(list(c)) for c in manager.world.caches()}
+
+    seen(manager)
+
+    assert {c.kind: str(list(c)) for c in manager.world.caches()} == before
+
+
+async def test_how_revisions_are_told_apart_is_kept_for_the_run_though_pods_vanish() -> None:
+    story = gray.furnished()
+    manager = gray.controller(story)
+    async with gray.running(manager.run):
+        await story.stable()
+        story.want("v2")
+        await story.until_step(1, within_seconds=30)
+        pod = Key(gray.NAMESPACE, "reviews-v1-abc-1")
+        story.cluster.edit(POD, pod, lambda m: m["metadata"]["labels"].update(version="v2"))
+        await asyncio.sleep(3)
+
+        assert seen(manager).observation.arms_problem is None
+        assert observer_of(manager)._arms[gray.KEY][1].stable == "reviews-v1"
+
+
+async def test_a_status_that_cannot_be_read_is_said_with_its_field() -> None:
+    story = gray.furnished()
+    manager = await caught_up(story)
+    broken = story.cluster.peek(ROLLOUT, gray.KEY)
+    broken["status"] = {"phase": "Dancing"}
+    broken["metadata"]["resourceVersion"] = "999999"
+    manager.world.rollouts.put(broken)
+
+    with pytest.raises(BadManifest, match="phase"):
+        observer_of(manager).observe(gray.KEY)
+
+
+async def test_a_denial_holds_for_its_version_and_its_time_and_no_longer() -> None:
+    story = gray.furnished()
+    manager = await caught_up(story)
+    observer, now = observer_of(manager), story.clock.now()
+    version = story.cluster.peek(VIRTUAL_SERVICE, gray.KEY)["metadata"]["resourceVersion"]
+    until = now + timedelta(seconds=300)
+    denial = Denial(version=version, percent=5, until=until, message="frozen")
+
+    observer.deny(gray.KEY, gray.KEY, denial)
+    held = seen(manager).observation.routing.problems
+    too_late = observer.denial(gray.KEY, gray.KEY, now=until)
+    observer.deny(gray.KEY, gray.KEY, Denial(version="7", percent=5, until=until, message="old"))
+    of_old = observer.denial(gray.KEY, gray.KEY, now=now)
+
+    assert [(p.reason, p.message) for p in held] == [("WriteDenied", "frozen")]
+    assert too_late is None
+    assert of_old is None
+    assert seen(manager).observation.routing.problems == ()
+
+
+async def test_the_end_of_a_run_forgets_refused_routes_but_not_that_it_may_not_be_held() -> None:
+    story = gray.furnished()
+    observer, now = observer_of(await caught_up(story)), story.clock.now()
+    version = story.cluster.peek(VIRTUAL_SERVICE, gray.KEY)["metadata"]["resourceVersion"]
+    until = now + timedelta(seconds=300)
+    observer.deny(gray.KEY, gray.KEY, Denial(version=version, until=until, message="route"))
+    observer.deny(gray.KEY, None, Denial(until=until, message="finalizer"))
+
+    observer.forget_run(gray.KEY)
+
+    assert [known.message for known in observer.denials(gray.KEY, now=now)] == ["finalizer"]
+
+
+async def test_named_virtual_services_that_are_missing_are_left_out_of_the_list() -> None:
+    story = gray.furnished(
+        gray.rollout(traffic={"virtualServices": [{"name": "reviews"}, {"name": "gone"}]})
+    )
+    manager = await caught_up(story)
+    spec = seen(manager).observation.spec
+    assert spec is not None
+
+    found = observer_of(manager).virtual_services(gray.KEY, "reviews", spec.traffic)
+
+    assert [m["metadata"]["name"] for m in found] == ["reviews"]

@@ -197,8 +197,8 @@ class Bench:
         return {
             "steadySeconds": round(seconds, 1),
             "steadySteps": steps,
-            "callsPerStep": round(asked.calls / steps, 2),
-            "writesPerStep": round(_writes(asked) / steps, 2),
+            "callsPerStep": round(asked.calls / steps, 3),
+            "writesPerStep": round(_writes(asked) / steps, 3),
             "routeWritesPerStep": round(asked.route_writes / steps, 3),
             "statusWritesPerStep": round(asked.status_writes / steps, 3),
             "otherWritesPerStep": round(asked.other_writes / steps, 3),

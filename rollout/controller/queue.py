@@ -95,11 +95,6 @@ class WorkQueue:
         return len(self._waiting) + len(self._patient)
 
     @property
-    def later_count(self) -> int:
-        """How many keys wait for a timer."""
-        return len(self._later)
-
-    @property
     def refused_count(self) -> int:
         """How many adds were refused since the start because the queue was full."""
         return self._refused_count
@@ -137,21 +132,6 @@ class WorkQueue:
                 self._wait(key)
         elif key not in self._waiting:
             return self._admit(key, patient=patient)
-        return True
-
-    def add_later(self, key: Key, *, delay_seconds: float) -> bool:
-        """Have a key looked at after a while, unless something brings it earlier.
-
-        For spreading first looks after a start. A key that is inside already stays as it is.
-        """
-        if self._closed:
-            return False
-        if any(key in where for where in (self._working, *self._lanes, self._later)):
-            return True
-        if not self._has_room():
-            return False
-        now = self._clock.monotonic_seconds()
-        self._put_off(key, due_seconds=now + delay_seconds, event_due_seconds=now)
         return True
 
     async def get(self) -> Key | None:

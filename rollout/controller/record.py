@@ -83,9 +83,6 @@ class Record:
         self._queries = self._counter(
             "rollout_prometheus_queries", "Queries to Prometheus.", "shape", "outcome"
         )
-        self._query_bytes = self._counter(
-            "rollout_prometheus_bytes", "Bytes of Prometheus' answers.", "shape"
-        )
         self._restarts = self._counter(
             "rollout_watch_restarts", "Ends of watches by reason.", "kind", "reason"
         )
@@ -115,12 +112,11 @@ class Record:
         if verb != "watch":
             self._request_seconds.labels(verb).observe(seconds)
 
-    def asked_prometheus(self, shape: str, outcome: str, *, answer_bytes: int = 0) -> None:
+    def asked_prometheus(self, shape: str, outcome: str) -> None:
         """Prometheus answered a query of one of `QUERY_SHAPES` in one of `QUERY_OUTCOMES`."""
         assert shape in QUERY_SHAPES, shape
         assert outcome in QUERY_OUTCOMES, outcome
         self._queries.labels(shape, outcome).inc()
-        self._query_bytes.labels(shape).inc(answer_bytes)
 
     def watch_ended(self, kind: Kind, reason: str) -> None:
         """A watch ended for one of `RESTART_REASONS`."""
@@ -179,7 +175,6 @@ class Record:
             for reason in RESTART_REASONS if "watch" in verbs else ():
                 self._restarts.labels(kind.plural, reason)
         for shape in QUERY_SHAPES:
-            self._query_bytes.labels(shape)
             for outcome in QUERY_OUTCOMES:
                 self._queries.labels(shape, outcome)
 

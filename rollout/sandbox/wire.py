@@ -192,11 +192,6 @@ class Server:
         taken: int = self._server.sockets[0].getsockname()[1]
         return taken
 
-    @property
-    def is_listening(self) -> bool:
-        """Whether new callers are accepted."""
-        return self._server is not None
-
     def crash(self) -> None:
         """Stop listening and break every connection without a word."""
         if self._server is not None:

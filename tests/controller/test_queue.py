@@ -153,17 +153,6 @@ async def test_a_full_queue_refuses_new_keys_and_tells_when_there_is_room() -> N
     assert room == [1]
 
 
-async def test_first_looks_can_be_spread_and_an_event_brings_one_forward() -> None:
-    queue = new_queue()
-    queue.add_later(A, delay_seconds=30)
-    queue.add_later(B, delay_seconds=10)
-
-    queue.add(A)
-
-    assert (await queue.get(), now()) == (A, 0)
-    assert (await queue.get(), now()) == (B, 10)
-
-
 async def test_figures_tell_depth_and_ages() -> None:
     queue = new_queue()
     queue.add(A)

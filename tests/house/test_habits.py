@@ -21,9 +21,7 @@ FREE_FOLDERS = frozenset(
 )
 """Folders of tests that are about more than one module."""
 
-FREE_BY_CONSENT: Mapping[str, str] = {
-    "tests/views/test_pictures.py": "what several views draw together",
-}
+FREE_BY_CONSENT: Mapping[str, str] = {}
 """Test files in a mirroring folder that mirror no module, with the reason."""
 
 UNTESTED_BY_CONSENT: Mapping[str, str] = {
@@ -42,9 +40,6 @@ UNTESTED_BY_CONSENT: Mapping[str, str] = {
     "rollout/engine/running.py": "walked through decide, by all of tests/engine",
     "rollout/engine/starting.py": "walked through decide, by all of tests/engine",
     "rollout/engine/staying.py": "walked through decide, by all of tests/engine",
-    "rollout/views/card.py": "drawn in test_pictures",
-    "rollout/views/tables.py": "drawn in test_pictures",
-    "rollout/views/why.py": "drawn in test_pictures",
 }
 """Modules of the pure floors without a test file of their own, with the reason."""
 

@@ -10,44 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.api.traffic import RouteRef, Routing
-from rollout.routes import ownership
+from rollout.api.traffic import RouteRef
 from tests.routes.manifests import (
     HOST,
-    NAMESPACE,
     damaged,
     leg,
     route,
     virtual_service,
     virtual_services,
 )
-
-HALF = Fraction(1, 2)
-JASON = [{"headers": {"end-user": {"exact": "jason"}}}]
-
-
-def select(
-    *manifests: dict[str, Any],
-    refs: tuple[RouteRef, ...] = (),
-    stable: str | None = "v1",
-    canary: str | None = "v3",
-) -> Routing:
-    return ownership.select(
-        manifests, host=HOST, namespace=NAMESPACE, refs=refs, stable=stable, canary=canary
-    )
-
-
-def named(*routes: str, name: str = "reviews", namespace: str = NAMESPACE) -> tuple[RouteRef, ...]:
-    return (RouteRef(namespace=namespace, name=name, routes=routes),)
-
-
-def labels(routing: Routing) -> list[str]:
-    return [f"{each.virtual_service} {each.route}" for each in routing.routes]
-
-
-def messages(routing: Routing) -> list[str]:
-    return [f"{each.reason}: {each.message}" for each in routing.problems]
-
+from tests.routes.owning import JASON, labels, messages, named, select
 
 # --- without names ---
 

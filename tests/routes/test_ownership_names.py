@@ -7,41 +7,12 @@ from typing import Any
 
 import pytest
 
-from rollout.api.traffic import RouteRef, Routing
-from rollout.routes import ownership
 from tests.routes.manifests import (
-    HOST,
-    NAMESPACE,
     leg,
     route,
     virtual_service,
 )
-
-HALF = Fraction(1, 2)
-JASON = [{"headers": {"end-user": {"exact": "jason"}}}]
-
-
-def select(
-    *manifests: dict[str, Any],
-    refs: tuple[RouteRef, ...] = (),
-    stable: str | None = "v1",
-    canary: str | None = "v3",
-) -> Routing:
-    return ownership.select(
-        manifests, host=HOST, namespace=NAMESPACE, refs=refs, stable=stable, canary=canary
-    )
-
-
-def named(*routes: str, name: str = "reviews", namespace: str = NAMESPACE) -> tuple[RouteRef, ...]:
-    return (RouteRef(namespace=namespace, name=name, routes=routes),)
-
-
-def labels(routing: Routing) -> list[str]:
-    return [f"{each.virtual_service} {each.route}" for each in routing.routes]
-
-
-def messages(routing: Routing) -> list[str]:
-    return [f"{each.reason}: {each.message}" for each in routing.problems]
+from tests.routes.owning import labels, messages, named, select
 
 
 def test_named_routes_are_owned_and_no_others() -> None:

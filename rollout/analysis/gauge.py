@@ -62,12 +62,14 @@ def judge(
         )
     base = read(stable) if stable is not None else "it was not asked"
     if isinstance(base, str):
-        return _unknown(gate, f"about the stable revision: {base}")
+        return _unknown(gate, f"about the stable revision: {base}", value=reading.value)
     if base.value == 0:
-        return _unknown(gate, "the stable revision's number is 0, so there is no ratio to it")
+        sentence = "the stable revision's number is 0, so there is no ratio to it"
+        return _unknown(gate, sentence, value=reading.value)
     ratio = reading.value / base.value
     if not math.isfinite(ratio):
-        return _unknown(gate, "the ratio to the stable revision is too large to compare")
+        sentence = "the ratio to the stable revision is too large to compare"
+        return _unknown(gate, sentence, value=reading.value)
     told = (
         f"the query gave {_number(reading.value)}, {_number(ratio)} times the stable revision's"
         f" {_number(base.value)}"
@@ -95,5 +97,6 @@ def _number(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _unknown(gate: GateQuestion, sentence: str) -> GateVerdict:
-    return GateVerdict(name=gate.name, verdict=Verdict.UNKNOWN, because=f"{gate.name}: {sentence}")
+def _unknown(gate: GateQuestion, sentence: str, *, value: float | None = None) -> GateVerdict:
+    because = f"{gate.name}: {sentence}"
+    return GateVerdict(name=gate.name, verdict=Verdict.UNKNOWN, because=because, value=value)

@@ -100,5 +100,5 @@ class GateVerdict(Model):
     """Stamp of the sample that made the verdict Fail, milliseconds on Prometheus' clock; reaction
     time is counted from it. Absent unless it is Fail."""
     value: float | None = None
-    """What was compared: percent of bad requests, or the number a custom query gave. Absent when
-    there was none."""
+    """What was compared, or could not be for want of a stable number: percent of bad requests, or
+    the number a custom query gave about the canary. Absent when there was none."""

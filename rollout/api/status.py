@@ -79,6 +79,8 @@ class Ending(Model):
     """The gate that failed, if one did."""
     command: Command | None = None
     """The command that ended it, if one did."""
+    revived: bool = False
+    """Whether ``spec.revision`` has been another than the canary since: wanted again, it may run."""
 
 
 class Run(Model):
@@ -165,6 +167,8 @@ class RolloutStatus(Model):
     """Why, in one CamelCase word."""
     message: Sentence = ""
     """What it is doing, because of what, until when."""
+    host: Annotated[str, Field(max_length=253)] = ""
+    """The mesh host that ``stableRevision`` speaks of; another in the spec is adopted anew."""
     stable_revision: Word = ""
     """The revision that has all traffic when no run is on."""
     stable_since: Time | None = None

@@ -97,7 +97,13 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     # While traffic cannot return nothing settles; a time that moved on would be written each look.
     settled = None if hindered else since
     run = run.model_copy(
-        update={"weight": 0.0, "retreated": False, "settled_since": settled, "paused": None}
+        update={
+            "ending": ending.model_copy(update={"revived": _revived(o, run)}),
+            "weight": 0.0,
+            "retreated": False,
+            "settled_since": settled,
+            "paused": None,
+        }
     )
     message = f"all of {run.plan.host} goes back to {run.stable_revision}: {ending.because}"
     if hindered:
@@ -126,13 +132,13 @@ def close(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
     ending = run.ending
     assert ending is not None, "a run is closed for a reason"
     status = closed(o.status, run, now=o.now)
-    rejected = "" if ending.outcome is Outcome.SUPERSEDED else run.canary_revision
-    status = status.model_copy(update={"rejected_revision": rejected})
+    another = ending.outcome is Outcome.SUPERSEDED or _revived(o, run)
+    status = status.model_copy(update={"rejected_revision": "" if another else run.canary_revision})
     host = run.plan.host
-    if ending.outcome is Outcome.SUPERSEDED:
-        phase, message = Phase.PENDING, f"all of {host} is on {run.stable_revision} again"
-    elif o.revision == run.stable_revision:
+    if o.revision == run.stable_revision and ending.outcome is not Outcome.SUPERSEDED:
         phase, message = Phase.STABLE, f"all of {host} is on {run.stable_revision} again"
+    elif another:
+        phase, message = Phase.PENDING, f"all of {host} is on {run.stable_revision} again"
     else:
         phase = Phase.ROLLED_BACK
         message = f"all of {host} is on {run.stable_revision}: {ending.because}"
@@ -149,6 +155,13 @@ def close(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
             traffic=("True", "Returned", message),
         ),
     )
+
+
+def _revived(o: Observation, run: Run) -> bool:
+    """Whether the spec has wanted another revision since the run was given up: then the canary is
+    not the one that was turned down, should it be wanted again."""
+    before = run.ending is not None and run.ending.revived
+    return before or bool(o.revision and o.revision != run.canary_revision)
 
 
 def _goes_on(o: Observation, phase: Phase, canary: str) -> bool:

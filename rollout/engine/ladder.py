@@ -37,13 +37,22 @@ def read(
     now: datetime,
     settle_seconds: float,
     promoted: bool,
+    blind: bool = False,
 ) -> Rung:
     """Where the run stands; ``promoted`` means that a person ends the step.
 
-    A step takes at least the settle time, so that what its weight does can be seen at all.
+    A step takes at least the settle time, so that what its weight does can be seen at all. While
+    Prometheus is silent the run is ``blind``, and what was seen before excuses no gate.
     """
     phase, least_seconds, required = _demands(run)
-    missing = tuple(v.name for v in verdicts if v.name in required and v.verdict != Verdict.PASS)
+    excused = frozenset() if blind else _incomparable(run)
+    missing = tuple(
+        v.name
+        for v in verdicts
+        if v.name in required
+        and v.verdict is not Verdict.PASS
+        and not (v.name in excused and v.verdict is Verdict.UNKNOWN and v.value is not None)
+    )
     unseen = required - {v.name for v in verdicts}
     missing += tuple(sorted(unseen))
     if promoted:
@@ -57,22 +66,30 @@ def read(
 def _demands(run: Run) -> tuple[Phase, float | None, frozenset[str]]:
     """Phase of the present step, the least seconds it takes, and the gates that must pass.
 
-    At 100 percent nothing must pass, since the stable revision has no traffic left to compare
-    with; a failing gate still rolls back.
+    At 100 percent and in the bake they must too: no data is no good news there either. Only pauses
+    need none.
     """
     plan = run.plan
+    judged = frozenset(gate.name for gate in plans.judged(plan, run.step))
     if run.step > len(plan.strategy.steps):
-        return Phase.BAKING, parse_duration(plan.strategy.bake), frozenset()
+        return Phase.BAKING, parse_duration(plan.strategy.bake), judged
     step = plan.strategy.steps[run.step - 1]
     least = _least_seconds(step)
     if step.pause is not None:
         return Phase.WAITING, least, frozenset()
-    if run.weight >= plans.FULL_PERCENT:
-        return Phase.PROMOTING, least, frozenset(step.check.gates if step.check else ())
-    if step.check is not None:
-        return Phase.PROGRESSING, least, frozenset(step.check.gates)
-    required = frozenset(gate.name for gate in plans.judged(plan, run.step))
-    return Phase.PROGRESSING, least, required
+    full = run.weight >= plans.FULL_PERCENT
+    required = frozenset(step.check.gates) if step.check is not None else judged
+    return Phase.PROMOTING if full else Phase.PROGRESSING, least, required
+
+
+def _incomparable(run: Run) -> frozenset[str]:
+    """Gates that cannot pass any more: at 100 percent there is no stable number to divide by.
+
+    Such a gate must have seen a number of the canary's all the same.
+    """
+    if run.weight < plans.FULL_PERCENT:
+        return frozenset()
+    return frozenset(g.name for g in run.plan.gates if g.query and g.query.relative_to is not None)
 
 
 def _least_seconds(step: Step) -> float | None:

@@ -52,6 +52,9 @@ def in_run(o: Observation, run: Run) -> Decision:
         return _without(o, run, orders, reason=missing[0], message=missing[1])
     if run.step == 0 or run.retreated:
         return _prepare(o, run, orders)
+    if o.status.phase is Phase.BLOCKED and orders.promote is None and orders.full is None:
+        # The weight was not in force, or nobody could see that it was: the step begins anew.
+        return _enter(o, run, orders, step=run.step)
     return _climb(o, run, orders)
 
 
@@ -181,6 +184,7 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
         now=o.now,
         settle_seconds=o.settle_seconds,
         promoted=orders.promote is not None,
+        blind=bool(o.metrics_problem),
     )
     failing = _failing(o)
     if failing is not None:
@@ -197,6 +201,9 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
     held = (run.paused is not None or o.suspended) and not sent
     if held and run.step <= run.step_count:
         return staying.held(o, run, orders)
+    if held and run.paused is not None and rung.due is not None and o.now >= rung.due:
+        # The bake is over as far as time goes: it is the pause that keeps it, whatever gates say.
+        return staying.held(o, run, orders)
     if ladder.skips(run):
         return _enter(o, run, orders, step=plans.full_step(run.plan))
     if rung.done:
@@ -211,6 +218,7 @@ def _next(o: Observation, run: Run, orders: Orders) -> Decision:
     if not baking and (run.step < run.step_count or bake > 0):
         return _enter(o, run, orders, step=run.step + 1)
     if run.paused is not None and orders.promote is None:
+        # Without a bake the run would end here.
         return staying.held(o, run, orders)
     took = print_duration((o.now - run.started_at).total_seconds())
     return ending.promote(o, run, answers=orders.answers, because=f"promoted after {took}")

@@ -13,6 +13,7 @@ from rollout.api.reading import nearest
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import Command, Run
 from rollout.api.traffic import Problem
+from rollout.base.hosts import fqdn
 from rollout.engine import commands
 from rollout.engine import plan as plans
 from rollout.engine.conclude import Conclusion, State, calendar_time, conclude, percent
@@ -30,6 +31,10 @@ def at_rest(o: Observation) -> Decision:
         answers = _refused(orders.answers, o.spec_problem)
         return _rest(o, Phase.INVALID, "InvalidSpec", o.spec_problem, answers=answers)
     spec = o.spec
+    if o.status.host and not _same_host(o, spec):
+        # What is stable, or was turned down, was so of another service.
+        o = _with_status(o, stable_revision="", stable_since=None, rejected_revision="")
+    o = _with_status(o, host=spec.host)
     if not o.status.stable_revision:
         return _adopt(o, spec, answers=orders.answers)
     if o.status.rejected_revision and o.revision != o.status.rejected_revision:
@@ -41,6 +46,11 @@ def at_rest(o: Observation) -> Decision:
             o, Phase.ROLLED_BACK, _kept_reason(o), _kept_message(o), answers=orders.answers
         )
     return _may_start(o, spec, retry=orders.retry, answers=orders.answers)
+
+
+def _same_host(o: Observation, spec: RolloutSpec) -> bool:
+    near = o.key.namespace
+    return fqdn(o.status.host, namespace=near) == fqdn(spec.host, namespace=near)
 
 
 def _may_start(

@@ -95,9 +95,9 @@ def test_relative_to_stable_compares_the_ratio(canary: str, verdict: Verdict) ->
 @pytest.mark.parametrize(
     ("canary", "stable", "said"),
     [
-        (vector("1"), vector(), "about the stable revision: the query found nothing"),
-        (vector("1"), None, "about the stable revision: it was not asked"),
-        (vector("1"), vector("0"), "no ratio"),
+        (vector("7"), vector(), "about the stable revision: the query found nothing"),
+        (vector("7"), None, "about the stable revision: it was not asked"),
+        (vector("7"), vector("0"), "no ratio"),
         (vector("1e308"), vector("1e-300"), "too large"),
         (vector(), vector("1"), "the query found nothing"),
     ],
@@ -109,6 +109,7 @@ def test_without_a_ratio_a_relative_gate_is_unknown(
 
     assert verdict.verdict is Verdict.UNKNOWN
     assert said in verdict.because
+    assert (verdict.value is None) == (canary == vector())
 
 
 def test_a_gate_without_bounds_is_unknown_and_never_passes() -> None:

@@ -185,6 +185,15 @@ def test_at_full_weight_the_stable_arms_earlier_steps_serve() -> None:
     assert passed[0] is Verdict.PASS
 
 
+def test_at_full_weight_a_bound_in_percent_needs_no_stable_arm_and_a_ratio_alone_does() -> None:
+    full = replace(CONTEXT, weight_percent=100.0)
+    both = replace(ERRORS, max_ratio=1.2)
+
+    assert judged(both, counts(742), NO_TRAFFIC, context=full)[0] is Verdict.PASS
+    assert judged(both, counts(742), NO_TRAFFIC)[0] is Verdict.UNKNOWN
+    assert judged(RATIO, counts(742), NO_TRAFFIC, context=full)[0] is Verdict.UNKNOWN
+
+
 def test_a_sick_past_of_the_stable_arm_does_not_excuse_the_canary() -> None:
     verdict, _ = judged(ERRORS, counts(1_000, 90), NO_TRAFFIC, before=counts(9_000, 900))
 

@@ -10,7 +10,7 @@ import pytest
 from rollout.api.action import Verb
 from rollout.api.phase import ConditionType, Phase
 from rollout.engine.conclude import calendar_time, clock_time, in_line, percent
-from tests.world.engine_world import MORNING, World, at_step, spec_of
+from tests.world.engine_world import MORNING, World, at_step, passes_after, spec_of
 
 
 def true_conditions(world: World) -> list[str]:
@@ -84,7 +84,7 @@ def test_conditions_speak_of_the_generation_that_was_seen() -> None:
 
 
 def test_bad_news_is_a_warning_and_good_news_is_not() -> None:
-    world = at_step(2)
+    world = at_step(2, says=passes_after(4))
     world.ready["v2"] = 0
     world.settle()
     world.ready["v2"] = 1

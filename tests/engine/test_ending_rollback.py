@@ -135,6 +135,20 @@ def test_revision_set_back_to_stable_is_a_rollback_at_once_whatever_the_phase(
     assert not world.finalized
 
 
+def test_a_revision_wanted_again_while_traffic_still_returns_runs_anew() -> None:
+    world = at_step(2)
+    world.want("v1").settle()
+    world.after(1)
+
+    world.want("v2").settle()
+    world.after(60)
+
+    assert world.status.history[0].because == "spec.revision was set back to v1"
+    assert world.run.id == "2"
+    assert world.run.canary_revision == "v2"
+    assert world.phase == "Progressing"
+
+
 @pytest.mark.parametrize("arrange", EVERYWHERE)
 def test_another_revision_first_returns_traffic_then_starts_its_own_run(
     arrange: Callable[[], World],

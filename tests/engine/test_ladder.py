@@ -19,6 +19,7 @@ GATES: list[dict[str, Any]] = [
     {"name": "errors", "errorRate": {"maxPercent": 1}},
     {"name": "slow", "latency": {"max": "1s"}, "steps": [1, 2]},
 ]
+ORDERS = {"promql": 'orders{version="{{ revision }}"}', "min": 0.9, "relativeTo": "stable"}
 STEPS: list[dict[str, Any]] = [
     {"weight": 10, "hold": "30s"},
     {"pause": {"for": "1m"}},
@@ -109,10 +110,46 @@ def test_a_check_needs_the_gates_it_names_and_no_others() -> None:
     assert read(4, 20, errors=PASS, slow=UNKNOWN).missing == ("slow",)
 
 
-def test_at_100_percent_no_gate_must_pass_unless_a_check_says_so() -> None:
-    assert read(6, 40).done
+def test_at_100_percent_and_in_the_bake_no_data_is_no_good_news_either() -> None:
+    assert read(6, 40, errors=UNKNOWN).missing == ("errors",)
+    assert read(6, 40, errors=PASS).done
     assert not read(7, 40, errors=UNKNOWN).done
-    assert read(8, 300).done
+    assert read(8, 300).missing == ("errors", "slow")
+    assert not read(8, 300, errors=PASS, slow=UNKNOWN).done
+    assert read(8, 300, errors=PASS, slow=PASS).done
+
+
+@pytest.mark.parametrize(
+    ("step", "value", "blind", "done"),
+    [
+        (1, 0.7, False, False),
+        (2, 0.7, False, True),
+        (2, None, False, False),
+        (2, 0.7, True, False),
+    ],
+)
+def test_a_query_relative_to_stable_need_only_be_answered_at_100_percent(
+    step: int, value: float | None, blind: bool, done: bool
+) -> None:
+    plan = plans.resolve(
+        spec_of(
+            gates=[{"name": "orders", "query": ORDERS}],
+            strategy={"steps": [{"weight": 50}, {"weight": 100}], "bake": "5m"},
+        )
+    )
+    run = run_at(step, plan=plan, weight=plans.weight_at(plan, step))
+    unknown = GateVerdict(name="orders", verdict=UNKNOWN, because="no stable number", value=value)
+
+    rung = ladder.read(
+        run,
+        (unknown,),
+        now=MORNING + timedelta(seconds=60),
+        settle_seconds=5,
+        promoted=False,
+        blind=blind,
+    )
+
+    assert rung.done is done
 
 
 def test_a_person_ends_any_step_at_once() -> None:

@@ -56,7 +56,7 @@ def test_a_healthy_canary_climbs_every_rung_bakes_and_becomes_stable() -> None:
 
 
 def test_holds_are_kept_to_the_second_peers_50() -> None:
-    world = World().settle()
+    world = World(says=passes_after(4)).settle()
 
     world.until(Phase.STABLE)
 
@@ -66,7 +66,7 @@ def test_holds_are_kept_to_the_second_peers_50() -> None:
 
 
 def test_each_step_and_each_end_is_one_event_peers_105() -> None:
-    world = World().settle()
+    world = World(says=passes_after(4)).settle()
 
     world.until(Phase.STABLE)
 
@@ -233,6 +233,38 @@ def test_prometheus_down_holds_says_so_and_all_goes_on_afterwards_peers_76() -> 
     world.until(Phase.STABLE)
 
     assert world.ladder() == LADDER
+
+
+@pytest.mark.parametrize("phase", [Phase.PROMOTING, Phase.BAKING])
+def test_prometheus_down_holds_at_100_percent_and_in_the_bake_too(phase: Phase) -> None:
+    world = World().settle()
+    world.until(phase)
+    world.metrics_problem = "Prometheus at prometheus:9090 cannot be reached: refused"
+    world.settle()
+
+    world.after(1800)
+
+    assert world.phase == phase
+    assert world.percent == 100
+    assert "when errors passes: Prometheus at prometheus:9090 cannot be reached" in world.message
+
+    world.metrics_problem = ""
+    world.until(Phase.STABLE)
+
+    assert world.ladder() == LADDER
+
+
+def test_a_pause_in_the_bake_is_what_is_told_when_its_time_is_over_and_nothing_is_seen() -> None:
+    world = World().settle()
+    world.until(Phase.BAKING)
+    world.says = always(UNKNOWN)
+    world.tell(Verb.PAUSE)
+
+    world.after(1800)
+
+    assert world.phase == "Waiting"
+    assert "until `rollout resume reviews`" in world.message
+    assert world.percent == 100
 
 
 def test_waiting_for_gates_is_told_once_and_not_at_every_look_peers_96_and_155() -> None:
@@ -454,5 +486,21 @@ def test_a_message_says_what_comes_next() -> None:
         1: "a pause at 09:00:15 UTC if errors passes",
         2: "a check at 09:00:25 UTC",
         3: "100 % at 09:00:30 UTC if errors passes",
-        4: "promoted at 09:00:55 UTC",
+        4: "promoted at 09:00:55 UTC if errors passes",
     }
+
+
+def test_a_hold_begins_anew_when_a_virtual_service_that_was_missing_is_back() -> None:
+    world = at_step(2, says=always(PASS))
+    began = world.run.step_started_at
+    lost, world.shares = world.shares, {}
+    world.settle().after(20)
+
+    assert world.phase == "Blocked"
+
+    world.shares = lost
+    world.settle()
+
+    assert world.run.step == 2
+    assert world.run.step_started_at >= began + timedelta(seconds=20)
+    assert world.phase == "Progressing"

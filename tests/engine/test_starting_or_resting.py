@@ -41,6 +41,22 @@ def test_adoption_moves_nothing_and_starts_nothing_peers_11() -> None:
     assert world.message == "all of reviews is on v1 since 2026-03-02 09:00 UTC"
 
 
+def test_another_host_is_adopted_anew_whatever_was_stable_before() -> None:
+    world = rolled_back()
+    assert world.spec is not None
+    world.shares = {"v3": Fraction(1)}
+
+    world.edit(world.spec.model_copy(update={"host": "ratings", "revision": "v3"})).settle()
+
+    assert world.status.host == "ratings"
+    assert world.status.stable_revision == "v3"
+    assert world.phase == "Stable"
+
+    world.edit(world.spec.model_copy(update={"host": "ratings.bookinfo"})).settle()
+
+    assert world.status.stable_revision == "v3"
+
+
 def test_adoption_with_another_revision_wanted_starts_a_run_from_the_one_with_all_traffic() -> None:
     world = World()
 

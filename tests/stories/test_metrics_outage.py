@@ -92,6 +92,57 @@ async def test_a_prometheus_that_is_down_for_minutes_holds_the_run_peers_76() ->
         assert story.canary_weights() == [0, 5, 50, 100]
 
 
+@pytest.mark.parametrize("phase", ["Promoting", "Baking"])
+async def test_a_prometheus_that_is_down_holds_at_100_percent_and_in_the_bake(phase: str) -> None:
+    async with gray.told() as story:
+        await story.stable()
+        story.want("v2")
+        await story.until_phase(phase, within_seconds=120)
+
+        story.metrics.down = True
+        await asyncio.sleep(600)
+        held = story.status()
+        story.metrics.down = False
+        await story.stable("v2", within_seconds=60)
+
+        assert held.phase == phase
+        assert "Prometheus" in held.message
+        assert story.canary_weights() == [0, 5, 50, 100]
+
+
+async def test_a_ladder_of_100_percent_alone_is_not_promoted_unseen() -> None:
+    steps = [{"weight": 100}]
+    async with gray.told(gray.rollout(strategy={"steps": steps, "bake": "5s"})) as story:
+        await story.stable()
+        story.metrics.down = True
+        story.want("v2")
+        await asyncio.sleep(600)
+        held = story.status()
+
+        story.metrics.down = False
+        await story.stable("v2", within_seconds=60)
+
+        assert held.phase == "Promoting"
+
+
+async def test_a_finished_bake_is_not_promoted_unseen_after_a_restart() -> None:
+    story = gray.furnished()
+    async with gray.running(gray.controller(story).run):
+        await story.stable()
+        story.want("v2")
+        await story.until_phase("Baking", within_seconds=120)
+        story.metrics.down = True
+        await asyncio.sleep(60)
+
+    async with gray.running(gray.controller(story).run):
+        await asyncio.sleep(60)
+        restarted = story.status()
+        story.metrics.down = False
+        await story.stable("v2", within_seconds=60)
+
+    assert restarted.phase == "Baking"
+
+
 async def test_a_prometheus_that_hangs_holds_the_run_and_an_abort_does_not_wait_for_it() -> None:
     async with gray.told() as story:
         await begin(story)

@@ -119,7 +119,7 @@ def _too_little(case: _Case) -> GateVerdict | None:
     missing = []
     if case.canary.requests < wanted:
         missing.append(("canary", case.canary.requests, case.canary.requests))
-    if case.gate.max_ratio is not None and case.reference.requests < wanted:
+    if _needs_reference(case) and case.reference.requests < wanted:
         missing.append(("stable", case.reference.requests, case.stable.requests))
     if not missing:
         return None
@@ -134,6 +134,16 @@ def _too_little(case: _Case) -> GateVerdict | None:
         f"{have} of {wanted:,} {_noun(case)}; needs about {print_duration(eta_seconds)} more at"
         " this traffic",
     )
+
+
+def _needs_reference(case: _Case) -> bool:
+    """Whether the gate waits for the stable arm: at 100 percent that gets no request any more.
+
+    There a bound in percent decides alone; without one the gate has nothing to go by.
+    """
+    if case.gate.max_ratio is None:
+        return False
+    return case.context.weight_percent < WHOLE_PERCENT or case.gate.max_percent is None
 
 
 def _too_few_bad(case: _Case) -> GateVerdict | None:

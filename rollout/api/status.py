@@ -80,7 +80,7 @@ class Ending(Model):
     command: Command | None = None
     """The command that ended it, if one did."""
     revived: bool = False
-    """Whether ``spec.revision`` has been another than the canary since: wanted again, it may run."""
+    """Whether ``spec.revision`` has been another since: the canary, wanted again, then may run."""
 
 
 class Run(Model):

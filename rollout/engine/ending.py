@@ -158,8 +158,10 @@ def close(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
 
 
 def _revived(o: Observation, run: Run) -> bool:
-    """Whether the spec has wanted another revision since the run was given up: then the canary is
-    not the one that was turned down, should it be wanted again."""
+    """Whether the spec has wanted another revision since the run was given up.
+
+    Then the canary is not turned down, should it be wanted again.
+    """
     before = run.ending is not None and run.ending.revived
     return before or bool(o.revision and o.revision != run.canary_revision)
 

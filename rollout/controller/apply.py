@@ -27,6 +27,7 @@ from rollout.api.status import RolloutStatus
 from rollout.base.errors import BadManifest, Conflict, Denied, NotFound
 from rollout.base.hosts import fqdn
 from rollout.base.quantity import decimal_of
+from rollout.controller.brake import GAP_SECONDS_MAX, GAP_SECONDS_MIN, Brake
 from rollout.controller.cache import Cache, Change, key_of
 from rollout.controller.observe import (
     FINALIZER,
@@ -36,7 +37,7 @@ from rollout.controller.observe import (
     Seen,
     refs_of,
 )
-from rollout.controller.thrift import Thrift
+from rollout.controller.thrift import PUT_BACK, RESTORED, Thrift
 from rollout.controller.world import World
 from rollout.engine.decision import Answer, Decision, Happening, Weights
 from rollout.ports import Cluster, Patch
@@ -86,12 +87,18 @@ class Applier:
         self._observer = observer
         self._thrift = Thrift(status_seconds=status_seconds)
         self._noticed = noticed
+        self._put_backs = Brake()
+        self._restores = Brake()
+        self._held_until: dict[Key, datetime] = {}
         self._right: dict[tuple[Key, Key], tuple[object, ...]] = {}
         self._owed: dict[Key, dict[str, ActionStatus]] = {}
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
         self._thrift.forget(key)
+        self._put_backs.forget(key)
+        self._restores.forget(key)
+        self._held_until.pop(key, None)
         self._owed.pop(key, None)
         for pair in [pair for pair in self._right if pair[0] == key]:
             del self._right[pair]
@@ -99,6 +106,10 @@ class Applier:
     def wait_seconds(self, key: Key, *, now: datetime) -> float:
         """How long a Rollout must wait because it was written for too often; 0: not at all."""
         return self._thrift.wait_seconds(key, now=now)
+
+    def held_until(self, key: Key) -> datetime | None:
+        """When something may be written that somebody has undone too often; None: nothing waits."""
+        return self._held_until.get(key)
 
     async def apply(self, seen: Seen, decision: Decision) -> tuple[Event, ...]:
         """Make a decision true; what is left to tell is returned.
@@ -109,21 +120,65 @@ class Applier:
         """
         o, key = seen.observation, seen.observation.key
         rollout = seen.manifest
+        self._held_until.pop(key, None)
         if decision.finalizer and not o.finalized:
             rollout = await self._hold(seen)
         if decision.weights is not None:
-            await self._shift(seen, rollout, decision.weights)
-        if self._thrift.matters(o.status, decision.status, key=key, now=o.now):
-            rollout = await self._write_status(key, rollout, decision.status, now=o.now)
+            await self._shift(seen, rollout, decision, decision.weights)
+        is_held = self.held_until(key) is not None
+        news = [h for h in decision.happenings if not is_held or h.reason != PUT_BACK]
+        matters = self._thrift.matters(o.status, decision.status, key=key, now=o.now)
+        if matters or self._may_restore(seen):
+            rollout = await self._write_status(seen, rollout, decision.status)
+            news += self._restored(seen)
         await self._answer_all(key, decision.answers, now=o.now)
         if not decision.finalizer and FINALIZER in rollout["metadata"].get("finalizers", ()):
             await self._finalize(key, rollout, on=False)
-        told = (h for h in decision.happenings if self._thrift.is_news(key, h, now=o.now))
+        told = (h for h in news if self._thrift.is_news(key, h, now=o.now))
         return tuple(_event(rollout, h, now=o.now) for h in told)
 
-    async def _shift(self, seen: Seen, rollout: Manifest, weights: Weights) -> None:
-        """Write the weights that differ, each VirtualService in one patch."""
+    def _may_restore(self, seen: Seen) -> bool:
+        """Whether to write over what nobody can read; in a fight that is not at each blow."""
+        o = seen.observation
+        if not seen.torn or seen.lost:
+            return False
+        held_until = self._restores.free_at(o.key, now=o.now)
+        if held_until is not None:
+            self._hold_until(o.key, held_until)
+            return False
+        return True
+
+    def _restored(self, seen: Seen) -> list[Happening]:
+        """A status was written; what is to be told if nobody could read the one before."""
+        if not seen.torn or seen.lost:
+            return []
+        self._restores.strike(seen.observation.key, now=seen.observation.now)
+        message = f"{seen.torn}: somebody else wrote it; it was written anew from what is known"
+        return [Happening(type="Warning", reason=RESTORED, message=message)]
+
+    def _hold_until(self, key: Key, at: datetime) -> None:
+        self._held_until[key] = min(at, self._held_until.get(key, at))
+
+    def _put_back_at(self, seen: Seen, weights: Weights) -> datetime | None:
+        """When weights that stand in the status may be written once more; None: now.
+
+        Taking traffic from the canary must not become rare, however long somebody fights for it.
+        """
+        o = seen.observation
+        longest = GAP_SECONDS_MAX if weights.percent > 0 else GAP_SECONDS_MIN
+        return self._put_backs.free_at(o.key, now=o.now, longest_seconds=longest)
+
+    async def _shift(
+        self, seen: Seen, rollout: Manifest, decision: Decision, weights: Weights
+    ) -> None:
+        """Write the weights that differ, each VirtualService in one patch.
+
+        What was decided just now is written at once; what somebody undid, not at each blow.
+        """
         key, is_sure = seen.observation.key, False
+        is_again = not is_new(seen.observation.status, decision.status)
+        put_back_at = self._put_back_at(seen, weights) if is_again else None
+        was_written = False
         host = fqdn(weights.host, namespace=key.namespace)
         for manifest in self._observer.virtual_services(key, host, weights.traffic):
             target, metadata = key_of(manifest), manifest["metadata"]
@@ -132,14 +187,20 @@ class Applier:
                 continue  # looked at before: it was as it should be
             try:
                 patch = self._missing(seen, manifest, weights, host=host)
+                if patch and put_back_at is not None:
+                    self._hold_until(key, put_back_at)
+                    continue
                 if patch and not is_sure:
                     await self._make_sure(key, rollout)
                     is_sure = True
                 if patch:
                     await self._write(self._world.virtual_services, target, patch)
                     self._thrift.spend(key, now=seen.observation.now)
+                    was_written = True
             except (BadManifest, Denied) as error:
                 self._deny(seen, manifest, str(error), percent=weights.percent)
+        if was_written and is_again:
+            self._put_backs.strike(key, now=seen.observation.now)
         self._decide_again_if_denials_changed(seen)
 
     def _missing(
@@ -213,14 +274,16 @@ class Applier:
         if change is not None:
             self._noticed(cache, change)
 
-    async def _write_status(
-        self, key: Key, rollout: Manifest, status: RolloutStatus, *, now: datetime
-    ) -> Manifest:
+    async def _write_status(self, seen: Seen, rollout: Manifest, status: RolloutStatus) -> Manifest:
+        """Write the status; what nobody can read and a person must mend stays in it."""
+        key, now = seen.observation.key, seen.observation.now
         document = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        document |= seen.lost
         patch = [_same_version(rollout), {"op": "add", "path": "/status", "value": document}]
         written = await self._write(self._world.rollouts, key, patch, subresource="status")
         self._thrift.spend(key, now=now)
         self._thrift.wrote(key, now=now)
+        self._observer.remember(key, written)
         return written
 
     async def _answer_all(self, key: Key, answers: Sequence[Answer], *, now: datetime) -> None:
@@ -268,6 +331,18 @@ class Applier:
             if on:
                 raise
             return rollout
+
+
+def is_new(old: RolloutStatus, new: RolloutStatus) -> bool:
+    """Whether the weights of a decision were decided just now, or stand in the status already."""
+    return _share(old) != _share(new)
+
+
+def _share(status: RolloutStatus) -> tuple[object, ...]:
+    run = status.run
+    if run is None:
+        return ()
+    return run.id, run.step, run.weight, run.retreated, run.ending is None
 
 
 def _called(key: Key) -> str:

@@ -183,6 +183,7 @@ class Manager:
         self.leading = True
         self._record.leads(leading=True)
         try:
+            self._reconciler.begin()
             async with self._alarms.running(self._ring), asyncio.TaskGroup() as tasks:
                 self._add_all()
                 tasks.create_task(self._telescope.run())

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from rollout.analysis.arm import Arms
-from rollout.api import reading
+from rollout.api import reading, salvage
 from rollout.api.meta import Key, Manifest
 from rollout.api.rollout import RolloutSpec, Traffic
+from rollout.api.salvage import Salvaged
 from rollout.api.status import RolloutStatus, Run
 from rollout.api.traffic import Problem, RouteRef, Routing, SubsetTable
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import endpoints
 from rollout.controller.cache import key_of
+from rollout.controller.damper import Damper
 from rollout.controller.judging import Judging
 from rollout.controller.world import World, running_hosts
 from rollout.engine import plan as plans
@@ -49,20 +51,37 @@ class Denial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """An observation and the Rollout it is of."""
+    """An observation and the Rollout it is of.
+
+    Attributes:
+        observation: what is known of it.
+        manifest: the Rollout.
+        torn: why its status as it stands cannot be read, though ours is known; empty: it can.
+        lost: fields of its status that decide about traffic and that nobody knows; see `salvage`.
+        look_again_at: when something that is doubted now will be believed; None: nothing is.
+    """
 
     observation: Observation
     manifest: Manifest
+    torn: str = ""
+    lost: Mapping[str, object] = field(default_factory=dict)
+    look_again_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parsed:
     """A Rollout as read; kept until its resource version changes."""
 
+    uid: str
     resource_version: str
     spec: RolloutSpec | None
     spec_problem: str
-    status: RolloutStatus
+    salvaged: Salvaged
+
+    @property
+    def status(self) -> RolloutStatus:
+        """The status, as far as it is known."""
+        return self.salvaged.status
 
     @property
     def run(self) -> Run | None:
@@ -94,11 +113,21 @@ class Observer:
         self._routed: dict[Key, tuple[object, Routing]] = {}
         self._subsetted: dict[Key, tuple[object, SubsetTable]] = {}
         self._denied: dict[Key, dict[Key | None, Denial]] = {}
+        self._damper = Damper()
+
+    def forget_statuses(self) -> None:
+        """Another controller may have written since: only what stands there counts."""
+        self._parsed.clear()
+
+    def remember(self, key: Key, manifest: Manifest) -> None:
+        """We wrote a Rollout: should somebody scribble on it, this is what was meant."""
+        self._read(key, manifest)
 
     def forget_run(self, key: Key) -> None:
         """The Rollout's run is over."""
         self._arms.pop(key, None)
         self._judging.forget(key)
+        self._damper.forget(key)
         refused = self._denied.pop(key, {})
         if None in refused:
             # That the Rollout may not be held is so before a run begins.
@@ -135,11 +164,7 @@ class Observer:
         return [known for known in found if known is not None]
 
     def observe(self, key: Key) -> Seen | None:
-        """All there is to know of a Rollout now; None when it is gone.
-
-        Raises:
-            BadManifest: when its status cannot be read, which somebody else must have written.
-        """
+        """All there is to know of a Rollout now; None when it is gone."""
         manifest = self._world.rollouts.get(key)
         if manifest is None:
             return None
@@ -155,6 +180,8 @@ class Observer:
         judged = self._judging.judge(key, run, sure, now=now) if run else None
         rival = "" if run else self._rival(key, manifest, full)
         metadata = manifest["metadata"]
+        ready = endpoints.ready_by_subset(self._world, full, subsets, namespace=key.namespace)
+        ready, doubted_until = self._damped(key, run, ready, now=now)
         observation = Observation(
             now=now,
             key=key,
@@ -168,7 +195,7 @@ class Observer:
             status=parsed.status,
             routing=self._routing(key, full, traffic, pair=pair, now=now),
             subsets=subsets,
-            ready=endpoints.ready_by_subset(self._world, full, subsets, namespace=key.namespace),
+            ready=ready,
             arms_problem=arms if isinstance(arms, Problem) else None,
             actions=self._actions(key),
             settle_seconds=self._settle_seconds,
@@ -176,7 +203,27 @@ class Observer:
             verdicts=judged.verdicts if judged else (),
             metrics_problem=judged.problem if judged else "",
         )
-        return Seen(observation=observation, manifest=manifest)
+        return Seen(
+            observation=observation,
+            manifest=manifest,
+            torn=parsed.salvaged.problem,
+            lost=parsed.salvaged.lost,
+            look_again_at=doubted_until,
+        )
+
+    def _damped(
+        self, key: Key, run: Run | None, ready: Mapping[str, int], *, now: datetime
+    ) -> tuple[Mapping[str, int], datetime | None]:
+        """Ready endpoints, without those of a canary that comes and goes; until when it is so.
+
+        Those of the stable revision are as they are: traffic must be able to return.
+        """
+        if run is None:
+            return ready, None
+        canary = run.canary_revision
+        serves = ready.get(canary, 0) > 0
+        until = self._damper.doubted_until(key, canary, serves=serves, now=now)
+        return (ready, None) if until is None else ({**ready, canary: 0}, until)
 
     def virtual_services(self, key: Key, host: str, traffic: Traffic) -> list[Manifest]:
         """Those VirtualServices that may hold routes of a Rollout, however many others there are.
@@ -192,8 +239,11 @@ class Observer:
         return sorted(near, key=lambda m: str(m["metadata"]["name"]))
 
     def _read(self, key: Key, manifest: Manifest) -> _Parsed:
+        uid = manifest["metadata"].get("uid", "")
         version = manifest["metadata"].get("resourceVersion", "")
         known = self._parsed.get(key)
+        if known is not None and known.uid != uid:
+            known = None
         if known is not None and known.resource_version == version:
             return known
         spec, problem = None, ""
@@ -204,10 +254,11 @@ class Observer:
         except BadManifest as error:
             problem = str(error)
         parsed = _Parsed(
+            uid=uid,
             resource_version=version,
             spec=spec,
             spec_problem=problem,
-            status=reading.read_status(manifest),
+            salvaged=_salvaged(manifest, known),
         )
         self._parsed[key] = parsed
         return parsed
@@ -302,6 +353,14 @@ class Observer:
             key=lambda a: (a["metadata"].get("creationTimestamp", ""), a["metadata"]["name"])
         )
         return tuple(_given(action) for action in found)
+
+
+def _salvaged(manifest: Manifest, known: _Parsed | None) -> Salvaged:
+    """The status; where it cannot be read the one before, or after a restart what is left of it."""
+    found = salvage.read_status(manifest)
+    if found.problem and known is not None and not known.salvaged.lost:
+        return replace(known.salvaged, problem=found.problem)
+    return found
 
 
 def refs_of(traffic: Traffic, namespace: str) -> tuple[RouteRef, ...]:

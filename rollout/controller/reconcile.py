@@ -13,9 +13,10 @@ from rollout.api import phase
 from rollout.api.meta import Key
 from rollout.api.status import Run
 from rollout.base.errors import Conflict, Overloaded, Retry, RolloutError
-from rollout.controller.apply import Applier, Event
+from rollout.controller import unreadable
+from rollout.controller.apply import Applier, Event, is_new
 from rollout.controller.judging import Judging
-from rollout.controller.observe import Observer
+from rollout.controller.observe import Observer, Seen
 from rollout.controller.telescope import FIRST_SIGHT_SECONDS
 from rollout.engine import ending
 from rollout.engine.decide import decide
@@ -83,10 +84,6 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> Result:
         """One look; errors that we foresaw become outcomes, others are ours and are raised."""
-        wait = self._applier.wait_seconds(key, now=self._clock.now())
-        if wait > 0:
-            _log.warning("writes too often; somebody else undoes it", rollout=str(key))
-            return Result(outcome=Outcome.RETRY, retry_after_seconds=wait)
         try:
             return await self._until_written(key)
         except Overloaded as error:
@@ -107,7 +104,10 @@ class Reconciler:
             if seen is None:
                 self.forget(key)
                 return Result(outcome=Outcome.DONE)
-            decision = decide(seen.observation)
+            decision = _decide(seen)
+            wait = self._applier.wait_seconds(key, now=seen.observation.now)
+            if wait > 0 and not _takes_away(seen.observation, decision):
+                return self._wait_for_calm(key, wait, now=seen.observation.now)
             run = seen.observation.status.run
             if run is not None and self._is_rash(key, run, seen.observation, decision):
                 return self._wait_for_sight(key, run, now=seen.observation.now)
@@ -121,7 +121,7 @@ class Reconciler:
             for event in events:
                 self._tell(event)
             self._log(key, decision, events)
-            return self._afterwards(key, decision, now=seen.observation.now)
+            return self._afterwards(seen, decision)
         raise AssertionError  # the last attempt raises
 
     def _is_rash(self, key: Key, run: Run, o: Observation, decision: Decision) -> bool:
@@ -147,21 +147,34 @@ class Reconciler:
         self._alarms.set(key, now + timedelta(seconds=FIRST_SIGHT_SECONDS))
         return Result(outcome=Outcome.LOOK_AGAIN)
 
-    def _afterwards(self, key: Key, decision: Decision, *, now: datetime) -> Result:
+    def _wait_for_calm(self, key: Key, seconds: float, *, now: datetime) -> Result:
+        """Somebody undoes what is written. Looks go on: one may find a reason to hurry."""
+        _log.debug("writes too often; somebody else undoes it", rollout=str(key))
+        self._alarms.set(key, now + timedelta(seconds=seconds))
+        return Result(outcome=Outcome.LOOK_AGAIN)
+
+    def _afterwards(self, seen: Seen, decision: Decision) -> Result:
         """Set the alarm, and have Prometheus asked for what the run needs, or no more."""
+        key, now = seen.observation.key, seen.observation.now
         run = decision.status.run
         if run is not None and run.ended_at is None and decision.finalizer:
             self._judging.want(key, run, now=now)
         else:
             self._observer.forget_run(key)
         denied = self._observer.denials(key, now=now)
-        looks = [decision.look_again_at, *(known.until for known in denied)]
+        held_until = self._applier.held_until(key)
+        looks = [decision.look_again_at, seen.look_again_at, held_until]
+        looks.extend(known.until for known in denied)
         look = min((at for at in looks if at is not None), default=None)
         if look is None:
             self._alarms.drop(key)
             return Result(outcome=Outcome.DONE, decision=decision)
         self._alarms.set(key, look)
         return Result(outcome=Outcome.LOOK_AGAIN, decision=decision)
+
+    def begin(self) -> None:
+        """A term as the leader begins: what was read in an earlier one may be long out of date."""
+        self._observer.forget_statuses()
 
     def forget(self, key: Key) -> None:
         """A Rollout is gone: so are its alarm, its evidence and everything else about it."""
@@ -180,3 +193,17 @@ class Reconciler:
                 phase=str(decision.status.phase),
                 weight_percent=run.weight if run else None,
             )
+
+
+def _decide(seen: Seen) -> Decision:
+    if seen.lost:
+        return unreadable.decide(seen.observation, seen.torn, seen.lost)
+    return decide(seen.observation)
+
+
+def _takes_away(o: Observation, decision: Decision) -> bool:
+    """Whether a decision, made just now, takes traffic from the canary: that waits for nothing."""
+    before, after = o.status.run, decision.status.run
+    if before is None or after is None or not is_new(o.status, decision.status):
+        return False
+    return after.ending is not None or after.weight < before.weight

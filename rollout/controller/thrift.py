@@ -14,8 +14,9 @@ FACTS_SECONDS = 10.0
 """The least time between two writes of a status that only tell what others brought about."""
 
 PUT_BACK = "PutBack"
+RESTORED = "StatusRestored"
 PUT_BACK_SECONDS = 60.0
-"""The least time between two Events about weights that were put back."""
+"""The least time between two Events about weights that were put back, or a status that was."""
 
 
 WRITES_COUNT_MAX = 20.0
@@ -46,11 +47,15 @@ class Thrift:
         self._written: dict[Key, datetime] = {}
         self._told_facts: dict[Key, datetime] = {}
         self._told_put_back: dict[Key, datetime] = {}
+        self._told_restored: dict[Key, datetime] = {}
         self._purses: dict[Key, _Purse] = {}
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
-        for memory in (self._written, self._told_facts, self._told_put_back):
+        for memory in (
+            *(self._written, self._told_facts),
+            *(self._told_put_back, self._told_restored),
+        ):
             memory.pop(key, None)
         self._purses.pop(key, None)
 
@@ -104,12 +109,13 @@ class Thrift:
 
     def is_news(self, key: Key, happening: Happening, *, now: datetime) -> bool:
         """A tool that fights for its weights is told of once in a while, and not at each blow."""
-        if happening.reason != PUT_BACK:
+        told = {PUT_BACK: self._told_put_back, RESTORED: self._told_restored}.get(happening.reason)
+        if told is None:
             return True
-        before = self._told_put_back.get(key)
+        before = told.get(key)
         if before is not None and (now - before).total_seconds() < PUT_BACK_SECONDS:
             return False
-        self._told_put_back[key] = now
+        told[key] = now
         return True
 
 

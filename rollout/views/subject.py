@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rollout.api import reading
+from rollout.api import salvage
 from rollout.api.meta import Key, Manifest
 from rollout.api.status import RolloutStatus, Run
 
@@ -56,15 +56,12 @@ class Subject:
 def read(manifest: Manifest) -> Subject:
     """What a manifest says.
 
-    The spec is read leniently, since a view must show a wrong Rollout too; the status strictly.
-
-    Raises:
-        BadManifest: the status was not written by any version of the controller.
+    Both spec and status are read leniently, since a view must show a wrong Rollout too.
     """
     metadata: Mapping[str, Any] = manifest.get("metadata", {})
     spec: Mapping[str, Any] = manifest.get("spec") or {}
     created = metadata.get("creationTimestamp")
-    status = reading.read_status(manifest)
+    status = salvage.read_status(manifest).status
     return Subject(
         key=Key(metadata.get("namespace", ""), metadata.get("name", "")),
         host=str(spec.get("host", "")),

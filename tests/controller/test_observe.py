@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from rollout.api.meta import POD, ROLLOUT, VIRTUAL_SERVICE, Key
-from rollout.base.errors import BadManifest
 from rollout.controller.manager import Manager
 from rollout.controller.observe import Denial, Observer, Seen
 from tests.stories import gray
@@ -76,7 +75,7 @@ async def test_how_revisions_are_told_apart_is_kept_for_the_run_though_pods_vani
         assert observer_of(manager)._arms[gray.KEY][1].stable == "reviews-v1"
 
 
-async def test_a_status_that_cannot_be_read_is_said_with_its_field() -> None:
+async def test_a_status_that_cannot_be_read_is_said_and_the_one_before_goes_on_to_count() -> None:
     story = gray.furnished()
     manager = await caught_up(story)
     broken = story.cluster.peek(ROLLOUT, gray.KEY)
@@ -84,8 +83,35 @@ async def test_a_status_that_cannot_be_read_is_said_with_its_field() -> None:
     broken["metadata"]["resourceVersion"] = "999999"
     manager.world.rollouts.put(broken)
 
-    with pytest.raises(BadManifest, match="phase"):
-        observer_of(manager).observe(gray.KEY)
+    found = seen(manager)
+
+    assert found.torn.startswith("status.phase")
+    assert found.lost == {}
+    assert found.observation.status.stable_revision == "v1"
+
+
+async def test_the_status_of_an_object_that_was_replaced_does_not_count_any_more() -> None:
+    story = gray.furnished()
+    manager = await caught_up(story)
+    other = story.cluster.peek(ROLLOUT, gray.KEY)
+    other["status"] = {"phase": "Dancing"}
+    other["metadata"].update(resourceVersion="999999", uid="another")
+    manager.world.rollouts.put(other)
+
+    assert seen(manager).observation.status.stable_revision == ""
+
+
+async def test_what_was_read_in_an_earlier_term_does_not_count_any_more() -> None:
+    story = gray.furnished()
+    manager = await caught_up(story)
+    broken = story.cluster.peek(ROLLOUT, gray.KEY)
+    broken["status"] = {"phase": "Dancing"}
+    broken["metadata"]["resourceVersion"] = "999999"
+    manager.world.rollouts.put(broken)
+
+    observer_of(manager).forget_statuses()
+
+    assert seen(manager).observation.status.stable_revision == ""
 
 
 async def test_a_denial_holds_for_its_version_and_its_time_and_no_longer() -> None:

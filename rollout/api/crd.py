@@ -140,7 +140,9 @@ def _structural(node: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, A
     refused = [word for word in _REFUSED if word in out]
     assert not refused, f"a structural schema cannot say {refused}: bound numbers by ge and le"
     if "description" in out:
-        out["description"] = " ".join(out["description"].split()) + _told_default(node)
+        # Docstrings mark names by two backticks; on a terminal one is enough.
+        told = " ".join(out["description"].split()).replace("``", "`")
+        out["description"] = told + _told_default(node)
     if "properties" in node:
         out["properties"] = {k: _structural(v, defs) for k, v in node["properties"].items()}
     if "items" in node:
@@ -180,7 +182,7 @@ def _bounded(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first_words(model: type[BaseModel]) -> str:
-    return " ".join((inspect.getdoc(model) or "").split())
+    return " ".join((inspect.getdoc(model) or "").split()).replace("``", "`")
 
 
 def _rule(rule: str, message: str) -> dict[str, str]:

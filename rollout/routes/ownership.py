@@ -18,7 +18,7 @@ from fractions import Fraction
 
 from rollout.api.traffic import RouteRef, RouteState, Routing
 from rollout.base.errors import BadManifest
-from rollout.base.hosts import fqdn
+from rollout.base.hosts import CLUSTER_DOMAIN, fqdn
 from rollout.routes import fields, legs
 from rollout.routes.fields import Finding, Manifest
 from rollout.routes.legs import Route, Service
@@ -264,9 +264,16 @@ def _nothing(services: Sequence[Service], every: Sequence[Holding], aim: Aim) ->
     fault = BadManifest(
         field=f"namespace {aim.namespace}",
         problem=f"has no VirtualService that routes host {host}",
-        remedy="create one whose route has a destination for each subset",
+        remedy="create one whose route has a destination for each subset" + _full_name(host),
     )
     return Claims(findings=(Finding(reason="VirtualServiceMissing", fault=fault),))
+
+
+def _full_name(host: str) -> str:
+    """A hint for who wrote ``reviews.bookinfo``: with a dot in it Istio takes a name as written."""
+    if host.count(".") != 1:
+        return ""
+    return f", or name the service in full: {host}.svc.{CLUSTER_DOMAIN}"
 
 
 def _nearness(route: Route, aim: Aim) -> tuple[int, bool]:

@@ -104,6 +104,12 @@ def test_scenario_72_too_little_traffic_is_unknown_and_says_how_long_it_needs() 
     )
 
 
+def test_how_long_it_needs_is_told_in_whole_seconds_and_never_too_short() -> None:
+    _, said = judged(ERRORS, counts(99))
+
+    assert said == "errors: canary has 99 of 100 requests; needs about 1s more at this traffic"
+
+
 def test_without_any_traffic_nobody_can_say_how_long() -> None:
     assert judged(ERRORS, NO_TRAFFIC) == (
         Verdict.UNKNOWN,

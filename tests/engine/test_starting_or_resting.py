@@ -52,9 +52,16 @@ def test_another_host_is_adopted_anew_whatever_was_stable_before() -> None:
     assert world.status.stable_revision == "v3"
     assert world.phase == "Stable"
 
-    world.edit(world.spec.model_copy(update={"host": "ratings.bookinfo"})).settle()
 
-    assert world.status.stable_revision == "v3"
+def test_the_same_host_in_full_is_not_another() -> None:
+    world = rolled_back()
+    assert world.spec is not None
+    full = f"{world.spec.host}.bookinfo.svc.cluster.local"
+
+    world.edit(world.spec.model_copy(update={"host": full})).settle()
+
+    assert world.phase == "RolledBack"
+    assert world.status.rejected_revision == "v2"
 
 
 def test_adoption_with_another_revision_wanted_starts_a_run_from_the_one_with_all_traffic() -> None:

@@ -18,9 +18,10 @@ def select(
     refs: tuple[RouteRef, ...] = (),
     stable: str | None = "v1",
     canary: str | None = "v3",
+    host: str = HOST,
 ) -> Routing:
     return ownership.select(
-        manifests, host=HOST, namespace=NAMESPACE, refs=refs, stable=stable, canary=canary
+        manifests, host=host, namespace=NAMESPACE, refs=refs, stable=stable, canary=canary
     )
 
 

@@ -221,6 +221,12 @@ def test_no_virtual_service_at_all_is_told() -> None:
     ]
 
 
+def test_a_host_written_half_in_full_is_given_its_whole_name() -> None:
+    (told,) = messages(select(host="reviews.bookinfo"))
+
+    assert told.endswith("or name the service in full: reviews.bookinfo.svc.cluster.local")
+
+
 # --- before and between runs ---
 
 

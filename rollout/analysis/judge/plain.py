@@ -5,6 +5,7 @@ It promises no false-rollback rate: that takes sequential statistics, which have
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from rollout.analysis.query import edge_below
@@ -127,7 +128,7 @@ def _too_little(case: _Case) -> GateVerdict | None:
     elapsed = case.context.elapsed_seconds
     if elapsed <= 0 or not all(now for _, _, now in missing):
         return _say(case, Verdict.UNKNOWN, f"{have} of {wanted:,} {_noun(case)}")
-    eta_seconds = max((wanted - count) * elapsed / now for _, count, now in missing)
+    eta_seconds = math.ceil(max((wanted - count) * elapsed / now for _, count, now in missing))
     return _say(
         case,
         Verdict.UNKNOWN,

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import typer
 
+from rollout.api import salvage
 from rollout.api.action import ActionOutcome, Verb
 from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Manifest
 from rollout.api.phase import Outcome
@@ -126,6 +127,13 @@ async def _say(client: Client, manifest: Manifest, verb: Verb, words: Words) -> 
 def _run_of(manifest: Manifest, verb: Verb) -> Run:
     """The present run, or the last one; a command to none is out of place."""
     seen = subject.read(manifest)
+    found = salvage.read_status(manifest)
+    if found.lost:
+        raise errors.OutOfPlace(
+            subject=str(seen.key),
+            why=f"{found.problem}, so nobody knows what there is to {verb.lower()}",
+            remedy=f"what to do says: {sentences.typed(seen, 'get')}",
+        )
     if seen.run is None:
         raise errors.OutOfPlace(
             subject=str(seen.key),

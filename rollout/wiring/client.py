@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from rollout.api.action import ActionOutcome, ActionSpec, Verb, action_name
 from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Key, Kind, Manifest
-from rollout.api.reading import nearest, read_action, read_status
+from rollout.api.reading import nearest, read_action
+from rollout.api.salvage import read_status
 from rollout.api.status import RolloutStatus
 from rollout.base import errors
 from rollout.ports import Clock, Cluster, WatchEvent
@@ -154,7 +155,7 @@ class Client:
         """The first state from the given one on whose status is as wanted; None when deleted."""
         async with contextlib.aclosing(self.changes(manifest)) as states:
             async for state in states:
-                if wanted(read_status(state)):
+                if wanted(read_status(state).status):
                     return state
         return None
 
@@ -260,7 +261,7 @@ def _stands(existing: Manifest, rollout: Manifest) -> bool:
         return True
     if answered["outcome"] != ActionOutcome.APPLIED:
         return False
-    run = read_status(rollout).run
+    run = read_status(rollout).status.run
     paused = run is not None and run.paused is not None
     match existing["spec"]["verb"]:
         case Verb.PAUSE:

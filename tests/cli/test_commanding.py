@@ -146,6 +146,22 @@ def test_a_command_for_programs_prints_the_action_with_its_answer(desk: Desk) ->
     assert document["status"]["outcome"] == "Applied"
 
 
+def test_a_command_to_a_run_that_cannot_be_read_says_so_and_where_the_remedy_stands(
+    desk: Desk,
+) -> None:
+    broken = manifest(PROGRESSING)
+    del broken["status"]["run"]["plan"]
+    desk.put(broken)
+
+    result = desk.type("abort", "reviews")
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "rollout: shop/reviews: status.run.plan is missing, so nobody knows what there is to abort;"
+        " what to do says: rollout get reviews -n shop\n"
+    )
+
+
 def test_a_command_before_the_first_run_says_how_to_start_one(desk: Desk) -> None:
     desk.status(STABLE)
 

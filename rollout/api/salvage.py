@@ -87,9 +87,11 @@ def _lost(run: Run | None, problems: Mapping[str, str]) -> tuple[str, ...]:
 
 def _known_by(run: Run, problems: Mapping[str, str]) -> dict[str, str]:
     """What a run says of the revisions that could not be read."""
-    outcome = run.ending.outcome if run.ending is not None and run.ended_at is not None else None
-    stable = run.canary_revision if outcome is Outcome.PROMOTED else run.stable_revision
-    rejected = "" if outcome is None or outcome in _KEPT else run.canary_revision
+    ending = run.ending if run.ended_at is not None else None
+    promoted = ending is not None and ending.outcome is Outcome.PROMOTED
+    stable = run.canary_revision if promoted else run.stable_revision
+    turned_down = ending is not None and ending.outcome not in _KEPT and not ending.revived
+    rejected = run.canary_revision if turned_down else ""
     found = {}
     if "stableRevision" in problems:
         found["stable_revision"] = stable

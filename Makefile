@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lock generate bench-many clean
+.PHONY: help demo test check fmt lock generate bench-many testbed clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -41,6 +41,9 @@ generate: $(STAMP) ## Write the generated files again: CRDs, diagram
 
 bench-many: $(STAMP) ## 200 Rollouts at once: step times, aborts, reactions, calls, CPU; 3 minutes
 	@$(BIN)/python -m tests.benchmark.many
+
+testbed: $(STAMP) ## Build etcd, kube-apiserver, istiod and helm for the tests, once; needs Go 1.26
+	@$(BIN)/python -m tests.testbed.build
 
 lock: ## Pin the dependencies anew (needs a registry)
 	@$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --generate-hashes --no-emit-index-url \

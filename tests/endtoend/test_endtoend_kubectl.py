@@ -127,6 +127,8 @@ async def test_a_patch_starts_a_run_and_get_w_shows_it_going_up(world: Hands) ->
     await world.put_on(strategy=ladder((10, "1s"), (50, "1s")))
     columns = "-o=custom-columns=PHASE:.status.phase,WEIGHT:.status.run.weight"
     watch = await world.start("kubectl", "get", "ro", "reviews", "-w", "--no-headers", columns)
+    assert watch.stdout is not None
+    before = await watch.stdout.readline()
 
     patch = json.dumps({"spec": {"revision": "v2"}})
     said = await world.kubectl("patch", "rollout", "reviews", "--type=merge", "-p", patch)
@@ -138,7 +140,9 @@ async def test_a_patch_starts_a_run_and_get_w_shows_it_going_up(world: Hands) ->
     shown, _ = await watch.communicate()
 
     assert said.strip() == "rollout.rollout.dev/reviews patched"
-    seen = list(dict.fromkeys(tuple(line.split()) for line in shown.decode().splitlines()))
+    seen = list(
+        dict.fromkeys(tuple(line.split()) for line in (before + shown).decode().splitlines())
+    )
     assert seen == [
         ("Stable", "<none>"),
         ("Preparing", "0"),

@@ -17,7 +17,17 @@ NAME_LENGTH_MIN = 15
 TESTS = sources("tests")
 
 FREE_FOLDERS = frozenset(
-    {"house", "world", "stories", "contracts", "artefacts", "sandbox", "benchmark", "endtoend"}
+    {
+        "house",
+        "world",
+        "stories",
+        "contracts",
+        "artefacts",
+        "sandbox",
+        "benchmark",
+        "endtoend",
+        "testbed",
+    }
 )
 """Folders of tests that are about more than one module."""
 

@@ -15,7 +15,7 @@ import pytest
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(60)]
 
 KEEPER = """
-import asyncio, json, sys
+import asyncio, json, signal, sys
 from rollout.sandbox.stage import Script, stage
 
 async def main():
@@ -26,6 +26,8 @@ async def main():
             raise RuntimeError("an exception on stage")
         await asyncio.sleep(60)
 
+# A shell that starts tests in the background has them ignore SIGINT, and so would this process.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(main())
 """
 

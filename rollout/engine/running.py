@@ -52,9 +52,6 @@ def in_run(o: Observation, run: Run) -> Decision:
         return _without(o, run, orders, reason=missing[0], message=missing[1])
     if run.step == 0 or run.retreated:
         return _prepare(o, run, orders)
-    if o.status.phase is Phase.BLOCKED and orders.promote is None and orders.full is None:
-        # The weight was not in force, or nobody could see that it was: the step begins anew.
-        return _enter(o, run, orders, step=run.step)
     return _climb(o, run, orders)
 
 

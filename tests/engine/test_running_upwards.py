@@ -488,19 +488,3 @@ def test_a_message_says_what_comes_next() -> None:
         3: "100 % at 09:00:30 UTC if errors passes",
         4: "promoted at 09:00:55 UTC if errors passes",
     }
-
-
-def test_a_hold_begins_anew_when_a_virtual_service_that_was_missing_is_back() -> None:
-    world = at_step(2, says=always(PASS))
-    began = world.run.step_started_at
-    lost, world.shares = world.shares, {}
-    world.settle().after(20)
-
-    assert world.phase == "Blocked"
-
-    world.shares = lost
-    world.settle()
-
-    assert world.run.step == 2
-    assert world.run.step_started_at >= began + timedelta(seconds=20)
-    assert world.phase == "Progressing"

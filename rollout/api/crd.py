@@ -140,9 +140,7 @@ def _structural(node: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, A
     refused = [word for word in _REFUSED if word in out]
     assert not refused, f"a structural schema cannot say {refused}: bound numbers by ge and le"
     if "description" in out:
-        # Docstrings mark names by two backticks; on a terminal one is enough.
-        told = " ".join(out["description"].split()).replace("``", "`")
-        out["description"] = told + _told_default(node)
+        out["description"] = _in_line(out["description"]) + _told_default(node)
     if "properties" in node:
         out["properties"] = {k: _structural(v, defs) for k, v in node["properties"].items()}
     if "items" in node:
@@ -182,7 +180,12 @@ def _bounded(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first_words(model: type[BaseModel]) -> str:
-    return " ".join((inspect.getdoc(model) or "").split()).replace("``", "`")
+    return _in_line(inspect.getdoc(model) or "")
+
+
+def _in_line(docstring: str) -> str:
+    """Docstrings mark names by two backticks; on a terminal one is enough."""
+    return " ".join(docstring.split()).replace("``", "`")
 
 
 def _rule(rule: str, message: str) -> dict[str, str]:

@@ -59,7 +59,8 @@ class Strategy(Model):
     """The rungs, in order; weights rise. A run ends with 100 percent whether or not the ladder
     says so. Absent: 5, 25 and 50 percent for two minutes each, then all."""
     bake: Duration = "5m"
-    """How long gates go on judging after 100 percent; a failure still rolls back. ``0s``: not."""
+    """How long gates go on judging after 100 percent, at least, and until they pass; a failure
+    still rolls back. ``0s``: not."""
     max_duration: Duration = "6h"
     """How long a run may take, from its start to 100 percent; then ``onDeadline``."""
     on_deadline: Literal["Rollback", "Hold"] = "Rollback"

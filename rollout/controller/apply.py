@@ -139,9 +139,9 @@ class Applier:
 
     def _may_restore(self, seen: Seen) -> bool:
         """Whether to write over what nobody can read; in a fight that is not at each blow."""
-        o = seen.observation
-        if not seen.torn or seen.lost:
+        if not _is_restorable(seen):
             return False
+        o = seen.observation
         held_until = self._restores.free_at(o.key, now=o.now)
         if held_until is not None:
             self._hold_until(o.key, held_until)
@@ -150,7 +150,7 @@ class Applier:
 
     def _restored(self, seen: Seen) -> list[Happening]:
         """A status was written; what is to be told if nobody could read the one before."""
-        if not seen.torn or seen.lost:
+        if not _is_restorable(seen):
             return []
         self._restores.strike(seen.observation.key, now=seen.observation.now)
         message = f"{seen.torn}: somebody else wrote it; it was written anew from what is known"
@@ -336,6 +336,11 @@ class Applier:
 def is_new(old: RolloutStatus, new: RolloutStatus) -> bool:
     """Whether the weights of a decision were decided just now, or stand in the status already."""
     return _share(old) != _share(new)
+
+
+def _is_restorable(seen: Seen) -> bool:
+    """Whether the status cannot be read, and we know all the same what it should say."""
+    return bool(seen.torn) and not seen.lost
 
 
 def _share(status: RolloutStatus) -> tuple[object, ...]:

@@ -56,7 +56,7 @@ class Seen:
     Attributes:
         observation: what is known of it.
         manifest: the Rollout.
-        torn: why its status as it stands cannot be read, though ours is known; empty: it can.
+        torn: why its status as it stands cannot be read; empty: it can.
         lost: fields of its status that decide about traffic and that nobody knows; see `salvage`.
         look_again_at: when something that is doubted now will be believed; None: nothing is.
     """

@@ -15,8 +15,11 @@ FACTS_SECONDS = 10.0
 
 PUT_BACK = "PutBack"
 RESTORED = "StatusRestored"
-PUT_BACK_SECONDS = 60.0
-"""The least time between two Events about weights that were put back, or a status that was."""
+FIGHTS = (PUT_BACK, RESTORED)
+"""Reasons of Events that a tool which fights us would bring about at each blow."""
+
+FIGHT_SECONDS = 60.0
+"""The least time between two Events about one Rollout for one of these reasons."""
 
 
 WRITES_COUNT_MAX = 20.0
@@ -46,17 +49,15 @@ class Thrift:
         self._status_seconds = status_seconds
         self._written: dict[Key, datetime] = {}
         self._told_facts: dict[Key, datetime] = {}
-        self._told_put_back: dict[Key, datetime] = {}
-        self._told_restored: dict[Key, datetime] = {}
+        self._told_fights: dict[tuple[str, Key], datetime] = {}
         self._purses: dict[Key, _Purse] = {}
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
-        for memory in (
-            *(self._written, self._told_facts),
-            *(self._told_put_back, self._told_restored),
-        ):
+        for memory in (self._written, self._told_facts):
             memory.pop(key, None)
+        for reason in FIGHTS:
+            self._told_fights.pop((reason, key), None)
         self._purses.pop(key, None)
 
     def spend(self, key: Key, *, now: datetime) -> None:
@@ -108,14 +109,14 @@ class Thrift:
         return True
 
     def is_news(self, key: Key, happening: Happening, *, now: datetime) -> bool:
-        """A tool that fights for its weights is told of once in a while, and not at each blow."""
-        told = {PUT_BACK: self._told_put_back, RESTORED: self._told_restored}.get(happening.reason)
-        if told is None:
+        """A tool that fights us is told of once in a while, and not at each blow."""
+        if happening.reason not in FIGHTS:
             return True
-        before = told.get(key)
-        if before is not None and (now - before).total_seconds() < PUT_BACK_SECONDS:
+        about = happening.reason, key
+        before = self._told_fights.get(about)
+        if before is not None and (now - before).total_seconds() < FIGHT_SECONDS:
             return False
-        told[key] = now
+        self._told_fights[about] = now
         return True
 
 

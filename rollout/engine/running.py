@@ -214,9 +214,6 @@ def _next(o: Observation, run: Run, orders: Orders) -> Decision:
     bake = parse_duration(run.plan.strategy.bake)
     if not baking and (run.step < run.step_count or bake > 0):
         return _enter(o, run, orders, step=run.step + 1)
-    if run.paused is not None and orders.promote is None:
-        # Without a bake the run would end here.
-        return staying.held(o, run, orders)
     took = print_duration((o.now - run.started_at).total_seconds())
     return ending.promote(o, run, answers=orders.answers, because=f"promoted after {took}")
 

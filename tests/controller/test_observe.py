@@ -34,6 +34,14 @@ def seen(manager: Manager) -> Seen:
     return found
 
 
+def scribble(story: gray.Story, manager: Manager, **metadata: str) -> None:
+    """The controller hears of a status that nobody can read."""
+    broken = story.cluster.peek(ROLLOUT, gray.KEY)
+    broken["status"] = {"phase": "Dancing"}
+    broken["metadata"].update(resourceVersion="999999", **metadata)
+    manager.world.rollouts.put(broken)
+
+
 async def test_a_rollout_that_is_not_there_is_no_observation() -> None:
     manager = await caught_up(gray.furnished())
 
@@ -78,10 +86,7 @@ async def test_how_revisions_are_told_apart_is_kept_for_the_run_though_pods_vani
 async def test_a_status_that_cannot_be_read_is_said_and_the_one_before_goes_on_to_count() -> None:
     story = gray.furnished()
     manager = await caught_up(story)
-    broken = story.cluster.peek(ROLLOUT, gray.KEY)
-    broken["status"] = {"phase": "Dancing"}
-    broken["metadata"]["resourceVersion"] = "999999"
-    manager.world.rollouts.put(broken)
+    scribble(story, manager)
 
     found = seen(manager)
 
@@ -93,10 +98,7 @@ async def test_a_status_that_cannot_be_read_is_said_and_the_one_before_goes_on_t
 async def test_the_status_of_an_object_that_was_replaced_does_not_count_any_more() -> None:
     story = gray.furnished()
     manager = await caught_up(story)
-    other = story.cluster.peek(ROLLOUT, gray.KEY)
-    other["status"] = {"phase": "Dancing"}
-    other["metadata"].update(resourceVersion="999999", uid="another")
-    manager.world.rollouts.put(other)
+    scribble(story, manager, uid="another")
 
     assert seen(manager).observation.status.stable_revision == ""
 
@@ -104,10 +106,7 @@ async def test_the_status_of_an_object_that_was_replaced_does_not_count_any_more
 async def test_what_was_read_in_an_earlier_term_does_not_count_any_more() -> None:
     story = gray.furnished()
     manager = await caught_up(story)
-    broken = story.cluster.peek(ROLLOUT, gray.KEY)
-    broken["status"] = {"phase": "Dancing"}
-    broken["metadata"]["resourceVersion"] = "999999"
-    manager.world.rollouts.put(broken)
+    scribble(story, manager)
 
     observer_of(manager).forget_statuses()
 

@@ -14,7 +14,7 @@ from rollout.api.status import Condition, RolloutStatus, Run
 from rollout.api.step import Step
 from rollout.controller.thrift import (
     FACTS_SECONDS,
-    PUT_BACK_SECONDS,
+    FIGHT_SECONDS,
     WRITES_COUNT_MAX,
     WRITES_PER_SECOND,
     Thrift,
@@ -109,7 +109,7 @@ def test_weights_put_back_are_news_once_a_minute_and_all_else_always() -> None:
     back = Happening(type="Warning", reason="PutBack", message="…")
     other = Happening(type="Normal", reason="StepBegan", message="…")
 
-    told = [frugal.is_news(KEY, back, now=later(s)) for s in (0, 1, PUT_BACK_SECONDS)]
+    told = [frugal.is_news(KEY, back, now=later(s)) for s in (0, 1, FIGHT_SECONDS)]
 
     assert told == [True, False, True]
     assert all(frugal.is_news(KEY, other, now=NOW) for _ in range(3))

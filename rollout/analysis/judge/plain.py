@@ -54,7 +54,8 @@ def judge(gate: GateQuestion, evidence: GateEvidence, *, context: Context) -> Ga
     in percent gives way to Unknown while the stable arm exceeds it too: then the world is ill. The
     ratio compares with (bad + 1) / (requests + 1) of the stable arm, so that none bad there is not
     infinitely good, and needs ``min_requests`` there.
-    Pass: no bound exceeded, and ``min_requests`` in the canary arm (with a ratio in both).
+    Pass: no bound exceeded, and ``min_requests`` in the canary arm (with a ratio in both; at full
+    weight the stable arm counts only where a ratio is the only bound).
     Unknown: everything else, and requests without an upstream that would decide the matter.
     """
     case = _case(gate, evidence, context)

@@ -27,6 +27,7 @@ FREE_FOLDERS = frozenset(
         "benchmark",
         "endtoend",
         "testbed",
+        "mesh",
     }
 )
 """Folders of tests that are about more than one module."""

@@ -1,0 +1,97 @@
+"""The objects of the sample service, as a real cluster with Istio takes them.
+
+A real API server refuses loopback addresses in pods and EndpointSlices. Istio's own WorkloadEntry
+has no such rule, and an ordinary Service selects it as it would a pod.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rollout.sandbox.stage_objects import PORT, Cast
+from tests.testbed.sidecar import APP
+
+ISTIO = "networking.istio.io/v1"
+
+Manifest = dict[str, Any]
+
+
+def namespace(name: str) -> Manifest:
+    """A namespace."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def objects(cast: Cast) -> list[Manifest]:
+    """All of them, in an order in which nothing is refused; all weight is on the first version."""
+    return [
+        _service(cast),
+        *_workload_entries(cast),
+        _sidecar(cast),
+        _destination_rule(cast),
+        _virtual_service(cast),
+    ]
+
+
+def routes(cast: Cast, weights: dict[str, int]) -> list[Manifest]:
+    """The `http` part of the VirtualService that sends each version so many percent."""
+    legs = [
+        {"destination": {"host": cast.service, "subset": version}, "weight": weight}
+        for version, weight in weights.items()
+    ]
+    return [{"name": "primary", "route": legs}]
+
+
+def _istio(cast: Cast, kind: str, name: str, **spec: Any) -> Manifest:
+    metadata = {"name": name, "namespace": cast.namespace}
+    return {"apiVersion": ISTIO, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _service(cast: Cast) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": cast.service, "namespace": cast.namespace},
+        "spec": {
+            "selector": {"app": cast.service},
+            "ports": [{"name": "http", "port": PORT, "targetPort": PORT}],
+        },
+    }
+
+
+def _workload_entries(cast: Cast) -> list[Manifest]:
+    return [
+        _istio(
+            cast,
+            "WorkloadEntry",
+            f"{cast.service}-{version}-{number}",
+            address=address,
+            labels={"app": cast.service, "version": version},
+            ports={"http": PORT},
+        )
+        for number, (version, address) in enumerate(cast.places())
+    ]
+
+
+def _sidecar(cast: Cast) -> Manifest:
+    # An HTTP listener serves the services that have its port, so it must be the Service's port;
+    # the address is the stage's own, so that no two of them meet.
+    listener = {
+        "port": {"number": PORT, "protocol": "HTTP", "name": "http"},
+        "bind": cast.cluster_ip,
+        "captureMode": "NONE",
+        "hosts": [f"{cast.namespace}/*"],
+    }
+    selector = {"labels": {"app": APP}}
+    return _istio(cast, "Sidecar", APP, workloadSelector=selector, egress=[listener])
+
+
+def _destination_rule(cast: Cast) -> Manifest:
+    subsets = [{"name": name, "labels": {"version": name}} for name in cast.versions]
+    return _istio(cast, "DestinationRule", cast.service, host=cast.service, subsets=subsets)
+
+
+def _virtual_service(cast: Cast) -> Manifest:
+    first, *others = cast.versions
+    weights = {first: 100, **dict.fromkeys(others, 0)}
+    http = routes(cast, weights)
+    return _istio(cast, "VirtualService", cast.service, hosts=[cast.service], http=http)

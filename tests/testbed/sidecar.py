@@ -1,0 +1,137 @@
+"""Starts a real Envoy as a caller's sidecar, which takes its configuration from istiod over ADS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from rollout.sandbox import envoy
+from rollout.sandbox.processes import Command, Probe, Processes
+from tests.testbed.istio import READY_SECONDS_MAX, Istiod
+
+NAME = "envoy"
+
+APP = "client"
+"""The caller's label `app`, which its Sidecar object selects."""
+
+ISTIO_VERSION = "1.31.0"
+"""What the proxy says that it is; istiod writes for that release."""
+
+STATS_TAGS = (
+    {"tag_name": "cluster_name", "regex": r"^cluster(\.(.+);)"},
+    {"tag_name": "response_code", "regex": r"_rq(_(\d{3}))$"},
+    {"tag_name": "response_code_class", "regex": r"_rq(_(\dxx))$"},
+)
+"""istiod ends a cluster's name in statistics with a semicolon; names are full of dots, on which
+Envoy's own rules would cut them."""
+
+HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """A running Envoy.
+
+    Attributes:
+        folder: with its bootstrap.
+    """
+
+    folder: Path
+
+    @property
+    def admin_url(self) -> str:
+        """Of its admin interface, without a slash at the end."""
+        return f"http://{envoy.admin_address(self.folder)}"
+
+
+async def start(
+    processes: Processes, folder: Path, *, istiod: Istiod, namespace: str, probe: Probe
+) -> Sidecar:
+    """Start Envoy; it is ready when it has the first configuration, and ends with ``processes``.
+
+    Raises:
+        CannotStart: it is not installed or did not come up.
+    """
+    config, admin = folder / "envoy.json", folder / "envoy-admin"
+    config.write_bytes(orjson.dumps(bootstrap(istiod, namespace=namespace)))
+    sidecar = Sidecar(folder=folder)
+
+    async def is_ready() -> bool:
+        return bool(envoy.admin_address(folder)) and await probe(f"{sidecar.admin_url}/ready")
+
+    command = Command(
+        name=NAME,
+        argv=[
+            envoy.binary(),
+            *("--config-path", str(config)),
+            *("--admin-address-path", str(admin)),
+            *("--concurrency", "1"),
+            *("--drain-time-s", str(envoy.DRAIN_SECONDS)),
+            *("--log-level", "warning"),
+            "--use-dynamic-base-id",
+        ],
+        is_ready=is_ready,
+    )
+    await processes.start(command, ready_seconds_max=READY_SECONDS_MAX)
+    return sidecar
+
+
+def bootstrap(istiod: Istiod, *, namespace: str) -> dict[str, Any]:
+    """Envoy's static configuration: who it is and where istiod is."""
+    # No first answer is waited for only so long: a busy istiod must not mean an empty proxy.
+    source = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+    return {
+        "node": {
+            "id": f"sidecar~127.0.0.1~{APP}-1.{namespace}~{namespace}.svc.cluster.local",
+            "cluster": f"{APP}.{namespace}",
+            "metadata": {
+                "NAMESPACE": namespace,
+                "LABELS": {"app": APP},
+                "INSTANCE_IPS": "127.0.0.1",
+                # Nothing redirects the caller's packets: it asks at a listener of its own.
+                "INTERCEPTION_MODE": "NONE",
+                "ISTIO_VERSION": ISTIO_VERSION,
+                "CLUSTER_ID": "Kubernetes",
+            },
+        },
+        "admin": {"address": _address(0)},
+        "stats_flush_interval": f"{envoy.FLUSH_SECONDS}s",
+        "stats_config": {"use_all_default_tags": False, "stats_tags": list(STATS_TAGS)},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": True,
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
+            },
+            "cds_config": source,
+            "lds_config": source,
+        },
+        "static_resources": {"clusters": [_istiod_cluster(istiod)]},
+    }
+
+
+def _istiod_cluster(istiod: Istiod) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": _address(istiod.xds_port)}}
+    return {
+        "name": "xds-grpc",
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {
+            HTTP2: {
+                "@type": f"type.googleapis.com/{HTTP2}",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }
+        },
+        "load_assignment": {
+            "cluster_name": "xds-grpc",
+            "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+    }
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}

@@ -58,14 +58,17 @@ def in_run(o: Observation, run: Run) -> Decision:
 
 def _counting(o: Observation, run: Run, *, hindered: bool) -> Run:
     """The run, its step begun later by the time in which its routes could not have its weight."""
-    routed = ending.shares(o, run)
-    as_written = routed and all(abs(s - run.weight) <= staying.SAME_PERCENT for s in routed)
-    if hindered and not as_written and run.step > 0 and not run.retreated:
+    if hindered and run.step > 0 and not run.retreated and not _as_written(o, run):
         return run.model_copy(update={"unrouted_since": run.unrouted_since or o.now})
     if run.unrouted_since is None:
         return run
     began = run.step_started_at + (o.now - run.unrouted_since)
     return run.model_copy(update={"step_started_at": began, "unrouted_since": None})
+
+
+def _as_written(o: Observation, run: Run) -> bool:
+    routed = ending.shares(o, run)
+    return bool(routed) and all(abs(s - run.weight) <= staying.SAME_PERCENT for s in routed)
 
 
 def _aborted(o: Observation, orders: Orders) -> Ending | None:

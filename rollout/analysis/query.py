@@ -238,7 +238,7 @@ def render_pair(template: str, variables: Variables) -> tuple[str, str]:
 
 def names_stable(template: str) -> bool:
     """Whether a user's query has ``{{ stable }}`` in it: then it finds nothing without stable."""
-    return re.search(r"\{\{\s*stable\s*\}\}", template) is not None
+    return any(match.group(1).strip() == "stable" for match in _PLACEHOLDER.finditer(template))
 
 
 def _fill(text: str, variables: Variables, *, quoted: bool) -> str:

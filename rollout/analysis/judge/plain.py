@@ -6,7 +6,7 @@ It promises no false-rollback rate: that takes sequential statistics, which have
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rollout.analysis.query import edge_below
 from rollout.analysis.verdict import Context, GateKind, GateQuestion
@@ -155,11 +155,9 @@ def _needs_reference(case: _Case) -> bool:
 
 def _worse_than_none_bad(case: _Case) -> bool:
     """Whether the ratio would be exceeded, had the missing stable requests all been good ones."""
-    limit, reference = case.gate.max_ratio, case.reference
-    least = max(reference.requests, case.gate.min_requests)
-    return limit is not None and _percent(case.canary) > 100 * limit * (reference.bad + 1) / (
-        least + 1
-    )
+    least = max(case.reference.requests, case.gate.min_requests)
+    hoped = case.reference.model_copy(update={"requests": least})
+    return _exceeds_ratio(replace(case, reference=hoped), case.canary)
 
 
 def _too_few_bad(case: _Case) -> GateVerdict | None:

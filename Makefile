@@ -4,6 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
+# What the locks hold: hashes, and no registry's name. The image is built from the second one.
+LOCK := --quiet --allow-unsafe --strip-extras --generate-hashes --no-emit-index-url \
+	--no-emit-trusted-host --no-emit-find-links
+
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
@@ -46,8 +50,8 @@ testbed: $(STAMP) ## Build etcd, kube-apiserver, istiod and helm for the tests, 
 	@$(BIN)/python -m tests.testbed.build
 
 lock: ## Pin the dependencies anew (needs a registry)
-	@$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --generate-hashes --no-emit-index-url \
-		--no-emit-trusted-host --no-emit-find-links --extra sandbox --extra dev -o requirements.lock pyproject.toml
+	@$(BIN)/pip-compile $(LOCK) --extra sandbox --extra dev -o requirements.lock pyproject.toml
+	@$(BIN)/pip-compile $(LOCK) -c requirements.lock -o requirements.controller.lock pyproject.toml
 
 clean: ## Remove what the targets made
 	@rm -rf $(VENV) .cache .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

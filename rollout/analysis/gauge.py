@@ -41,7 +41,11 @@ def read(document: Mapping[str, Any]) -> Reading | str:
 
 
 def judge(
-    gate: GateQuestion, document: Mapping[str, Any], stable: Mapping[str, Any] | None = None
+    gate: GateQuestion,
+    document: Mapping[str, Any],
+    stable: Mapping[str, Any] | None = None,
+    *,
+    canary_seen: bool = False,
 ) -> GateVerdict:
     """The verdict of a query gate; bounds are inclusive.
 
@@ -49,10 +53,12 @@ def judge(
         gate: the question.
         document: the answer about the canary.
         stable: the answer to the same query about the stable revision, where the gate is relative.
+        canary_seen: requests of the canary have been counted in this step. A query that compares by
+            itself, and finds nothing, then lacks the stable revision only.
     """
     reading = read(document)
     if isinstance(reading, str):
-        return _unknown(gate, reading)
+        return _unknown(gate, reading, incomparable=gate.names_stable and canary_seen)
     if not gate.relative_to_stable:
         return _compare(
             gate,
@@ -60,21 +66,27 @@ def judge(
             at_ms=reading.at_ms,
             told=f"the query gave {_number(reading.value)}",
         )
-    base = read(stable) if stable is not None else "it was not asked"
+    base = _divisor(reading, stable)
     if isinstance(base, str):
-        return _unknown(gate, f"about the stable revision: {base}", value=reading.value)
-    if base.value == 0:
-        sentence = "the stable revision's number is 0, so there is no ratio to it"
-        return _unknown(gate, sentence, value=reading.value)
+        return _unknown(gate, base, value=reading.value, incomparable=True)
     ratio = reading.value / base.value
-    if not math.isfinite(ratio):
-        sentence = "the ratio to the stable revision is too large to compare"
-        return _unknown(gate, sentence, value=reading.value)
     told = (
         f"the query gave {_number(reading.value)}, {_number(ratio)} times the stable revision's"
         f" {_number(base.value)}"
     )
     return _compare(gate, ratio, at_ms=reading.at_ms, told=told)
+
+
+def _divisor(reading: Reading, stable: Mapping[str, Any] | None) -> Reading | str:
+    """The stable revision's number, or a sentence why there is no ratio to it."""
+    base = read(stable) if stable is not None else "it was not asked"
+    if isinstance(base, str):
+        return f"about the stable revision: {base}"
+    if base.value == 0:
+        return "the stable revision's number is 0, so there is no ratio to it"
+    if not math.isfinite(reading.value / base.value):
+        return "the ratio to the stable revision is too large to compare"
+    return base
 
 
 def _compare(gate: GateQuestion, value: float, *, at_ms: int, told: str) -> GateVerdict:
@@ -97,6 +109,13 @@ def _number(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _unknown(gate: GateQuestion, sentence: str, *, value: float | None = None) -> GateVerdict:
-    because = f"{gate.name}: {sentence}"
-    return GateVerdict(name=gate.name, verdict=Verdict.UNKNOWN, because=because, value=value)
+def _unknown(
+    gate: GateQuestion, sentence: str, *, value: float | None = None, incomparable: bool = False
+) -> GateVerdict:
+    return GateVerdict(
+        name=gate.name,
+        verdict=Verdict.UNKNOWN,
+        because=f"{gate.name}: {sentence}",
+        value=value,
+        incomparable=incomparable,
+    )

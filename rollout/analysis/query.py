@@ -236,6 +236,11 @@ def render_pair(template: str, variables: Variables) -> tuple[str, str]:
     return canary, stable
 
 
+def names_stable(template: str) -> bool:
+    """Whether a user's query has ``{{ stable }}`` in it: then it finds nothing without stable."""
+    return any(match.group(1).strip() == "stable" for match in _PLACEHOLDER.finditer(template))
+
+
 def _fill(text: str, variables: Variables, *, quoted: bool) -> str:
     def value_of(match: re.Match[str]) -> str:
         name = match.group(1).strip()

@@ -102,3 +102,5 @@ class GateVerdict(Model):
     value: float | None = None
     """What was compared, or could not be for want of a stable number: percent of bad requests, or
     the number a custom query gave about the canary. Absent when there was none."""
+    incomparable: bool = False
+    """Whether all that keeps the gate from Pass is a stable number: at 100 percent none comes."""

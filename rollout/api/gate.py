@@ -86,7 +86,8 @@ class Gate(Model):
     steps: (
         Annotated[tuple[Annotated[int, Field(ge=1, le=50)], ...], Field(max_length=50)] | None
     ) = None
-    """The steps, counted from 1, in which the gate is judged. Absent: in every step."""
+    """The steps, counted from 1, in which the gate is judged. Absent: in every step. The bake
+    judges every gate, and waits for those that name no steps or the last one."""
 
 
 GATE_KINDS = ("error_rate", "latency", "tcp_failures", "query")

@@ -117,6 +117,9 @@ class Run(Model):
     """Who sent the run straight to 100 percent. Absent: nobody."""
     retreated: bool = False
     """True while the canary gets no traffic because it had no ready endpoint."""
+    unrouted_since: Time | None = None
+    """Since when something keeps the routes from the step's weight: that time does not count for
+    the step. Absent: nothing does."""
     ending: Ending | None = None
     """How it ends, once that is decided."""
     plan: Plan
@@ -136,6 +139,8 @@ class PastRun(Model):
     """The revision that was on trial."""
     stable_revision: Word = ""
     """The revision it was compared with."""
+    host: Annotated[str, Field(max_length=253)] = ""
+    """The mesh host it was a run of."""
     outcome: Outcome
     """How it ended."""
     because: Sentence

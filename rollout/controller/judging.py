@@ -164,6 +164,7 @@ def question_of(gate: Gate, plan: Plan) -> GateQuestion:
         min=gate.query.min,
         max=gate.query.max,
         relative_to_stable=gate.query.relative_to is not None,
+        names_stable=query.names_stable(gate.query.promql),
     )
 
 
@@ -177,7 +178,12 @@ def _verdict(
     if document is None:
         told = f"{question.name}: Prometheus has not answered the query yet"
         return GateVerdict(name=question.name, verdict=Verdict.UNKNOWN, because=told)
-    return gauge.judge(question, document, sight.documents.get(_about_stable(question)))
+    return gauge.judge(
+        question,
+        document,
+        sight.documents.get(_about_stable(question)),
+        canary_seen=evidence.traffic.canary.requests > 0,
+    )
 
 
 def _about_stable(question: GateQuestion) -> str:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from rollout.api.action import ActionOutcome, ActionSpec, Verb
 from rollout.api.evidence import Verdict
 from rollout.api.status import Command, Ending, Run
+from rollout.engine import ladder
 from rollout.engine import plan as plans
 from rollout.engine.decision import Answer
 from rollout.engine.observation import Observation
@@ -167,12 +168,12 @@ def _late(case: _Case) -> tuple[ActionOutcome, str] | None:
     return None
 
 
-def _forbidden(o: Observation) -> str:
-    """Why nobody may increase the weight now; empty when they may."""
-    failing = [v for v in o.verdicts if v.verdict is Verdict.FAIL]
+def _forbidden(case: _Case) -> str:
+    """Why nobody may send the run on now; empty when they may."""
+    failing = [v for v in case.o.verdicts if v.verdict is Verdict.FAIL]
     if failing:
         return f"gate {failing[0].name} fails: {failing[0].because}"
-    if o.suspended:
+    if case.o.suspended and case.run.weight < plans.FULL_PERCENT:
         return "spec.suspend is true: nothing increases until it is false"
     return ""
 
@@ -184,7 +185,7 @@ def _promote(case: _Case, orders: Orders) -> _Obeyed:
         return orders, *late
     if orders.promote is not None:
         return orders, IGNORED, f"step {run.step} was ended by {orders.promote.by} already"
-    forbidden = _forbidden(case.o)
+    forbidden = _forbidden(case)
     if forbidden:
         return orders, REFUSED, forbidden
     if missing or run.step == 0 or run.retreated:
@@ -196,14 +197,15 @@ def _promote(case: _Case, orders: Orders) -> _Obeyed:
 def _promote_full(case: _Case, orders: Orders) -> _Obeyed:
     """Also before any traffic moves: then it is remembered until the canary is ready."""
     run = case.run
-    before = orders.full or run.promoted_full
+    there = run.step >= plans.full_step(run.plan) and not run.retreated
+    before = orders.full or (run.promoted_full if there or ladder.skips(run) else None)
     if _same(case, before) and orders.paused is None:
         return orders, APPLIED, IN_EFFECT
-    if run.step >= plans.full_step(run.plan):
+    if there:
         return orders, IGNORED, "has come to 100 % already"
     if before is not None and orders.paused is None:
         return orders, IGNORED, f"{before.by} has sent it to 100 % already"
-    forbidden = _forbidden(case.o)
+    forbidden = _forbidden(case)
     if forbidden:
         return orders, REFUSED, forbidden
     message = "goes to 100 %; the bake follows"

@@ -169,7 +169,13 @@ def _revived(o: Observation, run: Run) -> bool:
 def _goes_on(o: Observation, phase: Phase, canary: str) -> bool:
     """Whether the next look, at rest, finds something to do that nothing else would tell of."""
     known = o.revision == canary or phase is Phase.STABLE
-    return phase is Phase.PENDING or o.spec is None or not known
+    return phase is Phase.PENDING or _was_edited(o) or not known
+
+
+def _was_edited(o: Observation) -> bool:
+    """Whether the spec has become unreadable, or another service's, since the run began."""
+    run = o.status.run
+    return o.spec is None or (run is not None and o.spec.host != run.plan.host)
 
 
 def promote(o: Observation, run: Run, *, answers: tuple[Answer, ...], because: str) -> Decision:
@@ -194,7 +200,7 @@ def promote(o: Observation, run: Run, *, answers: tuple[Answer, ...], because: s
             weights=weights(run, run.weight),
             finalizer=False,
             answers=answers,
-            look_again_at=o.now if o.spec is None else None,
+            look_again_at=o.now if _was_edited(o) else None,
             traffic=("True", "Promoted", message),
         ),
     )
@@ -209,6 +215,7 @@ def closed(status: RolloutStatus, run: Run, *, now: datetime) -> RolloutStatus:
         id=run.id,
         revision=run.canary_revision,
         stable_revision=run.stable_revision,
+        host=run.plan.host,
         outcome=ending.outcome,
         because=ending.because,
         started_at=run.started_at,
@@ -227,6 +234,7 @@ def closed(status: RolloutStatus, run: Run, *, now: datetime) -> RolloutStatus:
             "paused": None,
             "retreated": False,
             "settled_since": None,
+            "unrouted_since": None,
         }
     )
     history = (past, *status.history)[:HISTORY_MAX]

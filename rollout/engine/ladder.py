@@ -45,13 +45,14 @@ def read(
     Prometheus is silent the run is ``blind``, and what was seen before excuses no gate.
     """
     phase, least_seconds, required = _demands(run)
-    excused = frozenset() if blind else _incomparable(run)
+    # At 100 percent the stable revision has no new number to compare with.
+    excuses = run.weight >= plans.FULL_PERCENT and not blind
     missing = tuple(
         v.name
         for v in verdicts
         if v.name in required
         and v.verdict is not Verdict.PASS
-        and not (v.name in excused and v.verdict is Verdict.UNKNOWN and v.value is not None)
+        and not (excuses and v.verdict is Verdict.UNKNOWN and v.incomparable)
     )
     unseen = required - {v.name for v in verdicts}
     missing += tuple(sorted(unseen))
@@ -66,30 +67,28 @@ def read(
 def _demands(run: Run) -> tuple[Phase, float | None, frozenset[str]]:
     """Phase of the present step, the least seconds it takes, and the gates that must pass.
 
-    At 100 percent and in the bake they must too: no data is no good news there either. Only pauses
-    need none.
+    At 100 percent and in the bake they must too: no data is no good news there either. A pause
+    needs none, unless the run ends with it.
     """
     plan = run.plan
+    steps, bake = plan.strategy.steps, parse_duration(plan.strategy.bake)
+    if run.step > len(steps):
+        return Phase.BAKING, bake, _lasting(run)
     judged = frozenset(gate.name for gate in plans.judged(plan, run.step))
-    if run.step > len(plan.strategy.steps):
-        return Phase.BAKING, parse_duration(plan.strategy.bake), judged
-    step = plan.strategy.steps[run.step - 1]
+    step = steps[run.step - 1]
     least = _least_seconds(step)
     if step.pause is not None:
-        return Phase.WAITING, least, frozenset()
+        is_last = run.step == len(steps) and bake == 0 and least is not None
+        return Phase.WAITING, least, _lasting(run) if is_last else frozenset()
     full = run.weight >= plans.FULL_PERCENT
     required = frozenset(step.check.gates) if step.check is not None else judged
     return Phase.PROMOTING if full else Phase.PROGRESSING, least, required
 
 
-def _incomparable(run: Run) -> frozenset[str]:
-    """Gates that cannot pass any more: at 100 percent there is no stable number to divide by.
-
-    Such a gate must have seen a number of the canary's all the same.
-    """
-    if run.weight < plans.FULL_PERCENT:
-        return frozenset()
-    return frozenset(g.name for g in run.plan.gates if g.query and g.query.relative_to is not None)
+def _lasting(run: Run) -> frozenset[str]:
+    """The gates that must pass at the end: those that were not meant for earlier steps only."""
+    last = len(run.plan.strategy.steps)
+    return frozenset(g.name for g in run.plan.gates if g.steps is None or last in g.steps)
 
 
 def _least_seconds(step: Step) -> float | None:
@@ -118,5 +117,13 @@ def overdue(run: Run, *, now: datetime) -> bool:
 
 
 def skips(run: Run) -> bool:
-    """Whether somebody has sent the run to 100 percent, and it is not there."""
-    return run.promoted_full is not None and run.step < plans.full_step(run.plan)
+    """Whether somebody has sent the run to 100 percent, and it is not there.
+
+    Who sent it before it lost its 100 percent did not know of that.
+    """
+    order = run.promoted_full
+    if order is None:
+        return False
+    if run.step < plans.full_step(run.plan):
+        return True
+    return run.retreated and order.at >= run.step_started_at

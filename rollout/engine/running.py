@@ -24,6 +24,7 @@ from rollout.engine.observation import Observation
 def in_run(o: Observation, run: Run) -> Decision:
     """What to do while a run is on: ends come first, then what is missing, then the ladder."""
     missing = _missing(o, run)
+    run = _counting(o, run, hindered=missing is not None)
     standing = Standing(end=_end(o, run), missing=missing[1] if missing else "")
     orders = commands.read(o, standing)
     run = run.model_copy(
@@ -53,6 +54,21 @@ def in_run(o: Observation, run: Run) -> Decision:
     if run.step == 0 or run.retreated:
         return _prepare(o, run, orders)
     return _climb(o, run, orders)
+
+
+def _counting(o: Observation, run: Run, *, hindered: bool) -> Run:
+    """The run, its step begun later by the time in which its routes could not have its weight."""
+    if hindered and run.step > 0 and not run.retreated and not _as_written(o, run):
+        return run.model_copy(update={"unrouted_since": run.unrouted_since or o.now})
+    if run.unrouted_since is None:
+        return run
+    began = run.step_started_at + (o.now - run.unrouted_since)
+    return run.model_copy(update={"step_started_at": began, "unrouted_since": None})
+
+
+def _as_written(o: Observation, run: Run) -> bool:
+    routed = ending.shares(o, run)
+    return bool(routed) and all(abs(s - run.weight) <= staying.SAME_PERCENT for s in routed)
 
 
 def _aborted(o: Observation, orders: Orders) -> Ending | None:
@@ -136,6 +152,7 @@ def _without(o: Observation, run: Run, orders: Orders, *, reason: str, message: 
             update={
                 "retreated": True,
                 "settled_since": None,
+                "unrouted_since": None,
                 "weight": 0.0,
                 "step_started_at": since,
             }
@@ -165,12 +182,15 @@ def _prepare(o: Observation, run: Run, orders: Orders) -> Decision:
         return staying.stay(
             o, run, orders, phase=Phase.PREPARING, reason="Settling", message=told, look=ready_at
         )
+    failing = _failing(o)
+    if failing is not None:
+        return staying.failing(o, run, orders, because=failing[1])
     if _too_late(o, run, orders):
         return staying.past_deadline(o, run, orders)
     if run.paused is not None or o.suspended:
         return staying.held(o, run, orders)
-    step = plans.full_step(run.plan) if ladder.skips(run) else max(run.step, 1)
-    return _enter(o, run, orders, step=step)
+    least = plans.full_step(run.plan) if ladder.skips(run) else 1
+    return _enter(o, run, orders, step=max(run.step, least))
 
 
 def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
@@ -185,13 +205,7 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
     )
     failing = _failing(o)
     if failing is not None:
-        message = (
-            f"stays at {percent(run.weight)}, since onFailure is Hold: {failing[1]}; "
-            f"`rollout abort {o.key.name}` goes back"
-        )
-        return staying.stay(
-            o, run, orders, phase=Phase.WAITING, reason="GateFails", message=message
-        )
+        return staying.failing(o, run, orders, because=failing[1])
     if _too_late(o, run, orders):
         return staying.past_deadline(o, run, orders)
     sent = orders.promote is not None or orders.full is not None
@@ -239,6 +253,7 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int) -> Decision:
             "step_started_at": o.now,
             "retreated": False,
             "settled_since": None,
+            "unrouted_since": None,
             "evidence": evidence,
             "gates": gates,
             "observed_weight": None,

@@ -31,12 +31,9 @@ def at_rest(o: Observation) -> Decision:
         answers = _refused(orders.answers, o.spec_problem)
         return _rest(o, Phase.INVALID, "InvalidSpec", o.spec_problem, answers=answers)
     spec = o.spec
-    if o.status.host and not _same_host(o, spec):
-        # What is stable, or was turned down, was so of another service.
-        o = _with_status(o, stable_revision="", stable_since=None, rejected_revision="")
+    if not o.status.stable_revision or not _same_host(o, spec.host):
+        return _adopt(o, spec, retry=orders.retry, answers=orders.answers)
     o = _with_status(o, host=spec.host)
-    if not o.status.stable_revision:
-        return _adopt(o, spec, answers=orders.answers)
     if o.status.rejected_revision and o.revision != o.status.rejected_revision:
         o = _with_status(o, rejected_revision="")
     if o.revision == o.status.stable_revision:
@@ -48,9 +45,10 @@ def at_rest(o: Observation) -> Decision:
     return _may_start(o, spec, retry=orders.retry, answers=orders.answers)
 
 
-def _same_host(o: Observation, spec: RolloutSpec) -> bool:
-    near = o.key.namespace
-    return fqdn(o.status.host, namespace=near) == fqdn(spec.host, namespace=near)
+def _same_host(o: Observation, host: str) -> bool:
+    """Whether a host is the one that was adopted; where none is on record, any is."""
+    near, known = o.key.namespace, o.status.host
+    return not known or fqdn(known, namespace=near) == fqdn(host, namespace=near)
 
 
 def _may_start(
@@ -133,23 +131,42 @@ def _told(live: dict[str, Fraction]) -> str:
     return ", ".join(f"{subset} {percent(100 * share)}" for subset, share in live.items()) or "none"
 
 
-def _adopt(o: Observation, spec: RolloutSpec, *, answers: tuple[Answer, ...]) -> Decision:
-    """Take over a service that already takes traffic: nothing moves."""
+def _adopt(
+    o: Observation, spec: RolloutSpec, *, retry: Command | None, answers: tuple[Answer, ...]
+) -> Decision:
+    """Take over a service that already takes traffic: nothing moves.
+
+    What was stable, or turned down, of another host is kept until this one could be taken over: a
+    misspelt host that is put right again has changed nothing.
+    """
+    problem = _unadoptable(o, spec)
+    if problem is not None:
+        if retry is not None:
+            answers = _refused(answers, problem.message)
+        return _rest(o, Phase.BLOCKED, problem.reason, problem.message, answers=answers)
+    (stable,) = _live(o)
+    o = _with_status(
+        o, host=spec.host, stable_revision=stable, stable_since=o.now, rejected_revision=""
+    )
+    if spec.revision == stable:
+        if retry is not None:
+            answers = _refused(answers, f"all of {spec.host} is on {stable} already")
+        return _stable(o, spec, answers=answers)
+    return _may_start(o, spec, retry=retry, answers=answers)
+
+
+def _unadoptable(o: Observation, spec: RolloutSpec) -> Problem | None:
+    """Why no revision can be called stable; None: one can."""
     problems = (*o.subsets.problems, *o.routing.problems)
     if problems:
-        return _rest(o, Phase.BLOCKED, problems[0].reason, problems[0].message, answers=answers)
+        return problems[0]
     live = _live(o)
-    if len(live) != 1:
-        if spec.revision not in o.subsets.subsets:
-            problem = _no_subset(o, spec.revision)
-            return _rest(o, Phase.BLOCKED, problem.reason, problem.message, answers=answers)
-        message = f"traffic of {spec.host} is split ({_told(live)}): {_ways_out(spec, live)}"
-        return _rest(o, Phase.BLOCKED, "TrafficSplit", message, answers=answers)
-    (stable,) = live
-    o = _with_status(o, stable_revision=stable, stable_since=o.now)
-    if spec.revision == stable:
-        return _stable(o, spec, answers=answers)
-    return _may_start(o, spec, retry=None, answers=answers)
+    if len(live) == 1:
+        return None
+    if spec.revision not in o.subsets.subsets:
+        return _no_subset(o, spec.revision)
+    message = f"traffic of {spec.host} is split ({_told(live)}): {_ways_out(spec, live)}"
+    return Problem(reason="TrafficSplit", message=message)
 
 
 def _ways_out(spec: RolloutSpec, live: Mapping[str, Fraction]) -> str:
@@ -233,7 +250,7 @@ def _matches(o: Observation) -> tuple[State, str, str] | None:
     """At rest we touch nothing; that traffic was moved is worth knowing all the same."""
     stable = o.status.stable_revision
     live = _live(o)
-    if not stable or not live:
+    if not stable or not live or (o.spec is not None and not _same_host(o, o.spec.host)):
         return None
     if set(live) == {stable}:
         return "True", "AllOnStable", f"all traffic goes to {stable}"
@@ -251,7 +268,10 @@ def _moved(o: Observation) -> str:
 def _retirable(o: Observation) -> tuple[str, ...]:
     """Revisions of past runs that have no traffic, and that nobody wants."""
     kept = {o.status.stable_revision, o.revision}
-    past = [r for run in o.status.history for r in (run.revision, run.stable_revision)]
+    if o.spec is not None and not _same_host(o, o.spec.host):
+        return ()
+    runs = [run for run in o.status.history if not run.host or _same_host(o, run.host)]
+    past = [r for run in runs for r in (run.revision, run.stable_revision)]
     live = _live(o)
     found = {r: None for r in past if r and r not in kept and r not in live}
     return tuple(r for r in found if r in o.subsets.subsets)[:RETIRABLE_MAX]

@@ -53,6 +53,8 @@ def hold(
     else:
         reason = "WaitingForGates"
         then = f"{_coming(run)} when {_gates(rung)}: {_why(o, rung)}"
+        if ladder.deadline(run) is None:
+            then += f"; `rollout promote {o.key.name}` goes on without"
     return stay(
         o,
         run,
@@ -103,6 +105,15 @@ def held(o: Observation, run: Run, orders: Orders) -> Decision:
         message = f"{share} {where(run)}; spec.suspend is true: no increase until it is false"
         reason = "Suspended"
     return stay(o, run, orders, phase=Phase.WAITING, reason=reason, message=message)
+
+
+def failing(o: Observation, run: Run, orders: Orders, *, because: str) -> Decision:
+    """Stay because a gate fails, and a person shall say what comes of it."""
+    message = (
+        f"stays at {percent(run.weight)}, since onFailure is Hold: {because}; "
+        f"`rollout abort {o.key.name}` goes back"
+    )
+    return stay(o, run, orders, phase=Phase.WAITING, reason="GateFails", message=message)
 
 
 def stay(
@@ -165,7 +176,7 @@ def _drift(
     """
     where = ending.shares(o, run)
     ours = {run.weight, before.weight}
-    foreign = sorted(share for share in where if all(abs(share - w) > _SAME for w in ours))
+    foreign = sorted(share for share in where if all(abs(share - w) > SAME_PERCENT for w in ours))
     if not where:
         return ("Unknown", "NoRoute", "there is no route to look at"), ()
     if not foreign:
@@ -183,7 +194,7 @@ def _was_put_back(o: Observation) -> bool:
     return any(condition.reason == "PutBack" for condition in o.status.conditions)
 
 
-_SAME = 1e-9
+SAME_PERCENT = 1e-9
 """Percent: shares are exact fractions turned into floats; anything further apart is different."""
 
 

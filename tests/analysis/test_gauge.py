@@ -117,3 +117,16 @@ def test_a_gate_without_bounds_is_unknown_and_never_passes() -> None:
 
     assert verdict.verdict is Verdict.UNKNOWN
     assert verdict.because == "conversion: the gate has no bound"
+
+
+@pytest.mark.parametrize(
+    ("names_stable", "canary_seen", "incomparable"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+)
+def test_a_query_that_compares_by_itself_and_finds_nothing_lacks_stable_if_the_canary_was_seen(
+    names_stable: bool, canary_seen: bool, incomparable: bool
+) -> None:
+    verdict = gauge.judge(gate(names_stable=names_stable), vector(), canary_seen=canary_seen)
+
+    assert verdict.verdict is Verdict.UNKNOWN
+    assert verdict.incomparable is incomparable

@@ -200,6 +200,37 @@ def test_at_full_weight_a_bound_in_percent_needs_no_stable_arm_and_a_ratio_alone
     assert judged(RATIO, counts(742), NO_TRAFFIC, context=full)[0] is Verdict.UNKNOWN
 
 
+def test_at_full_weight_nobody_foretells_when_the_stable_arm_has_enough() -> None:
+    full = replace(CONTEXT, weight_percent=100.0)
+
+    assert judged(RATIO, counts(742), counts(20), context=full) == (
+        Verdict.UNKNOWN,
+        "errors: stable has 20 of 100 requests, and stable gets no more of them",
+    )
+
+
+@pytest.mark.parametrize(
+    ("weight_percent", "canary", "stable", "incomparable"),
+    [
+        (100, counts(742), NO_TRAFFIC, True),
+        (100, counts(742, 1), NO_TRAFFIC, True),
+        (100, counts(742, 400), NO_TRAFFIC, False),
+        (100, counts(742, 60), counts(20, 10), True),
+        (100, counts(99), NO_TRAFFIC, False),
+        (50, counts(742), NO_TRAFFIC, False),
+    ],
+)
+def test_only_a_ratio_that_lacks_stable_requests_alone_is_incomparable_and_only_at_full_weight(
+    weight_percent: float, canary: ArmCounts, stable: ArmCounts, incomparable: bool
+) -> None:
+    context = replace(CONTEXT, weight_percent=weight_percent)
+
+    verdict = plain.judge(RATIO, GateEvidence(canary=canary, stable=stable), context=context)
+
+    assert verdict.verdict is Verdict.UNKNOWN
+    assert verdict.incomparable is incomparable
+
+
 def test_a_sick_past_of_the_stable_arm_does_not_excuse_the_canary() -> None:
     verdict, _ = judged(ERRORS, counts(1_000, 90), NO_TRAFFIC, before=counts(9_000, 900))
 

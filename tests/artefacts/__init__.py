@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 NOTICE = "# Generated from rollout/api by `make generate`; do not edit.\n"
 
+CRD_FOLDERS = ("manifests/crds", "charts/rollout/crds")
+"""Where people look for the CRDs: those who apply files, and those who install the chart."""
+
 DIAGRAM_BEGIN = "<!-- transitions:begin -->"
 DIAGRAM_END = "<!-- transitions:end -->"
 
@@ -25,7 +28,11 @@ UNDRAWN = frozenset({Phase.BLOCKED, Phase.INVALID})
 
 def expected(root: Path) -> dict[Path, str]:
     """Every generated file with the text it must have, by its path from ``root``."""
-    files = {Path("manifests/crds") / _file_name(one): _document(one) for one in crd.crds()}
+    files = {
+        Path(folder) / _file_name(one): _document(one)
+        for folder in CRD_FOLDERS
+        for one in crd.crds()
+    }
     readme = Path("README.md")
     text = (root / readme).read_text(encoding="utf-8")
     if DIAGRAM_BEGIN in text:
@@ -37,7 +44,7 @@ def stale(root: Path) -> list[str]:
     """Paths of generated files that are missing, differ, or should not be there."""
     wanted = expected(root)
     different = [path for path, text in wanted.items() if _read(root / path) != text]
-    there = {path.relative_to(root) for path in (root / "manifests/crds").glob("*")}
+    there = {path.relative_to(root) for f in CRD_FOLDERS for path in (root / f).glob("*")}
     return sorted(path.as_posix() for path in {*different, *(there - wanted.keys())})
 
 

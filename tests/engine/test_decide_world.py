@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from fractions import Fraction
 
 import pytest
 
@@ -359,3 +360,89 @@ def test_a_hundred_rollouts_at_rest_start_nothing_after_an_upgrade_peers_48() ->
 
     assert world.writes == writes
     assert world.status.run is None
+
+
+def test_time_without_a_route_does_not_count_for_the_step() -> None:
+    world = at_step(2, says=always(PASS))
+    shares = world.shares
+    world.after(10)
+    world.shares = {}
+    world.reconcile()
+    world.after(300)
+
+    world.shares = shares
+    world.reconcile()
+    world.after(19)
+    before = world.run.step
+    world.after(2)
+
+    assert before == 2
+    assert world.run.step == 3
+    assert len(world.told("StepBegan")) == 3
+
+
+def test_time_in_which_traffic_kept_its_weight_counts_whatever_was_missing() -> None:
+    world = at_step(2, says=always(PASS))
+    world.after(10)
+    world.arms_problem = Problem(reason="ArmsAlike", message="the pods look alike; label them")
+    world.reconcile()
+    world.after(60)
+
+    world.arms_problem = None
+    world.reconcile()
+    world.after(1)
+
+    assert world.run.step == 3
+
+
+def test_a_failing_gate_is_still_held_after_the_canary_was_lost_and_came_back() -> None:
+    world = at_step(3, spec=spec_of(onFailure="Hold"))
+    world.says = always(FAIL)
+    world.ready = {"v1": 2}
+    world.reconcile()
+
+    world.ready = {"v1": 2, "v2": 2}
+    world.after(120)
+
+    assert world.percent == 0
+    assert world.status.reason == "GateFails"
+    assert "`rollout abort reviews` goes back" in world.message
+
+
+def test_a_run_that_lost_its_100_percent_until_the_deadline_goes_on_when_it_is_sent() -> None:
+    world = at_step(6, spec=spec_of(strategy={"onDeadline": "Hold"}))
+    world.ready = {"v1": 2}
+    world.reconcile()
+    world.after(2 * 3600)
+    world.ready = {"v1": 2, "v2": 2}
+    world.after(60)
+    held = (world.status.reason, world.percent)
+
+    answer = world.tell(Verb.PROMOTE_FULL)
+    again = world.tell(Verb.PROMOTE_FULL)
+
+    assert held == ("DeadlineHold", 0)
+    assert answer.outcome == "Applied"
+    assert again.outcome == "Applied"
+    assert world.percent == 100
+    world.until(Phase.STABLE)
+    assert world.status.stable_revision == "v2"
+
+
+def test_a_bake_whose_route_comes_and_goes_ends_when_it_had_its_time_all_the_same() -> None:
+    world = at_step(6, says=always(PASS))
+    shares = world.shares
+    lost: dict[str, Fraction] = {}
+
+    for _ in range(11):
+        world.after(5)
+        world.shares = lost
+        world.reconcile()
+        world.after(5)
+        world.shares = shares
+        world.reconcile()
+    before = world.phase
+    world.after(6)
+
+    assert before == "Baking"
+    assert world.phase == "Stable"

@@ -449,3 +449,12 @@ def test_a_retry_of_the_present_run_and_an_odd_ending_are_told_in_whole_sentence
     answer = world.tell(Verb.PAUSE)
 
     assert answer.message == "run 1 is over"
+
+
+def test_suspended_at_100_percent_promote_ends_the_bake_since_nothing_increases() -> None:
+    world = at_step(6).suspend(True)
+
+    answer = world.tell(Verb.PROMOTE)
+
+    assert answer.outcome == "Applied"
+    assert world.phase == "Stable"

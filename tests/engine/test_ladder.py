@@ -114,22 +114,22 @@ def test_at_100_percent_and_in_the_bake_no_data_is_no_good_news_either() -> None
     assert read(6, 40, errors=UNKNOWN).missing == ("errors",)
     assert read(6, 40, errors=PASS).done
     assert not read(7, 40, errors=UNKNOWN).done
-    assert read(8, 300).missing == ("errors", "slow")
-    assert not read(8, 300, errors=PASS, slow=UNKNOWN).done
+    assert read(8, 300).missing == ("errors",)
+    assert not read(8, 300, errors=UNKNOWN).done
     assert read(8, 300, errors=PASS, slow=PASS).done
 
 
 @pytest.mark.parametrize(
-    ("step", "value", "blind", "done"),
+    ("step", "incomparable", "blind", "done"),
     [
-        (1, 0.7, False, False),
-        (2, 0.7, False, True),
-        (2, None, False, False),
-        (2, 0.7, True, False),
+        (1, True, False, False),
+        (2, True, False, True),
+        (2, False, False, False),
+        (2, True, True, False),
     ],
 )
-def test_a_query_relative_to_stable_need_only_be_answered_at_100_percent(
-    step: int, value: float | None, blind: bool, done: bool
+def test_a_gate_that_lacks_nothing_but_a_stable_number_is_excused_at_100_percent(
+    step: int, incomparable: bool, blind: bool, done: bool
 ) -> None:
     plan = plans.resolve(
         spec_of(
@@ -138,7 +138,9 @@ def test_a_query_relative_to_stable_need_only_be_answered_at_100_percent(
         )
     )
     run = run_at(step, plan=plan, weight=plans.weight_at(plan, step))
-    unknown = GateVerdict(name="orders", verdict=UNKNOWN, because="no stable number", value=value)
+    unknown = GateVerdict(
+        name="orders", verdict=UNKNOWN, because="no stable number", incomparable=incomparable
+    )
 
     rung = ladder.read(
         run,
@@ -150,6 +152,39 @@ def test_a_query_relative_to_stable_need_only_be_answered_at_100_percent(
     )
 
     assert rung.done is done
+
+
+def test_the_bake_waits_for_no_gate_that_was_meant_for_earlier_steps_only() -> None:
+    gates = [*GATES, {"name": "early", "query": ORDERS, "steps": [1]}]
+    plan = plans.resolve(spec_of(gates=gates, strategy={"steps": STEPS, "bake": "5m"}))
+
+    rung = ladder.read(
+        run_at(8, plan=plan, weight=100),
+        says(errors=PASS, slow=PASS, early=UNKNOWN),
+        now=MORNING + timedelta(minutes=5),
+        settle_seconds=5,
+        promoted=False,
+    )
+
+    assert rung.done
+
+
+def test_a_pause_with_which_the_run_ends_needs_the_gates_that_the_bake_would() -> None:
+    steps = [{"weight": 100}, {"pause": {"for": "1m"}}]
+    plan = plans.resolve(spec_of(gates=GATES, strategy={"steps": steps, "bake": "0s"}))
+    run = run_at(2, plan=plan, weight=100)
+    now = MORNING + timedelta(minutes=2)
+
+    unseen = ladder.read(
+        run, says(errors=UNKNOWN), now=now, settle_seconds=5, promoted=False, blind=True
+    )
+    passed = ladder.read(
+        run, says(errors=PASS, slow=PASS), now=now, settle_seconds=5, promoted=False
+    )
+
+    assert unseen.missing == ("errors", "slow")
+    assert not unseen.done
+    assert passed.done
 
 
 def test_a_person_ends_any_step_at_once() -> None:

@@ -488,3 +488,27 @@ def test_a_message_says_what_comes_next() -> None:
         3: "100 % at 09:00:30 UTC if errors passes",
         4: "promoted at 09:00:55 UTC if errors passes",
     }
+
+
+def test_a_wait_without_a_deadline_names_promote() -> None:
+    world = at_step(6)
+    world.says = always(UNKNOWN)
+
+    world.after(600)
+
+    assert world.status.reason == "WaitingForGates"
+    assert "`rollout promote reviews` goes on without" in world.message
+
+
+def test_a_pause_as_the_last_step_is_not_promoted_from_while_prometheus_is_down() -> None:
+    world = ladder_of({"weight": 100}, {"pause": {"for": "1m"}}, strategy={"bake": "0s"}).settle()
+    world.until_step(2)
+    world.metrics_problem = "Prometheus does not answer"
+
+    world.after(600)
+    held = world.phase
+    world.metrics_problem = ""
+    world.after(60)
+
+    assert held == "Waiting"
+    assert world.phase == "Stable"

@@ -425,3 +425,31 @@ def test_a_rejected_revision_without_a_run_on_record_still_does_not_run() -> Non
 
     assert world.phase == "RolledBack"
     assert world.message == "all traffic is on v1; v2 was taken back before"
+
+
+def test_a_misspelt_host_put_right_again_has_changed_nothing() -> None:
+    world = rolled_back()
+    assert world.spec is not None
+    right, shares = world.spec, world.shares
+    world.shares = {}
+
+    world.edit(right.model_copy(update={"host": "review"})).settle()
+    blocked = world.phase
+    answer = world.tell(Verb.RETRY)
+    world.shares = shares
+    world.edit(right).settle()
+
+    assert blocked == "Blocked"
+    assert answer.outcome == "Refused"
+    assert world.phase == "RolledBack"
+    assert (world.status.stable_revision, world.status.rejected_revision) == ("v1", "v2")
+
+
+def test_revisions_of_another_host_are_not_called_retirable() -> None:
+    world = rolled_back()
+    assert world.spec is not None
+    world.shares = {"v3": Fraction(1)}
+
+    world.edit(world.spec.model_copy(update={"host": "ratings", "revision": "v3"})).settle()
+
+    assert world.status.retirable == ()

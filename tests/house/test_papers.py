@@ -99,8 +99,9 @@ def test_the_changelog_is_kept_as_a_changelog() -> None:
     assert list(entries(text)) != []
 
 
-def test_pinned_dependencies_name_no_registry_and_have_hashes() -> None:
-    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements.controller.lock"])
+def test_pinned_dependencies_name_no_registry_and_have_hashes(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
 
     assert list(lock_faults(text)) == []
 

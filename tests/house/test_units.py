@@ -34,7 +34,6 @@ EXEMPT: Mapping[str, str] = {
     "rollout/analysis/verdict.py::Context.unattributed": "requests, as the evidence calls them",
     "rollout/analysis/judge/plain.py::_Case.lost": "requests, as the evidence calls them",
     "rollout/analysis/judge/plain.py::FAIL_BAD_MIN": "bad requests, as the evidence calls them",
-    "rollout/engine/staying.py::_SAME": "a tolerance of weights, in percent",
     "rollout/sandbox/load.py::IN_FLIGHT_MAX": "requests",
     "rollout/sandbox/pilot/clusters.py::_UNLIMITED": "Envoy's word for no bound of any unit",
     "rollout/views/card.py::RECENT_MAX": "runs in the list of that name",

@@ -6,7 +6,7 @@ It promises no false-rollback rate: that takes sequential statistics, which have
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rollout.analysis.query import edge_below
 from rollout.analysis.verdict import Context, GateKind, GateQuestion
@@ -126,6 +126,11 @@ def _too_little(case: _Case) -> GateVerdict | None:
     if not missing:
         return None
     have = " and ".join(f"{arm} has {count:,}" for arm, count, _ in missing)
+    if case.context.weight_percent >= WHOLE_PERCENT and missing[-1][0] == "stable":
+        # Nothing can be foretold: the stable arm gets no request any more.
+        told = f"{have} of {wanted:,} {_noun(case)}, and stable gets no more of them"
+        only = len(missing) == 1 and not _worse_than_none_bad(case)
+        return _say(case, Verdict.UNKNOWN, told).model_copy(update={"incomparable": only})
     elapsed = case.context.elapsed_seconds
     if elapsed <= 0 or not all(now for _, _, now in missing):
         return _say(case, Verdict.UNKNOWN, f"{have} of {wanted:,} {_noun(case)}")
@@ -146,6 +151,13 @@ def _needs_reference(case: _Case) -> bool:
     if case.gate.max_ratio is None:
         return False
     return case.context.weight_percent < WHOLE_PERCENT or case.gate.max_percent is None
+
+
+def _worse_than_none_bad(case: _Case) -> bool:
+    """Whether the ratio would be exceeded, had the missing stable requests all been good ones."""
+    least = max(case.reference.requests, case.gate.min_requests)
+    hoped = case.reference.model_copy(update={"requests": least})
+    return _exceeds_ratio(replace(case, reference=hoped), case.canary)
 
 
 def _too_few_bad(case: _Case) -> GateVerdict | None:

@@ -1,0 +1,15 @@
+{{- define "rollout.account" -}}
+{{ .Values.serviceAccount.name | default "rollout-controller" }}
+{{- end }}
+
+{{- define "rollout.labels" -}}
+app.kubernetes.io/name: rollout-controller
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- /* What belongs to the whole cluster carries the namespace, so that two releases can live side by side. */ -}}
+{{- define "rollout.clusterName" -}}
+{{- if eq .Release.Namespace "rollout-system" }}rollout-controller{{ else }}rollout-controller-{{ .Release.Namespace }}{{ end }}
+{{- end }}

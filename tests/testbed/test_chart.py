@@ -1,0 +1,110 @@
+"""The chart, rendered by the real helm: the same as the plain manifests, and no more than asked."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from rollout.api.meta import Manifest
+from tests.house.survey import ROOT
+from tests.testbed import build
+
+CHART = ROOT / "charts/rollout"
+KUBERNETES = ("--kube-version", "1.34.2")
+"""A helm that is built from its module believes in a Kubernetes far older than the chart's."""
+
+PLAIN = (ROOT / "manifests/rbac.yaml", ROOT / "manifests/deployment.yaml")
+
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(bool(build.why_not("helm")), reason=build.why_not("helm")),
+]
+
+
+def helm(*args: str) -> subprocess.CompletedProcess[str]:
+    program = build.find("helm")
+    assert program is not None
+    return subprocess.run([program, *args], capture_output=True, text=True, timeout=50, check=False)
+
+
+def rendered(*sets: str, namespace: str = "rollout-system") -> list[Manifest]:
+    flags = [flag for one in sets for flag in ("--set", one)]
+    done = helm("template", "rollout", str(CHART), *KUBERNETES, "--namespace", namespace, *flags)
+    assert done.returncode == 0, done.stderr
+    return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+def by_name(manifests: list[Manifest]) -> dict[tuple[str, str], Manifest]:
+    return {(one["kind"], one["metadata"]["name"]): one for one in manifests}
+
+
+def bare(manifest: Manifest) -> dict[str, Any]:
+    """What a manifest says apart from the labels that helm's users expect."""
+    labels = {
+        key: value
+        for key, value in manifest["metadata"].get("labels", {}).items()
+        if key.startswith("rbac.")
+    }
+    told = dict(manifest) | {"metadata": dict(manifest["metadata"]) | {"labels": labels}}
+    if manifest["kind"] == "Deployment":
+        (container,) = manifest["spec"]["template"]["spec"]["containers"]
+        container.setdefault("imagePullPolicy", "IfNotPresent")
+    return told
+
+
+def test_by_default_the_chart_is_the_plain_manifests() -> None:
+    plain = [one for path in PLAIN for one in yaml.safe_load_all(path.read_text()) if one]
+    wanted = {key: bare(one) for key, one in by_name(plain).items() if one["kind"] != "Namespace"}
+
+    found = {key: bare(one) for key, one in by_name(rendered()).items()}
+
+    assert found == wanted
+
+
+def test_namespaced_it_asks_for_no_right_beyond_its_namespace() -> None:
+    manifests = rendered("namespaced=true", "peopleRoles=false", namespace="shop")
+
+    kinds = {one["kind"] for one in manifests}
+    (deployment,) = (one for one in manifests if one["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert not any(kind.startswith("Cluster") for kind in kinds)
+    assert {one["metadata"]["namespace"] for one in manifests} == {"shop"}
+    assert "--namespace=shop" in container["args"]
+
+
+def test_a_namespaced_release_has_the_same_rules_as_one_for_the_cluster() -> None:
+    wide = by_name(rendered())["ClusterRole", "rollout-controller"]
+    narrow = by_name(rendered("namespaced=true"))["Role", "rollout-controller-work"]
+
+    assert narrow["rules"] == wide["rules"]
+
+
+def test_settings_come_as_environment_variables() -> None:
+    manifests = by_name(rendered("env.ROLLOUT_SCRAPE_INTERVAL=5s", "prometheus="))
+    (container,) = manifests["Deployment", "rollout-controller"]["spec"]["template"]["spec"][
+        "containers"
+    ]
+
+    assert container["env"] == [{"name": "ROLLOUT_SCRAPE_INTERVAL", "value": "5s"}]
+    assert not any(arg.startswith("--prometheus") for arg in container["args"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [("replica=3", "replica"), ("prometheus=localhost", "prometheus"), ("replicas=-1", "replicas")],
+)
+def test_a_misspelt_value_is_refused_by_name(wrong: str, told: str) -> None:
+    done = helm("template", "rollout", str(CHART), *KUBERNETES, "--set", wrong)
+
+    assert done.returncode != 0
+    assert told in done.stderr
+
+
+def test_helm_finds_nothing_to_complain_of() -> None:
+    done = helm("lint", "--strict", str(CHART))
+
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,7 @@ LOCK := --quiet --allow-unsafe --strip-extras --generate-hashes --no-emit-index-
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lock generate bench-many testbed clean
+.PHONY: help demo test check test-mesh fmt lock generate bench-many testbed clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -37,8 +37,12 @@ check: $(STAMP) ## The fast loop: format, lint, types, floors, and every test th
 	@$(BIN)/mypy
 	@$(BIN)/pytest -q -n 2 -m "not servers"
 
-test: check ## Everything: make check, then the tests against real servers
-	@$(BIN)/pytest -q -m servers
+test: check testbed ## Everything: make check, then the tests against real servers
+	@$(BIN)/pytest -q -m "servers and not mesh"
+	@$(MAKE) --no-print-directory test-mesh
+
+test-mesh: testbed ## Releases on a real mesh: kube-apiserver, istiod, Envoys; writes .bench/mesh.json
+	@$(BIN)/pytest -q tests/mesh $(MESH_OPTIONS)
 
 generate: $(STAMP) ## Write the generated files again: CRDs, diagram
 	@$(BIN)/python -m tests.artefacts

@@ -90,6 +90,10 @@ DESTINATION_RULE = Kind(
 WORKLOAD_ENTRY = Kind(
     group="networking.istio.io", version="v1", plural="workloadentries", kind="WorkloadEntry"
 )
+SERVICE_ENTRY = Kind(
+    group="networking.istio.io", version="v1", plural="serviceentries", kind="ServiceEntry"
+)
+SERVICE = Kind(group="", version="v1", plural="services", kind="Service")
 ENDPOINT_SLICE = Kind(
     group="discovery.k8s.io", version="v1", plural="endpointslices", kind="EndpointSlice"
 )

@@ -70,6 +70,14 @@ def pod(manifest: Manifest) -> Manifest:
     return {"metadata": kept}
 
 
+def service(manifest: Manifest) -> Manifest:
+    """Of a Service: what it selects."""
+    kept = _pick(manifest["metadata"], "name", "namespace", "resourceVersion")
+    spec = manifest.get("spec")
+    selected = _pick(spec, "selector") if isinstance(spec, dict) else {}
+    return {"metadata": kept, "spec": selected}
+
+
 def endpoint_slice(manifest: Manifest) -> Manifest:
     """Of an endpoint slice: its service, and which pods are ready."""
     metadata = manifest["metadata"]

@@ -47,10 +47,43 @@ def endpoints(
                 # Kubernetes: an unset condition reads as ready.
                 ready = (endpoint.get("conditions") or {}).get("ready", True) is not False
                 yield pod["metadata"].get("labels") or {}, ready, pod
-    for entry in world.workload_entries.by("namespace", service.namespace):
+    selector = _selector(world.services.get(service), "selector")
+    yield from _selected(world, selector, namespace=service.namespace)
+    for entry in world.service_entries.by("host", host):
+        yield from _of_entry(world, entry)
+
+
+def _selector(manifest: Manifest | None, *path: str) -> Mapping[str, str]:
+    """The labels at a path of a spec; empty, which selects nothing, when they are not there."""
+    found: object = (manifest or {}).get("spec")
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _selected(
+    world: World, selector: Mapping[str, str], *, namespace: str
+) -> Iterator[tuple[Mapping[str, str], bool, Manifest]]:
+    """The WorkloadEntries that bear the labels; Istio knows no readiness of theirs here."""
+    if not selector:
+        return
+    for entry in world.workload_entries.by("namespace", namespace):
         spec = entry.get("spec") or {}
         labels = {**(entry["metadata"].get("labels") or {}), **(spec.get("labels") or {})}
-        yield labels, True, entry
+        if selector.items() <= labels.items():
+            yield labels, True, entry
+
+
+def _of_entry(world: World, entry: Manifest) -> Iterator[tuple[Mapping[str, str], bool, Manifest]]:
+    """What answers for the hosts of a ServiceEntry: its own list, or what it selects."""
+    spec, namespace = entry.get("spec"), entry["metadata"]["namespace"]
+    endpoints_listed = spec.get("endpoints") if isinstance(spec, dict) else None
+    for listed in endpoints_listed or ():
+        labels = listed.get("labels") or {}
+        metadata = {"name": str(listed.get("address", "")), "namespace": namespace}
+        yield labels, True, {"metadata": {**metadata, "labels": labels}}
+    selector = _selector(entry, "workloadSelector", "labels")
+    yield from _selected(world, selector, namespace=namespace)
 
 
 def ready_by_subset(
@@ -101,16 +134,18 @@ def _identities(
     if wanted is None:
         return set()
     return {
-        (workload_of(manifest), canonical_revision_of(labels))
+        (workload_of(manifest, labels), canonical_revision_of(labels))
         for labels, _, manifest in endpoints(world, host, namespace=namespace)
         if wanted.items() <= labels.items()
     }
 
 
-def workload_of(manifest: Manifest) -> str:
-    """The workload's name as Istio's metrics spell it: the owner, a ReplicaSet without its hash."""
+def workload_of(manifest: Manifest, labels: Mapping[str, str]) -> str:
+    """The workload's name as Istio's metrics spell it: the owner, a ReplicaSet without its hash.
+
+    The labels are those that the workload bears; a WorkloadEntry has them in its spec.
+    """
     metadata = manifest["metadata"]
-    labels = metadata.get("labels") or {}
     named = labels.get("service.istio.io/workload-name")
     if named:
         return str(named)

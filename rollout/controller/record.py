@@ -43,6 +43,8 @@ _ASKED: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     (meta.VIRTUAL_SERVICE, (*_READ, "get", "create", "patch", "delete")),
     (meta.DESTINATION_RULE, (*_READ, "get", "create", "patch", "delete")),
     (meta.WORKLOAD_ENTRY, _READ),
+    (meta.SERVICE, _READ),
+    (meta.SERVICE_ENTRY, _READ),
     (meta.ENDPOINT_SLICE, _READ),
     (meta.POD, _READ),
     (meta.EVENT, ("create",)),

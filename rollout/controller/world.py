@@ -11,6 +11,8 @@ from rollout.api.meta import (
     POD,
     ROLLOUT,
     ROLLOUT_ACTION,
+    SERVICE,
+    SERVICE_ENTRY,
     VIRTUAL_SERVICE,
     WORKLOAD_ENTRY,
     Key,
@@ -105,6 +107,15 @@ def _pods_of(piece: Manifest) -> Iterator[str]:
             yield str(Key(_namespace(piece), target))
 
 
+def entry_hosts(entry: Manifest) -> Iterator[str]:
+    """The hosts that a ServiceEntry adds to the mesh."""
+    spec = entry.get("spec")
+    hosts = spec.get("hosts") if isinstance(spec, dict) else None
+    for host in hosts if isinstance(hosts, list) else ():
+        if isinstance(host, str):
+            yield fqdn(host, namespace=_namespace(entry))
+
+
 def _namespaces(manifest: Manifest) -> Iterator[str]:
     yield _namespace(manifest)
 
@@ -140,11 +151,20 @@ class World:
         default_factory=lambda: Cache(WORKLOAD_ENTRY, indexes={"namespace": _namespaces})
     )
 
+    services: Cache = field(default_factory=lambda: Cache(SERVICE, trim=cache.service))
+    service_entries: Cache = field(
+        default_factory=lambda: Cache(
+            SERVICE_ENTRY, indexes={"host": entry_hosts, "namespace": _namespaces}
+        )
+    )
+
     def caches(self) -> tuple[Cache, ...]:
         """All of them; Rollouts last, so that what they need is known when they are first seen."""
         return (
             self.virtual_services,
             self.destination_rules,
+            self.services,
+            self.service_entries,
             self.slices,
             self.pods,
             self.workload_entries,
@@ -154,23 +174,37 @@ class World:
 
     def concerned(self, changed: Cache, manifest: Manifest) -> set[Key]:
         """The Rollouts that a changed object may matter to."""
-        if changed is self.rollouts:
-            # A rival host set free matters to the other Rollout on it.
-            return {cache.key_of(manifest), *self._about(rollout_hosts(manifest))}
-        if changed is self.actions:
-            return {_parsed_key(name) for name in _rollout_of(manifest)}
-        if changed is self.virtual_services:
-            named = self.rollouts.by("virtual service", str(cache.key_of(manifest)))
-            about = self._about(destination_hosts(manifest))
-            return about | {cache.key_of(rollout) for rollout in named}
-        if changed is self.destination_rules:
-            return self._about(_rule_hosts(manifest))
-        if changed is self.slices:
-            return self._of_services(service_of(manifest))
-        if changed is self.pods:
-            pieces = self.slices.by("pod", str(cache.key_of(manifest)))
-            return self._of_services(s for piece in pieces for s in service_of(piece))
-        return {cache.key_of(r) for r in self.rollouts if _namespace(r) == _namespace(manifest)}
+        listeners = (
+            (self.rollouts, self._of_rollout),
+            (self.actions, lambda action: {_parsed_key(name) for name in _rollout_of(action)}),
+            (self.virtual_services, self._of_virtual_service),
+            (self.destination_rules, lambda rule: self._about(_rule_hosts(rule))),
+            (self.services, lambda item: self._of_services(iter([str(cache.key_of(item))]))),
+            (self.service_entries, lambda entry: self._about(entry_hosts(entry))),
+            (self.slices, lambda piece: self._of_services(service_of(piece))),
+            (self.pods, self._of_pod),
+            (self.workload_entries, lambda entry: self._near(_namespace(entry))),
+        )
+        return next(listen(manifest) for known, listen in listeners if known is changed)
+
+    def _of_rollout(self, rollout: Manifest) -> set[Key]:
+        # A rival host set free matters to the other Rollout on it.
+        return {cache.key_of(rollout), *self._about(rollout_hosts(rollout))}
+
+    def _of_virtual_service(self, manifest: Manifest) -> set[Key]:
+        named = self.rollouts.by("virtual service", str(cache.key_of(manifest)))
+        about = self._about(destination_hosts(manifest))
+        return about | {cache.key_of(rollout) for rollout in named}
+
+    def _of_pod(self, pod: Manifest) -> set[Key]:
+        pieces = self.slices.by("pod", str(cache.key_of(pod)))
+        return self._of_services(s for piece in pieces for s in service_of(piece))
+
+    def _near(self, namespace: str) -> set[Key]:
+        """Those to whom a WorkloadEntry of a namespace may matter."""
+        near = {cache.key_of(r) for r in self.rollouts if _namespace(r) == namespace}
+        entries = self.service_entries.by("namespace", namespace)
+        return near | self._about(host for entry in entries for host in entry_hosts(entry))
 
     def _about(self, hosts: Iterator[str]) -> set[Key]:
         return {cache.key_of(r) for host in hosts for r in self.rollouts.by("host", host)}

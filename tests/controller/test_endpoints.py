@@ -149,7 +149,7 @@ def test_while_a_revision_has_no_pods_nothing_is_said() -> None:
     ],
 )
 def test_the_workload_is_the_owner_without_its_hash(manifest: Manifest, workload: str) -> None:
-    assert endpoints.workload_of(manifest) == workload
+    assert endpoints.workload_of(manifest, manifest["metadata"]["labels"]) == workload
 
 
 def test_the_canonical_revision_is_the_first_label_that_istio_reads() -> None:
@@ -157,3 +157,87 @@ def test_the_canonical_revision_is_the_first_label_that_istio_reads() -> None:
 
     assert endpoints.canonical_revision_of(labels) == "b"
     assert endpoints.canonical_revision_of({"version": ""}) == "latest"
+
+
+def machine(name: str, **labels: str) -> Manifest:
+    metadata = {"name": name, "namespace": "shop"}
+    return {"metadata": metadata, "spec": {"address": "10.0.0.7", "labels": labels}}
+
+
+def selecting(found: World, **selector: str) -> World:
+    metadata = {"name": "reviews", "namespace": "shop"}
+    found.services.put({"metadata": metadata, "spec": {"selector": selector}})
+    return found
+
+
+def test_machines_that_the_service_selects_are_its_endpoints() -> None:
+    found = selecting(World(), app="reviews")
+    found.workload_entries.put(machine("vm-1", app="reviews", version="v1"))
+    found.workload_entries.put(machine("vm-2", app="reviews", version="v2"))
+
+    ready = endpoints.ready_by_subset(found, HOST, SUBSETS, namespace="shop")
+
+    assert ready == {"v1": 1, "v2": 1}
+
+
+def test_machines_of_another_service_are_not() -> None:
+    found = selecting(World(), app="reviews")
+    found.workload_entries.put(machine("vm-1", app="ratings", version="v1"))
+
+    ready = endpoints.ready_by_subset(found, HOST, SUBSETS, namespace="shop")
+
+    assert ready == {"v1": 0, "v2": 0}
+
+
+def test_a_service_without_a_selector_selects_no_machine() -> None:
+    found = selecting(World())
+    found.workload_entries.put(machine("vm-1", version="v1"))
+
+    assert endpoints.ready_by_subset(found, HOST, SUBSETS, namespace="shop")["v1"] == 0
+
+
+def test_a_machine_is_of_the_workload_that_its_spec_labels_name() -> None:
+    found = selecting(World(), app="reviews")
+    name = "service.istio.io/workload-name"
+    for version in ("v1", "v2"):
+        labels = {"app": "reviews", "version": version, name: f"reviews-{version}"}
+        found.workload_entries.put(machine(f"vm-{version}", **labels))
+
+    expected = Arms(label="destination_workload", stable="reviews-v1", canary="reviews-v2")
+    assert apart(found) == expected
+
+
+def entry(**spec: Any) -> Manifest:
+    metadata = {"name": "books", "namespace": "shop"}
+    return {"metadata": metadata, "spec": {"hosts": ["books.example.com"], **spec}}
+
+
+def test_endpoints_listed_in_a_service_entry_answer_for_its_host() -> None:
+    found = World()
+    listed = [{"address": f"10.0.0.{n}", "labels": {"version": f"v{n}"}} for n in (1, 2)]
+    found.service_entries.put(entry(endpoints=listed))
+
+    ready = endpoints.ready_by_subset(found, "books.example.com", SUBSETS, namespace="shop")
+
+    assert ready == {"v1": 1, "v2": 1}
+
+
+def test_machines_that_a_service_entry_selects_answer_for_its_host() -> None:
+    found = World()
+    found.service_entries.put(entry(workloadSelector={"labels": {"app": "books"}}))
+    found.workload_entries.put(machine("vm-1", app="books", version="v2"))
+    found.workload_entries.put(machine("vm-2", app="films", version="v2"))
+
+    ready = endpoints.ready_by_subset(found, "books.example.com", SUBSETS, namespace="shop")
+
+    assert ready == {"v1": 0, "v2": 1}
+
+
+def test_a_broken_selector_selects_nothing() -> None:
+    found = World()
+    found.service_entries.put(entry(workloadSelector="books"))
+    found.workload_entries.put(machine("vm-1", version="v1"))
+
+    ready = endpoints.ready_by_subset(found, "books.example.com", SUBSETS, namespace="shop")
+
+    assert ready == {"v1": 0, "v2": 0}

@@ -27,6 +27,8 @@ CONTROLLER_RIGHTS: Mapping[str, set[str]] = {
     "rolloutactions/status": {"patch"},
     "virtualservices": READ_ONLY | {"patch"},
     "destinationrules": READ_ONLY,
+    "serviceentries": READ_ONLY,
+    "services": READ_ONLY,
     "workloadentries": READ_ONLY,
     "endpointslices": READ_ONLY,
     "pods": READ_ONLY,

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from rollout.base.errors import RolloutError
 from tests.testbed import istio
-from tests.testbed.mesh import Mesh, mesh
+from tests.testbed.mesh import Mesh
 
 WHY_NOT = istio.why_not()
 
 pytestmark = [
     pytest.mark.servers,
+    pytest.mark.mesh,
     pytest.mark.timeout(300),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "all is there"),
 ]
 
@@ -25,12 +26,6 @@ REQUESTS = 3_000
 
 POINTS_OFF_MAX = 4.5
 """Five spreads: chance alone goes beyond it once in millions."""
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[Mesh]:
-    async with mesh(tmp_path) as running:
-        yield running
 
 
 async def test_each_weight_is_the_share_of_requests_and_none_is_lost(
@@ -76,3 +71,15 @@ async def test_istios_webhook_refuses_weights_that_add_up_to_nothing(world: Mesh
         await world.set_weights(v1=0, v2=0)
 
     assert await world.weights() == {"v1": 100}
+
+
+async def test_a_rollout_climbs_its_ladder_on_the_real_mesh(world: Mesh) -> None:
+    load = await world.start_load(rps=300)
+    await world.put_on({"weight": 10, "hold": "5s"}, {"weight": 50, "hold": "5s"})
+
+    await world.want("v2")
+    status = await world.until_over()
+
+    assert status["stableRevision"] == "v2"
+    assert await world.weights() == {"v2": 100}
+    assert (await load.answers())["failed"] == 0

@@ -11,6 +11,7 @@ from rollout.api.meta import (
     DESTINATION_RULE,
     ENDPOINT_SLICE,
     ROLLOUT,
+    SERVICE,
     VIRTUAL_SERVICE,
     WORKLOAD_ENTRY,
     Key,
@@ -169,6 +170,13 @@ async def test_workload_entries_count_as_ready_endpoints() -> None:
         await asyncio.sleep(5)
         before = story.weight("v2")
 
+        story.cluster.put(
+            SERVICE,
+            {
+                "metadata": {"name": "reviews", "namespace": gray.NAMESPACE},
+                "spec": {"selector": {"app": "reviews"}},
+            },
+        )
         story.cluster.put(
             WORKLOAD_ENTRY,
             {

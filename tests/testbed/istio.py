@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +148,7 @@ async def start(
             "--ctrlz_port=0",
             f"--tlsCertFile={folder / 'tls.crt'}",
             f"--tlsKeyFile={folder / 'tls.key'}",
-            f"--caCertFile={folder / 'tls.crt'}",
+            f"--caCertFile={folder / 'ca.crt'}",
         ],
         env=_environment(folder),
         is_ready=lambda: probe(f"{istiod.url}/ready"),
@@ -184,6 +185,8 @@ async def _make_certificate(folder: Path) -> None:
         raise CannotStart(NAME, why="openssl is not on PATH, for its certificate") from None
     if await process.wait():
         raise CannotStart(NAME, why="openssl made no certificate for it")
+    # Of one path istiod takes one watch; a second look at it is an error, and then no certificate.
+    shutil.copyfile(folder / "tls.crt", folder / "ca.crt")
 
 
 def _webhook(port: int, *, certificate: bytes) -> dict[str, Any]:

@@ -1,50 +1,53 @@
-"""A real mesh, up and down: etcd, kube-apiserver, istiod, an Envoy, workloads and load."""
+"""A scene of a mesh: a namespace with a sample service, its caller's Envoy, and load."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
+import pytest
 
-from rollout.sandbox.kubeclient import KubeClient, access_from
-from rollout.sandbox.processes import Command, Process, Processes
+from rollout.sandbox.processes import Command, Process
 from rollout.sandbox.stage_ground import own_network
-from rollout.sandbox.stage_objects import PORT, Cast, collection
-from tests.testbed import istio, meshobjects, sidecar
-from tests.testbed.controlplane import ControlPlane, control_plane
-from tests.testbed.istio import Istiod, until
+from rollout.sandbox.stage_objects import PORT, Cast
+from tests.testbed import meshobjects, proxy
+from tests.testbed.bed import Bed, bed
+from tests.testbed.istio import until
 from tests.testbed.meshobjects import Manifest
-from tests.testbed.sidecar import Sidecar
-
-ASK_SECONDS_MAX = 5.0
-"""For one look at a page on loopback."""
+from tests.testbed.proxy import Proxy
 
 MERGE_PATCH = "application/merge-patch+json"
 
+OVER_SECONDS_MAX = 120.0
+"""No run of a test takes longer."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+OVER = frozenset({"Stable", "RolledBack"})
+"""Phases in which no run is under way."""
+
+
+@dataclass(slots=True, kw_only=True)
 class Mesh:
-    """A mesh that is up.
+    """A scene that is up.
 
     Attributes:
-        client: of the API server, as its admin.
-        session: for everything else on loopback.
+        workloads: by version; each is a process of its own.
+        started: everything that ends with the scene.
     """
 
+    bed: Bed
     cast: Cast
-    plane: ControlPlane
-    client: KubeClient
-    istiod: Istiod
-    proxy: Sidecar
-    session: aiohttp.ClientSession
-    processes: Processes
+    folder: Path
+    started: list[Process] = field(default_factory=list)
+    workloads: dict[str, Process] = field(default_factory=dict)
+    sidecar: Proxy | None = None
 
     @property
     def host(self) -> str:
@@ -53,29 +56,120 @@ class Mesh:
 
     @property
     def service_url(self) -> str:
-        """Where Envoy listens for the service."""
+        """Where the caller's Envoy listens for the service."""
         return f"http://{self.cast.cluster_ip}:{PORT}/"
+
+    def path(self, plural: str, name: str | None = None, *, group: str = meshobjects.ISTIO) -> str:
+        """Of an object of this namespace; without a name: that of the service."""
+        root = f"/apis/{group}/namespaces/{self.cast.namespace}/{plural}"
+        return root if name == "" else f"{root}/{name or self.cast.service}"
+
+    async def get(self, plural: str, name: str | None = None) -> Manifest:
+        """An object of Istio's."""
+        return await self.bed.client.call("GET", self.path(plural, name))
+
+    async def patch(self, plural: str, body: Manifest, name: str | None = None) -> Manifest:
+        """Merge a patch into an object of Istio's."""
+        path = self.path(plural, name)
+        return await self.bed.client.call("PATCH", path, body=body, content_type=MERGE_PATCH)
+
+    async def create(self, kind: str, name: str, **spec: Any) -> Manifest:
+        """Create an object of Istio's."""
+        return await self.bed.create(meshobjects.istio_object(self.cast, kind, name, **spec))
+
+    async def start(self, command: Command) -> Process:
+        """Start a process that ends with the scene."""
+        process = await self.bed.processes.start(command)
+        self.started.append(process)
+        return process
+
+    # The Rollout.
+
+    async def put_on(self, *steps: Manifest, **spec: Any) -> None:
+        """Create the Rollout at the first version; it returns when the service is taken over."""
+        await self.bed.create(meshobjects.rollout(self.cast, *steps, **spec))
+        await self.until(lambda s: bool(s.get("stableRevision")))
+
+    async def want(self, revision: str) -> None:
+        """Change ``spec.revision``."""
+        path = self.path("rollouts", group=meshobjects.OURS)
+        body = {"spec": {"revision": revision}}
+        await self.bed.client.call("PATCH", path, body=body, content_type=MERGE_PATCH)
+
+    async def tell(self, verb: str) -> None:
+        """Command the run in progress."""
+        run = (await self.status())["run"]["id"]
+        await self.bed.create(meshobjects.action(self.cast, verb, run=run))
+
+    async def remove_rollout(self) -> None:
+        """Delete it; it returns when it is gone."""
+        path = self.path("rollouts", group=meshobjects.OURS)
+        await self.bed.client.call("DELETE", path)
+
+        async def is_gone() -> bool:
+            found, _ = await self.bed.client.list(self.path("rollouts", "", group=meshobjects.OURS))
+            return not found
+
+        await until(is_gone, what="the end of a deleted Rollout")
+
+    async def status(self) -> Manifest:
+        """Of the Rollout."""
+        path = self.path("rollouts", group=meshobjects.OURS)
+        found = await self.bed.client.call("GET", path)
+        status: Manifest = found.get("status") or {}
+        return status
+
+    async def until(
+        self, is_so: Callable[[Manifest], bool], *, seconds: float = OVER_SECONDS_MAX
+    ) -> Manifest:
+        """The Rollout's status when it is so; `AssertionError` with the last one when never."""
+        status: Manifest = {}
+        try:
+            async with asyncio.timeout(seconds):
+                while not is_so(status := await self.status()):  # noqa: ASYNC110 - as people do
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            run = status.get("run") or {}
+            told = {key: status.get(key) for key in ("phase", "message")}
+            pytest.fail(f"{told} {run.get('weight')} {run.get('gates')}")
+        return status
+
+    async def until_at(self, weight: float) -> Manifest:
+        """The status when the run has written this weight."""
+        return await self.until(lambda s: (s.get("run") or {}).get("weight") == weight)
+
+    async def until_over(self) -> Manifest:
+        """The status when the run is over."""
+
+        def is_over(status: Manifest) -> bool:
+            return status["phase"] in OVER and bool((status.get("run") or {}).get("endedAt"))
+
+        return await self.until(is_over)
+
+    # What traffic does.
+
+    async def dial(self, version: str, **dials: object) -> None:
+        """Turn a version's dials, such as ``errorPercent``."""
+        url = f"http://127.0.0.1:{self.workloads[version].port}/dials"
+        async with self.bed.session.put(url, data=orjson.dumps(dials)) as answer:
+            assert answer.status == 200, await answer.text()
 
     async def set_weights(self, **weights: int) -> None:
         """Write weights in percent, by version, into the VirtualService."""
-        body = {"spec": {"http": meshobjects.routes(self.cast, weights)}}
-        root = f"/apis/{meshobjects.ISTIO}/namespaces/{self.cast.namespace}/virtualservices"
-        path = f"{root}/{self.cast.service}"
-        await self.client.call("PATCH", path, body=body, content_type=MERGE_PATCH)
+        await self.patch("virtualservices", {"spec": {"http": self.routes(**weights)}})
+
+    def routes(self, **weights: int) -> list[Manifest]:
+        """The `http` part of the VirtualService that sends each version so many percent."""
+        return meshobjects.routes(self.cast, weights)
 
     async def weights(self) -> dict[str, int]:
-        """The weights in percent, by version, that Envoy holds now; versions without are left out.
+        """The weights, by version, that the caller's Envoy holds; versions without are left out.
 
         Empty until it has a route to the service.
         """
-        url = f"{self.proxy.admin_url}/config_dump?resource=dynamic_route_configs"
-        async with self.session.get(url) as answer:
-            dump = orjson.loads(await answer.read())
-        for config in dump.get("configs", ()):
-            for place in config["route_config"].get("virtual_hosts", ()):
-                if place["name"] == f"{self.host}:{PORT}":
-                    return _weights(place["routes"][0]["route"])
-        return {}
+        assert self.sidecar is not None
+        found = await self.sidecar.routes(self.bed.session, f"{self.host}:{PORT}")
+        return _weights(found[-1]["route"]) if found else {}
 
     async def until_weights(self, **weights: int) -> None:
         """Return when Envoy holds these weights. Raises `CannotStart` when it never does."""
@@ -86,18 +180,40 @@ class Mesh:
 
         await until(are_held, what=f"weights {wanted} in Envoy")
 
-    async def ask(self) -> tuple[int, str]:
+    async def ask(self, **headers: str) -> tuple[int, str]:
         """Send one request through Envoy; its status, and the version that answered."""
-        headers = {"Host": self.cast.service}
-        async with self.session.get(self.service_url, headers=headers) as answer:
+        sent = {"Host": self.cast.service, **headers}
+        async with self.bed.session.get(self.service_url, headers=sent) as answer:
             await answer.read()
             return answer.status, answer.headers.get("x-version", "")
 
-    async def start_load(self, *, rps: float, seed: int = 1) -> Load:
+    async def start_load(
+        self, *, rps: float, url: str = "", host: str = "", headers: tuple[str, ...] = ()
+    ) -> Load:
         """Send ``rps`` requests a second, 0 to 2000, whatever the answers do, until the end."""
-        options = ["--rps", str(rps), "--seed", str(seed), "--host", self.cast.service]
-        command = _python("load", "--url", self.service_url, *options)
-        return Load(process=await self.processes.start(command), session=self.session)
+        options = ["--rps", str(rps), "--host", host or self.cast.service]
+        options += [word for header in headers for word in ("--header", header)]
+        name = f"load-{self.cast.namespace}-{len(self.started)}"
+        command = _python("load", name, "--url", url or self.service_url, *options)
+        return Load(process=await self.start(command), session=self.bed.session)
+
+    async def add_proxy(self, name: str, *, kind: str, labels: dict[str, str]) -> Proxy:
+        """Start one more Envoy of this namespace, scraped like the others."""
+        folder = self.folder / name
+        folder.mkdir(parents=True)
+        found, process = await proxy.start(
+            self.bed.processes,
+            folder,
+            who=proxy.Who(kind=kind, name=name, namespace=self.cast.namespace, labels=labels),
+            istiod=self.bed.istiod,
+            probe=self.bed.probe,
+        )
+        self.started.append(process)
+        address = found.admin_url.removeprefix("http://")
+        self.bed.metrics.scrape(
+            name, address=address, namespace=self.cast.namespace, host=self.host
+        )
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +223,16 @@ class Load:
     process: Process
     session: aiohttp.ClientSession
 
+    async def counters(self) -> dict[str, Any]:
+        """``answers`` by version and code, ``flags``, ``outcomes`` without answer, ``sent``."""
+        url = f"http://127.0.0.1:{self.process.port}/counters?seconds=0"
+        async with self.session.get(url) as answer:
+            read: dict[str, Any] = orjson.loads(await answer.read())
+            return read
+
     async def answers(self) -> dict[str, int]:
         """How often each version has answered 200; everything else counts as ``failed``."""
-        counters = await self._read()
+        counters = await self.counters()
         counts: dict[str, int] = {"failed": sum(counters["outcomes"].values())}
         for version, codes in counters["answers"].items():
             for code, count in codes.items():
@@ -128,72 +251,55 @@ class Load:
         after = await self.answers()
         return {name: after[name] - before.get(name, 0) for name in after}
 
-    async def _read(self) -> dict[str, Any]:
-        url = f"http://127.0.0.1:{self.process.port}/counters?seconds=0"
-        async with self.session.get(url) as answer:
-            read: dict[str, Any] = orjson.loads(await answer.read())
-            return read
+    async def stop(self) -> None:
+        """Send nothing more; returns when all that was sent is answered or given up."""
+        url = f"http://127.0.0.1:{self.process.port}/rate"
+        async with self.session.put(url, data=b'{"rps": 0}') as answer:
+            assert answer.status == 200
+
+        async def is_quiet() -> bool:
+            return bool((await self.counters())["inFlight"] == 0)
+
+        await until(is_quiet, what="the last answers")
 
 
 @contextlib.asynccontextmanager
-async def mesh(folder: Path, cast: Cast | None = None) -> AsyncIterator[Mesh]:
-    """Bring a mesh up under ``folder``; leaving the context ends every process.
+async def scene(on: Bed, cast: Cast) -> AsyncIterator[Mesh]:
+    """A namespace with the sample service; leaving the context ends its processes.
 
     Raises:
-        CannotStart: something is not installed or did not come up; says what and why.
+        CannotStart: something did not come up; says what and why.
     """
-    timeout = aiohttp.ClientTimeout(total=ASK_SECONDS_MAX)
-    with own_network(cast or Cast()) as own:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            control_plane(folder) as plane,
-            KubeClient(access_from(plane.kubeconfig())) as client,
-            Processes(folder / "mesh-logs") as processes,
-        ):
-            yield await _bring_up(own, plane, client, session, processes)
-
-
-async def _bring_up(
-    cast: Cast,
-    plane: ControlPlane,
-    client: KubeClient,
-    session: aiohttp.ClientSession,
-    processes: Processes,
-) -> Mesh:
-    async def probe(url: str) -> bool:
+    with own_network(cast) as own:
+        world = Mesh(bed=on, cast=own, folder=on.plane.folder / own.namespace)
         try:
-            async with session.get(url) as answer:
-                return answer.status == 200
-        except (aiohttp.ClientError, TimeoutError):
-            return False
+            await _bring_up(world)
+            yield world
+        finally:
+            for process in reversed(world.started):
+                await process.stop()
+            for target in on.metrics.folder.glob(f"{own.namespace}-*.json"):
+                target.unlink()
+            with contextlib.suppress(Exception):  # what a failed test leaves is not its report
+                await on.client.call("DELETE", world.path("rollouts", "", group=meshobjects.OURS))
 
-    async def create(item: Manifest) -> None:
-        await client.call("POST", collection(item), body=item)
 
-    for name in (istio.ROOT_NAMESPACE, cast.namespace):
-        await create(meshobjects.namespace(name))
-    await istio.install_crds(client)
-    istiod = await istio.start(processes, plane, client=client, probe=probe)
+async def _bring_up(world: Mesh) -> None:
+    cast = world.cast
+    await world.bed.create(meshobjects.namespace(cast.namespace))
     for item in meshobjects.objects(cast):
-        await create(item)
-    places = [f"--version={name}={address}:{PORT}" for name, address in cast.places()]
-    await processes.start(_python("workload", "--name", cast.service, *places))
-    place = plane.folder / "envoy"
-    place.mkdir()
-    proxy = await sidecar.start(
-        processes, place, istiod=istiod, namespace=cast.namespace, probe=probe
-    )
-    world = Mesh(
-        cast=cast,
-        plane=plane,
-        client=client,
-        istiod=istiod,
-        proxy=proxy,
-        session=session,
-        processes=processes,
-    )
+        await world.bed.create(item)
+    for version in cast.versions:
+        places = [
+            f"--version={name}={address}:{PORT}"
+            for name, address in cast.places()
+            if name == version
+        ]
+        name = f"{cast.namespace}-{version}"
+        command = _python("workload", name, "--name", cast.service, *places)
+        world.workloads[version] = await world.start(command)
+    world.sidecar = await world.add_proxy("client", kind="sidecar", labels={"app": proxy.APP})
     await until(lambda: _serves(world), what="the sample service")
-    return world
 
 
 async def _serves(world: Mesh) -> bool:
@@ -214,17 +320,21 @@ def _subset(cluster: str) -> str:
     return cluster.split("|")[2]
 
 
-def _python(module: str, *arguments: str) -> Command:
+def _python(module: str, name: str, *arguments: str) -> Command:
     argv = [sys.executable, "-m", f"rollout.sandbox.{module}", *arguments]
-    return Command(name=module, argv=argv)
+    return Command(name=name, argv=argv)
 
 
 async def _keep(folder: Path) -> None:
-    async with mesh(folder) as world:
-        print(f"export KUBECONFIG={world.plane.kubeconfig()}")  # noqa: T201 - for people
-        print(f"service {world.service_url}")  # noqa: T201
-        print(f"envoy   {world.proxy.admin_url}")  # noqa: T201
-        print(f"istiod  {world.istiod.url}/debug", flush=True)  # noqa: T201
+    start = time.monotonic()
+    async with bed(folder) as on, scene(on, Cast()) as world:
+        assert world.sidecar is not None
+        print(f"up in {time.monotonic() - start:.1f} s")  # noqa: T201 - for people
+        print(f"export KUBECONFIG={on.plane.kubeconfig()}")  # noqa: T201
+        print(f"service    {world.service_url}")  # noqa: T201
+        print(f"envoy      {world.sidecar.admin_url}")  # noqa: T201
+        print(f"prometheus {on.metrics.url}")  # noqa: T201
+        print(f"istiod     {on.istiod.url}/debug", flush=True)  # noqa: T201
         await asyncio.Event().wait()
 
 

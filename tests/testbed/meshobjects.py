@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from rollout.sandbox.stage_objects import PORT, Cast
-from tests.testbed.sidecar import APP
+from tests.testbed.proxy import APP
 
 ISTIO = "networking.istio.io/v1"
+OURS = "rollout.dev/v1alpha1"
 
 Manifest = dict[str, Any]
 
@@ -41,7 +42,41 @@ def routes(cast: Cast, weights: dict[str, int]) -> list[Manifest]:
     return [{"name": "primary", "route": legs}]
 
 
-def _istio(cast: Cast, kind: str, name: str, **spec: Any) -> Manifest:
+def rollout(cast: Cast, *steps: Manifest, **spec: Any) -> Manifest:
+    """A Rollout at the first version, with a gate on errors."""
+    gate = {"name": "errors", "errorRate": {"maxPercent": 1}}
+    return {
+        "apiVersion": OURS,
+        "kind": "Rollout",
+        "metadata": {"name": cast.service, "namespace": cast.namespace},
+        "spec": {
+            "host": cast.service,
+            "revision": cast.versions[0],
+            "strategy": {"steps": list(steps), "bake": "2s"},
+            "gates": [gate],
+            "judge": {"minRequests": 20},
+            **spec,
+        },
+    }
+
+
+def action(cast: Cast, verb: str, *, run: str) -> Manifest:
+    """A person's command to a run."""
+    return {
+        "apiVersion": OURS,
+        "kind": "RolloutAction",
+        "metadata": {"name": f"{cast.service}-{run}-{verb.lower()}", "namespace": cast.namespace},
+        "spec": {
+            "rollout": cast.service,
+            "run": run,
+            "verb": verb,
+            "actor": "alice@example.com",
+        },
+    }
+
+
+def istio_object(cast: Cast, kind: str, name: str, **spec: Any) -> Manifest:
+    """An object of Istio's in the scene's namespace."""
     metadata = {"name": name, "namespace": cast.namespace}
     return {"apiVersion": ISTIO, "kind": kind, "metadata": metadata, "spec": spec}
 
@@ -60,12 +95,17 @@ def _service(cast: Cast) -> Manifest:
 
 def _workload_entries(cast: Cast) -> list[Manifest]:
     return [
-        _istio(
+        istio_object(
             cast,
             "WorkloadEntry",
             f"{cast.service}-{version}-{number}",
             address=address,
-            labels={"app": cast.service, "version": version},
+            labels={
+                "app": cast.service,
+                "version": version,
+                # Without it the workload would be the WorkloadEntry, one a replica.
+                "service.istio.io/workload-name": f"{cast.service}-{version}",
+            },
             ports={"http": PORT},
         )
         for number, (version, address) in enumerate(cast.places())
@@ -82,16 +122,16 @@ def _sidecar(cast: Cast) -> Manifest:
         "hosts": [f"{cast.namespace}/*"],
     }
     selector = {"labels": {"app": APP}}
-    return _istio(cast, "Sidecar", APP, workloadSelector=selector, egress=[listener])
+    return istio_object(cast, "Sidecar", APP, workloadSelector=selector, egress=[listener])
 
 
 def _destination_rule(cast: Cast) -> Manifest:
     subsets = [{"name": name, "labels": {"version": name}} for name in cast.versions]
-    return _istio(cast, "DestinationRule", cast.service, host=cast.service, subsets=subsets)
+    return istio_object(cast, "DestinationRule", cast.service, host=cast.service, subsets=subsets)
 
 
 def _virtual_service(cast: Cast) -> Manifest:
     first, *others = cast.versions
     weights = {first: 100, **dict.fromkeys(others, 0)}
     http = routes(cast, weights)
-    return _istio(cast, "VirtualService", cast.service, hosts=[cast.service], http=http)
+    return istio_object(cast, "VirtualService", cast.service, hosts=[cast.service], http=http)

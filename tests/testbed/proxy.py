@@ -1,15 +1,17 @@
-"""Starts a real Envoy as a caller's sidecar, which takes its configuration from istiod over ADS."""
+"""Starts a real Envoy as a sidecar or a gateway, configured by istiod over ADS."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import orjson
 
 from rollout.sandbox import envoy
-from rollout.sandbox.processes import Command, Probe, Processes
+from rollout.sandbox.processes import Command, Probe, Process, Processes
 from tests.testbed.istio import READY_SECONDS_MAX, Istiod
 
 NAME = "envoy"
@@ -32,7 +34,22 @@ HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sidecar:
+class Who:
+    """Whom istiod takes the proxy for.
+
+    Attributes:
+        kind: ``sidecar`` or ``router``; a gateway is the latter.
+        labels: what Sidecar and Gateway objects select it by.
+    """
+
+    kind: str
+    name: str
+    namespace: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
     """A running Envoy.
 
     Attributes:
@@ -46,24 +63,35 @@ class Sidecar:
         """Of its admin interface, without a slash at the end."""
         return f"http://{envoy.admin_address(self.folder)}"
 
+    async def routes(self, session: aiohttp.ClientSession, virtual_host: str) -> list[Any]:
+        """The routes of a virtual host, in order; empty when there is none of that name."""
+        url = f"{self.admin_url}/config_dump?resource=dynamic_route_configs"
+        async with session.get(url) as answer:
+            dump = orjson.loads(await answer.read())
+        for config in dump.get("configs", ()):
+            for place in config["route_config"].get("virtual_hosts", ()):
+                if place["name"] == virtual_host:
+                    return list(place["routes"])
+        return []
+
 
 async def start(
-    processes: Processes, folder: Path, *, istiod: Istiod, namespace: str, probe: Probe
-) -> Sidecar:
+    processes: Processes, folder: Path, *, who: Who, istiod: Istiod, probe: Probe
+) -> tuple[Proxy, Process]:
     """Start Envoy; it is ready when it has the first configuration, and ends with ``processes``.
 
     Raises:
         CannotStart: it is not installed or did not come up.
     """
     config, admin = folder / "envoy.json", folder / "envoy-admin"
-    config.write_bytes(orjson.dumps(bootstrap(istiod, namespace=namespace)))
-    sidecar = Sidecar(folder=folder)
+    config.write_bytes(orjson.dumps(bootstrap(istiod, who=who)))
+    proxy = Proxy(folder=folder)
 
     async def is_ready() -> bool:
-        return bool(envoy.admin_address(folder)) and await probe(f"{sidecar.admin_url}/ready")
+        return bool(envoy.admin_address(folder)) and await probe(f"{proxy.admin_url}/ready")
 
     command = Command(
-        name=NAME,
+        name=f"{NAME}-{who.namespace}-{who.name}",
         argv=[
             envoy.binary(),
             *("--config-path", str(config)),
@@ -75,21 +103,22 @@ async def start(
         ],
         is_ready=is_ready,
     )
-    await processes.start(command, ready_seconds_max=READY_SECONDS_MAX)
-    return sidecar
+    process = await processes.start(command, ready_seconds_max=READY_SECONDS_MAX)
+    return proxy, process
 
 
-def bootstrap(istiod: Istiod, *, namespace: str) -> dict[str, Any]:
+def bootstrap(istiod: Istiod, *, who: Who) -> dict[str, Any]:
     """Envoy's static configuration: who it is and where istiod is."""
     # No first answer is waited for only so long: a busy istiod must not mean an empty proxy.
     source = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+    domain = f"{who.namespace}.svc.cluster.local"
     return {
         "node": {
-            "id": f"sidecar~127.0.0.1~{APP}-1.{namespace}~{namespace}.svc.cluster.local",
-            "cluster": f"{APP}.{namespace}",
+            "id": f"{who.kind}~127.0.0.1~{who.name}-1.{who.namespace}~{domain}",
+            "cluster": f"{who.name}.{who.namespace}",
             "metadata": {
-                "NAMESPACE": namespace,
-                "LABELS": {"app": APP},
+                "NAMESPACE": who.namespace,
+                "LABELS": dict(who.labels),
                 "INSTANCE_IPS": "127.0.0.1",
                 # Nothing redirects the caller's packets: it asks at a listener of its own.
                 "INTERCEPTION_MODE": "NONE",

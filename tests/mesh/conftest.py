@@ -1,0 +1,40 @@
+"""One mesh for all tests here; each test has a namespace of its own in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from rollout.sandbox.stage_objects import Cast
+from tests.mesh.report import Report
+from tests.testbed.bed import Bed, bed
+from tests.testbed.mesh import Mesh, scene
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--table", action="store_true", help="write the table in tests/README.md")
+
+
+@pytest.fixture(scope="session")
+def report(request: pytest.FixtureRequest) -> Iterator[Report]:
+    found = Report()
+    yield found
+    if found.tasks or found.endings:
+        found.write(with_table=request.config.getoption("--table"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _bed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bed]:
+    async with bed(tmp_path_factory.mktemp("mesh")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(_bed: Bed, request: pytest.FixtureRequest) -> AsyncIterator[Mesh]:
+    """A service `reviews` with all traffic on v1 and four versions up; no Rollout yet."""
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:50].strip("-")
+    async with scene(_bed, Cast(namespace=name)) as up:
+        yield up

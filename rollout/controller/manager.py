@@ -279,7 +279,6 @@ class Manager:
     async def _keep_house(self) -> None:
         """Remove commands that were answered a while ago."""
         while True:
-            await self._clock.sleep(HOUSEKEEPING_SECONDS)
             now = self._clock.now()
             old = [a for a in self.world.actions if self._is_done_with(a, now)]
             for action in old[:REMOVALS_MAX]:
@@ -290,6 +289,7 @@ class Manager:
                     break
                 except RolloutError as error:
                     log.info("a command was not removed", error=str(error))
+            await self._clock.sleep(HOUSEKEEPING_SECONDS)
 
     def _is_done_with(self, action: Manifest, now: datetime) -> bool:
         """Whether a command was answered a while ago, or was given to nobody a while ago."""

@@ -11,6 +11,8 @@ import pytest
 from tests.sandbox.apiclient import JSON_PATCH, Api, Json
 from tests.sandbox.apiserver_samples import BASE, parcel
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 
 async def test_a_created_object_gets_identity_defaults_and_generation_one(apiserver: Api) -> None:
     made = await apiserver.create(BASE, parcel("a") | {"status": {"phase": "Told"}})

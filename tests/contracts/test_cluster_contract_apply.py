@@ -8,8 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.sandbox.apiclient import APPLY, Api, Json
 from tests.sandbox.apiserver_samples import BASE, parcel
+
+COLLECTOR_SECONDS = 60.0
+"""Kubernetes' garbage collector looks every 30 s whether there are new kinds."""
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def _ready(status: str) -> list[Json]:
@@ -149,7 +156,7 @@ async def test_an_owner_takes_its_objects_along(apiserver: Api) -> None:
 
     async with apiserver.watch(BASE, resourceVersion=version) as watch:
         await apiserver.ask("DELETE", f"{BASE}/owner")
-        events = await watch.take(2)
+        events = await watch.take(2, seconds=COLLECTOR_SECONDS)
 
     gone = [(one["type"], one["object"]["metadata"]["name"]) for one in events]
     assert gone == [("DELETED", "owner"), ("DELETED", "child")]

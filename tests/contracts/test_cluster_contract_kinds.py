@@ -13,6 +13,8 @@ import pytest
 from tests.sandbox.apiclient import Api, Json
 from tests.sandbox.apiserver_samples import crd, parcel
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 POLL_COUNT, POLL_SECONDS = 160, 0.05
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sandbox.apiclient import PARTIAL_LIST, TABLE, Api, Json
+from tests.sandbox.apiclient import PARTIAL, PARTIAL_LIST, TABLE, Api, Json
 from tests.sandbox.apiserver_samples import BASE, parcel
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def _ready(status: str) -> list[Json]:
@@ -224,9 +226,29 @@ async def test_a_table_watch_names_its_columns_once(apiserver: Api) -> None:
 async def test_metadata_alone_can_be_watched(apiserver: Api) -> None:
     await apiserver.create(BASE, parcel("a", metadata={"labels": {"app": "x"}}))
 
-    async with apiserver.watch(BASE, accept=PARTIAL_LIST) as watch:
+    async with apiserver.watch(BASE, accept=PARTIAL) as watch:
         event = await watch.next()
 
     assert event["object"]["kind"] == "PartialObjectMetadata"
     assert event["object"]["metadata"]["labels"] == {"app": "x"}
     assert "spec" not in event["object"]
+
+
+async def test_a_watch_in_the_shape_of_a_list_breaks_off_before_its_first_event(
+    apiserver: Api,
+) -> None:
+    await apiserver.create(BASE, parcel("a"))
+
+    async with apiserver.watch(BASE, accept=PARTIAL_LIST) as watch:
+        event = await watch.next()
+
+    assert watch.response.status == 200
+    assert event == {}
+
+
+async def test_a_list_is_refused_in_the_shape_of_one_object(apiserver: Api) -> None:
+    await apiserver.create(BASE, parcel("a"))
+
+    answer = await apiserver.ask("GET", BASE, accept=PARTIAL)
+
+    assert (answer.code, answer.body.get("reason")) == (406, "NotAcceptable")

@@ -18,6 +18,7 @@ from tests.house.survey import ROOT
 
 EXAMPLES = sorted((ROOT / "manifests/examples").glob("*.yaml"))
 READ_ONLY = {"get", "list", "watch"}
+FOLLOWED = {"list", "watch"}
 READERS = {"Rollout": reading.read_spec, "RolloutAction": reading.read_action}
 
 CONTROLLER_RIGHTS: Mapping[str, set[str]] = {
@@ -26,13 +27,13 @@ CONTROLLER_RIGHTS: Mapping[str, set[str]] = {
     "rolloutactions": READ_ONLY | {"delete"},
     "rolloutactions/status": {"patch"},
     "virtualservices": READ_ONLY | {"patch"},
-    "destinationrules": READ_ONLY,
-    "serviceentries": READ_ONLY,
-    "services": READ_ONLY,
-    "workloadentries": READ_ONLY,
-    "endpointslices": READ_ONLY,
-    "pods": READ_ONLY,
-    "events": {"create", "patch"},
+    "destinationrules": FOLLOWED,
+    "serviceentries": FOLLOWED,
+    "services": FOLLOWED,
+    "workloadentries": FOLLOWED,
+    "endpointslices": FOLLOWED,
+    "pods": FOLLOWED,
+    "events": {"create"},
     "leases": {"get", "create", "update"},
 }
 

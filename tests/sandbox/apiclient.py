@@ -18,6 +18,7 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+PARTIAL = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 LINE_SECONDS = 5.0  # patience with one watch line
@@ -40,16 +41,16 @@ class Watch:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.response = response
 
-    async def next(self) -> Json:
+    async def next(self, *, seconds: float = LINE_SECONDS) -> Json:
         """Return the next line; an empty object when the stream has ended."""
-        async with asyncio.timeout(LINE_SECONDS):
+        async with asyncio.timeout(seconds):
             line = await self.response.content.readline()
         found: Json = orjson.loads(line) if line else {}
         return found
 
-    async def take(self, count: int) -> list[Json]:
-        """Return the next lines."""
-        return [await self.next() for _ in range(count)]
+    async def take(self, count: int, *, seconds: float = LINE_SECONDS) -> list[Json]:
+        """Return the next lines, each within so many seconds."""
+        return [await self.next(seconds=seconds) for _ in range(count)]
 
 
 class Api:

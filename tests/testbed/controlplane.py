@@ -52,6 +52,11 @@ class ControlPlane:
     tokens: Mapping[str, str]
     folder: Path
 
+    @property
+    def audit(self) -> Path:
+        """A line of JSON for every answered request, if that was wanted."""
+        return self.folder / "audit.log"
+
     def kubeconfig(self, user: str = ADMIN) -> Path:
         """Write a kubeconfig file for ``user``."""
         path = self.folder / f"{user.replace(':', '-')}.kubeconfig"
@@ -75,6 +80,7 @@ async def control_plane(
     *,
     users: Mapping[str, Sequence[str]] | None = None,
     has_controllers: bool = False,
+    has_audit: bool = False,
 ) -> AsyncIterator[ControlPlane]:
     """An empty cluster under ``folder`` for as long as the context lasts.
 
@@ -83,6 +89,7 @@ async def control_plane(
         users: further users and their groups, for tests of RBAC.
         has_controllers: also run the controllers of Deployments, ReplicaSets, EndpointSlices and
             of garbage collection.
+        has_audit: keep a line of JSON about every request in `ControlPlane.audit`.
 
     Raises:
         CannotStart: a program is missing or did not come up.
@@ -98,7 +105,8 @@ async def control_plane(
             tokens=tokens,
             folder=folder,
         )
-        await _start_apiserver(processes, world, etcd=etcd, port=port)
+        audit = _audit_flags(world) if has_audit else []
+        await _start_apiserver(processes, world, etcd=etcd, port=port, audit=audit)
         if has_controllers:
             await _start_controllers(processes, world)
         yield world
@@ -157,8 +165,16 @@ async def _start_etcd(processes: Processes, folder: Path) -> str:
     return url
 
 
+def _audit_flags(world: ControlPlane) -> list[str]:
+    rules = [{"level": "Metadata", "omitStages": ["RequestReceived"]}]
+    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules}
+    path = world.folder / "audit-policy.yaml"
+    path.write_text(yaml.safe_dump(policy), encoding="utf-8")
+    return [f"--audit-policy-file={path}", f"--audit-log-path={world.audit}"]
+
+
 async def _start_apiserver(
-    processes: Processes, world: ControlPlane, *, etcd: str, port: int
+    processes: Processes, world: ControlPlane, *, etcd: str, port: int, audit: Sequence[str]
 ) -> None:
     key = world.folder / "accounts.key"
     argv = [
@@ -178,6 +194,7 @@ async def _start_apiserver(
         "--disable-admission-plugins=ServiceAccount",
         # Loopback is refused as an endpoint, that of the server itself included.
         "--endpoint-reconciler-type=none",
+        *audit,
     ]
 
     async def is_ready() -> bool:

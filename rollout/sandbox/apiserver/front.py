@@ -176,7 +176,11 @@ class Front:
         form = renderings.wanted_form(request.headers.get("Accept", ""))
         if not call.name and watches.is_watch(call):
             ledger.verb = "watch"
+            if form == renderings.PARTIAL_LIST:
+                # As kube-apiserver does: it says yes, and breaks off at what it cannot show so.
+                return web.Response(content_type=_JSON_TYPE)
             return await self._watch(request, call, form=form)
+        form = renderings.fitting(form, is_list=not call.name)
         await self._reach(call)
         rendering = self._rendering(call, form)
         if not call.name:
@@ -236,7 +240,9 @@ class Front:
             return _json(_deleted(call, outcome.entry))
         if call.subresource == "scale":
             return _json(scales.scale_of(call, outcome.entry), status=outcome.code)
-        form = renderings.wanted_form(request.headers.get("Accept", ""))
+        form = renderings.fitting(
+            renderings.wanted_form(request.headers.get("Accept", "")), is_list=False
+        )
         body = _alone(self._rendering(call, form), outcome.entry)
         response = _body(body, status=outcome.code)
         for text in dict.fromkeys(call.warnings[:_WARNING_LIMIT_COUNT]):

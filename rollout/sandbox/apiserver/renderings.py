@@ -14,9 +14,27 @@ from rollout.sandbox.apiserver.kinds import Resource, Version
 from rollout.sandbox.apiserver.store import Entry
 from rollout.sandbox.apiserver.trees import Json
 
-FULL, PARTIAL, TABLE = "full", "partial", "table"
+FULL, PARTIAL, PARTIAL_LIST, TABLE = "full", "partial", "partial list", "table"
 
 ACCEPT_LIMIT_COUNT = 256  # remembered Accept headers; clients send a handful
+
+
+_PARTIAL_FORMS = {"PartialObjectMetadata": PARTIAL, "PartialObjectMetadataList": PARTIAL_LIST}
+
+
+def fitting(form: str, *, is_list: bool) -> str:
+    """The form, one object's or a list's as it may be, in which to show an answer.
+
+    Raises:
+        Refusal: 406, the metadata of a list was asked of one object, or the other way round.
+    """
+    if is_list and form == PARTIAL:
+        message = "you requested PartialObjectMetadata, but the requested object is a list"
+        raise refusals.Refusal(406, "NotAcceptable", message)
+    if not is_list and form == PARTIAL_LIST:
+        message = "you requested PartialObjectMetadataList, but the requested object is not a list"
+        raise refusals.Refusal(406, "NotAcceptable", message)
+    return PARTIAL if form == PARTIAL_LIST else form
 
 
 @functools.lru_cache(maxsize=ACCEPT_LIMIT_COUNT)
@@ -37,8 +55,8 @@ def wanted_form(accept: str) -> str:
         if given.get("g") == "meta.k8s.io" and given.get("v") == "v1":
             if form == "Table":
                 return TABLE
-            if form in {"PartialObjectMetadata", "PartialObjectMetadataList"}:
-                return PARTIAL
+            if form in _PARTIAL_FORMS:
+                return _PARTIAL_FORMS[form]
     if accept and not any(word in accept for word in ("json", "*/*", "yaml", "protobuf")):
         message = (
             "only the following media types are accepted: application/json, application/yaml, "

@@ -12,6 +12,7 @@ Compromises, against Istio's own filter:
 * Durations carry no ``response_code``, and are those from the request to the upstream's answer in
   whole milliseconds; requests that got none (UH, NC, a timeout) have none.
 * For gRPC, and TCP, there is no counter by host; their workload is ``<service>-<subset>``.
+* A connection that failed is opened like any other, and closed twice: with its flag, and without.
 * ``destination_cluster`` holds port and subset, ``9080/v2``: two routes to one workload would
   otherwise be one series, given twice.
 """
@@ -36,7 +37,7 @@ STATS_TAGS = (
 
 FILTER = (
     r"^(cluster\.outbound\|.*;\.(zone\..*\.upstream_rq_(\d+|time)|upstream_cx_none_healthy"
-    r"|grpc\.\d+|upstream_cx_(connect_ms|connect_fail|destroy))|http\..*;\.no_(cluster|route))$"
+    r"|grpc\.\d+|upstream_cx_(total|connect_fail|destroy))|http\..*;\.no_(cluster|route))$"
 )
 """Which statistics Envoy is asked for; it has some thousand others."""
 
@@ -64,7 +65,7 @@ _CHOICE: tuple[Rule, ...] = (
     _keep(
         "__name__",
         regex="envoy_cluster_(upstream_rq|upstream_rq_time_(bucket|sum|count)|grpc"
-        "|upstream_cx_(none_healthy|connect_ms_count|connect_fail|destroy))"
+        "|upstream_cx_(none_healthy|total|connect_fail|destroy))"
         "|envoy_http_no_(cluster|route)",
     ),
     # The same requests stand there by class, and without a host.
@@ -74,7 +75,11 @@ _CHOICE: tuple[Rule, ...] = (
     _drop("__name__", "protocol", regex="envoy_cluster_upstream_(rq|cx_none_healthy);(grpc|tcp)"),
     _drop("__name__", "grpc_status", regex="envoy_cluster_grpc;"),
     # Connections matter where they are all there is.
-    _drop("__name__", "protocol", regex="envoy_cluster_upstream_cx_(conn.*|destroy);(grpc)?"),
+    _drop(
+        "__name__",
+        "protocol",
+        regex="envoy_cluster_upstream_cx_(total|connect_fail|destroy);(grpc)?",
+    ),
 )
 
 _SERVICE_LABELS: tuple[Rule, ...] = (
@@ -148,13 +153,13 @@ _NAMES: tuple[Rule, ...] = (
         "__name__",
         "istio_tcp_connections_opened_total",
         "__name__",
-        regex="envoy_cluster_upstream_cx_connect_(ms_count|fail)",
+        regex="envoy_cluster_upstream_cx_total",
     ),
     _set(
         "__name__",
         "istio_tcp_connections_closed_total",
         "__name__",
-        regex="envoy_cluster_upstream_cx_destroy",
+        regex="envoy_cluster_upstream_cx_(destroy|connect_fail)",
     ),
     {
         "action": "labeldrop",

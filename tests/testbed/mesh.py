@@ -167,8 +167,19 @@ class Mesh:
 
         Empty until it has a route to the service.
         """
-        assert self.sidecar is not None
-        found = await self.sidecar.routes(self.bed.session, f"{self.host}:{PORT}")
+        return await self.weights_of(f"{self.host}:{PORT}")
+
+    async def written_weights(self) -> dict[str, int]:
+        """The weights, by version, of the last route in the VirtualService of the service."""
+        spec = (await self.get("virtualservices"))["spec"]
+        legs = (spec.get("http") or spec.get("tcp"))[-1]["route"]
+        return {leg["destination"]["subset"]: int(leg.get("weight", 0)) for leg in legs}
+
+    async def weights_of(self, virtual_host: str, at: Proxy | None = None) -> dict[str, int]:
+        """As `weights`, for another virtual host, or at another Envoy than the caller's."""
+        place = at or self.sidecar
+        assert place is not None
+        found = await place.routes(self.bed.session, virtual_host)
         return _weights(found[-1]["route"]) if found else {}
 
     async def until_weights(self, **weights: int) -> None:

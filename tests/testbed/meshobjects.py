@@ -14,6 +14,10 @@ from tests.testbed.proxy import APP
 ISTIO = "networking.istio.io/v1"
 OURS = "rollout.dev/v1alpha1"
 
+TCP_SERVICE = "tcp-echo"
+TCP_PORT = 9000
+"""Istio's sample of a service that echoes lines."""
+
 Manifest = dict[str, Any]
 
 
@@ -40,6 +44,50 @@ def routes(cast: Cast, weights: dict[str, int]) -> list[Manifest]:
         for version, weight in weights.items()
     ]
     return [{"name": "primary", "route": legs}]
+
+
+def tcp_objects(cast: Cast) -> list[Manifest]:
+    """A service of connections, which are weighted one by one; all go to the first version."""
+    name = {"name": TCP_SERVICE, "namespace": cast.namespace}
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": name,
+        "spec": {
+            "selector": {"app": TCP_SERVICE},
+            "ports": [{"name": "tcp", "port": TCP_PORT, "targetPort": TCP_PORT}],
+        },
+    }
+    entries = [
+        istio_object(
+            cast,
+            "WorkloadEntry",
+            f"{TCP_SERVICE}-{version}",
+            address=address,
+            labels={
+                "app": TCP_SERVICE,
+                "version": version,
+                "service.istio.io/workload-name": f"{TCP_SERVICE}-{version}",
+            },
+            ports={"tcp": TCP_PORT},
+        )
+        for version, address in cast.places()
+    ]
+    legs = [
+        {
+            "destination": {"host": TCP_SERVICE, "port": {"number": TCP_PORT}, "subset": version},
+            "weight": 100 if version == cast.versions[0] else 0,
+        }
+        for version in cast.versions[:2]
+    ]
+    subsets = [{"name": version, "labels": {"version": version}} for version in cast.versions]
+    tcp = [{"match": [{"port": TCP_PORT}], "route": legs}]
+    return [
+        service,
+        *entries,
+        istio_object(cast, "DestinationRule", TCP_SERVICE, host=TCP_SERVICE, subsets=subsets),
+        istio_object(cast, "VirtualService", TCP_SERVICE, hosts=[TCP_SERVICE], tcp=tcp),
+    ]
 
 
 def rollout(cast: Cast, *steps: Manifest, **spec: Any) -> Manifest:
@@ -121,8 +169,15 @@ def _sidecar(cast: Cast) -> Manifest:
         "captureMode": "NONE",
         "hosts": [f"{cast.namespace}/*"],
     }
+    # Connections have no Host header: a TCP listener serves one service.
+    tcp = {
+        "port": {"number": TCP_PORT, "protocol": "TCP", "name": "tcp"},
+        "bind": cast.cluster_ip,
+        "captureMode": "NONE",
+        "hosts": [f"{cast.namespace}/{TCP_SERVICE}.{cast.namespace}.svc.cluster.local"],
+    }
     selector = {"labels": {"app": APP}}
-    return istio_object(cast, "Sidecar", APP, workloadSelector=selector, egress=[listener])
+    return istio_object(cast, "Sidecar", APP, workloadSelector=selector, egress=[listener, tcp])
 
 
 def _destination_rule(cast: Cast) -> Manifest:

@@ -20,7 +20,7 @@ from rollout.sandbox.processes import Probe, Process, Processes
 CACHE = Path("~/.cache/rollout").expanduser()
 
 FILTER = (
-    r"^(cluster\.outbound.*;\.upstream_(rq_(\d+|time)|cx_(connect_ms|connect_fail|destroy))"
+    r"^(cluster\.outbound.*;\.upstream_(rq_(\d+|time)|cx_(total|connect_fail|destroy))"
     r"|http\.outbound.*no_cluster)$"
 )
 
@@ -28,7 +28,7 @@ _CLUSTER = r"outbound_?\|\d+\|([^|]*)\|(.+)"
 _SUBSET = r"outbound_?\|\d+\|([^|]+)\|([^.]+)\.([^.]+)\..+"
 _COUNTS = (
     "envoy_cluster_(upstream_rq|upstream_rq_time_(bucket|sum|count)"
-    "|upstream_cx_(connect_ms_count|connect_fail|destroy))|envoy_http_.*no_cluster"
+    "|upstream_cx_(total|connect_fail|destroy))|envoy_http_.*no_cluster"
 )
 
 
@@ -74,13 +74,13 @@ RULES: tuple[dict[str, Any], ...] = (
         "__name__",
         "istio_tcp_connections_opened_total",
         "__name__",
-        regex="envoy_cluster_upstream_cx_connect_(ms_count|fail)",
+        regex="envoy_cluster_upstream_cx_total",
     ),
     _rule(
         "__name__",
         "istio_tcp_connections_closed_total",
         "__name__",
-        regex="envoy_cluster_upstream_cx_destroy",
+        regex="envoy_cluster_upstream_cx_(destroy|connect_fail)",
     ),
     {"action": "labeldrop", "regex": "response_code_class|stage_host"},
 )

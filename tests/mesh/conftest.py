@@ -23,7 +23,9 @@ def report(request: pytest.FixtureRequest) -> Iterator[Report]:
     found = Report()
     yield found
     if found.tasks or found.endings:
-        found.write(with_table=request.config.getoption("--table"))
+        # A table of half of the tests would be taken for all of them.
+        is_whole = not request.session.testsfailed
+        found.write(with_table=request.config.getoption("--table") and is_whole)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -15,6 +15,8 @@ FILE = ROOT / ".bench" / "mesh.json"
 README = ROOT / "tests" / "README.md"
 MARKS = ("<!-- mesh: written by make test-mesh -->", "<!-- mesh: end -->")
 
+PROPAGATION = "propagation p50 / p95, s"
+
 COLUMNS = (
     "task",
     "test",
@@ -22,7 +24,7 @@ COLUMNS = (
     "measured share",
     "requests",
     "failed",
-    "propagation p50 / p95, s",
+    PROPAGATION,
 )
 
 NOBODY = "unknown"

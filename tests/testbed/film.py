@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tests.mesh.report import PROPAGATION
 from tests.testbed.mesh import Mesh
 
 IN_FLIGHT_SECONDS = 0.05
@@ -87,7 +88,7 @@ def figures(film: Film) -> dict[str, Any]:
         "measured share": ", ".join(f"{shot.share:.3g}" for shot in shots),
         "requests": sum(shot.requests for shot in shots),
         "failed": film.ends[-1]["failed"],
-        "propagation p50 / p95, s": f"{statistics.median(seconds):.3f} / {_p95(seconds):.3f}",
+        PROPAGATION: f"{statistics.median(seconds):.3f} / {_p95(seconds):.3f}",
     }
 
 

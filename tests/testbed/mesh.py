@@ -15,7 +15,7 @@ import aiohttp
 import orjson
 import pytest
 
-from rollout.sandbox.processes import Command, Process
+from rollout.sandbox.processes import Command, Process, Processes
 from rollout.sandbox.stage_ground import own_network
 from rollout.sandbox.stage_objects import PORT, Cast
 from tests.testbed import meshobjects, proxy
@@ -38,14 +38,14 @@ class Mesh:
     """A scene that is up.
 
     Attributes:
+        processes: end with the scene.
         workloads: by version; each is a process of its own.
-        started: everything that ends with the scene.
     """
 
     bed: Bed
     cast: Cast
     folder: Path
-    started: list[Process] = field(default_factory=list)
+    processes: Processes
     workloads: dict[str, Process] = field(default_factory=dict)
     sidecar: Proxy | None = None
 
@@ -79,9 +79,7 @@ class Mesh:
 
     async def start(self, command: Command) -> Process:
         """Start a process that ends with the scene."""
-        process = await self.bed.processes.start(command)
-        self.started.append(process)
-        return process
+        return await self.processes.start(command)
 
     # The Rollout.
 
@@ -204,7 +202,7 @@ class Mesh:
         """Send ``rps`` requests a second, 0 to 2000, whatever the answers do, until the end."""
         options = ["--rps", str(rps), "--host", host or self.cast.service]
         options += [word for header in headers for word in ("--header", header)]
-        name = f"load-{self.cast.namespace}-{len(self.started)}"
+        name = f"load-{self.cast.namespace}-{len(self.processes.table)}"
         command = _python("load", name, "--url", url or self.service_url, *options)
         return Load(process=await self.start(command), session=self.bed.session)
 
@@ -212,14 +210,13 @@ class Mesh:
         """Start one more Envoy of this namespace, scraped like the others."""
         folder = self.folder / name
         folder.mkdir(parents=True)
-        found, process = await proxy.start(
-            self.bed.processes,
+        found = await proxy.start(
+            self.processes,
             folder,
             who=proxy.Who(kind=kind, name=name, namespace=self.cast.namespace, labels=labels),
             istiod=self.bed.istiod,
             probe=self.bed.probe,
         )
-        self.started.append(process)
         address = found.admin_url.removeprefix("http://")
         self.bed.metrics.scrape(
             name, address=address, namespace=self.cast.namespace, host=self.host
@@ -282,17 +279,18 @@ async def scene(on: Bed, cast: Cast) -> AsyncIterator[Mesh]:
         CannotStart: something did not come up; says what and why.
     """
     with own_network(cast) as own:
-        world = Mesh(bed=on, cast=own, folder=on.plane.folder / own.namespace)
+        folder = on.plane.folder / own.namespace
         try:
-            await _bring_up(world)
-            yield world
+            async with Processes(folder / "logs") as processes:
+                world = Mesh(bed=on, cast=own, folder=folder, processes=processes)
+                await _bring_up(world)
+                yield world
         finally:
-            for process in reversed(world.started):
-                await process.stop()
             for target in on.metrics.folder.glob(f"{own.namespace}-*.json"):
                 target.unlink()
             with contextlib.suppress(Exception):  # what a failed test leaves is not its report
-                await on.client.call("DELETE", world.path("rollouts", "", group=meshobjects.OURS))
+                path = f"/apis/{meshobjects.OURS}/namespaces/{own.namespace}/rollouts"
+                await on.client.call("DELETE", path)
 
 
 async def _bring_up(world: Mesh) -> None:

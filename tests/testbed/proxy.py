@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 
 from rollout.sandbox import envoy
-from rollout.sandbox.processes import Command, Probe, Process, Processes
+from rollout.sandbox.processes import Command, Probe, Processes
 from tests.testbed.istio import READY_SECONDS_MAX, Istiod
 
 NAME = "envoy"
@@ -77,7 +77,7 @@ class Proxy:
 
 async def start(
     processes: Processes, folder: Path, *, who: Who, istiod: Istiod, probe: Probe
-) -> tuple[Proxy, Process]:
+) -> Proxy:
     """Start Envoy; it is ready when it has the first configuration, and ends with ``processes``.
 
     Raises:
@@ -103,8 +103,8 @@ async def start(
         ],
         is_ready=is_ready,
     )
-    process = await processes.start(command, ready_seconds_max=READY_SECONDS_MAX)
-    return proxy, process
+    await processes.start(command, ready_seconds_max=READY_SECONDS_MAX)
+    return proxy
 
 
 def bootstrap(istiod: Istiod, *, who: Who) -> dict[str, Any]:

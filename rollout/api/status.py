@@ -17,6 +17,9 @@ HISTORY_MAX = 10
 MESSAGE_LENGTH_MAX = 1024
 """Characters in a sentence: what Events and printer columns still take."""
 
+NOTES_MAX = 8
+"""Notes of one status."""
+
 Sentence = Annotated[str, Field(max_length=MESSAGE_LENGTH_MAX)]
 
 Word = Annotated[str, Field(max_length=253)]
@@ -38,6 +41,15 @@ class Condition(Model):
     """When the status last changed."""
     observed_generation: Annotated[int, Field(ge=0)] = 0
     """The generation of the spec this speaks of."""
+
+
+class Note(Model):
+    """Something worth knowing that keeps no traffic from moving."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=128)]
+    """What it is, in one CamelCase word."""
+    message: Sentence
+    """What it means for the run, in a sentence."""
 
 
 class GateStatus(Model):
@@ -186,5 +198,7 @@ class RolloutStatus(Model):
     """The last runs, newest first."""
     retirable: Annotated[tuple[Word, ...], Field(max_length=16)] = ()
     """Revisions that get no traffic any more and are neither stable nor canary: safe to remove."""
+    notes: Annotated[tuple[Note, ...], Field(max_length=NOTES_MAX)] = ()
+    """What is worth knowing about routes and rules while the run goes on."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8)] = ()
     """Facts for other tools."""

@@ -65,6 +65,20 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something worth knowing that keeps no traffic from moving.
+
+    Attributes:
+        reason: one CamelCase word for programs: ``FaultInjected``, ``OnlyNewConnections``,
+            ``WeightsNotSticky``, ``SelectiveDestinationRule``.
+        message: one sentence without a full stop: object, field, what it means for a run.
+    """
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
     """What is routed where.
 
@@ -72,10 +86,12 @@ class Routing:
         routes: the owned routes; also a candidate that a problem speaks about, so that what it
             does with traffic is seen.
         problems: what a person must mend; empty when traffic may move.
+        notes: what is worth knowing about the owned routes.
     """
 
     routes: tuple[RouteState, ...]
     problems: tuple[Problem, ...]
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +103,10 @@ class SubsetTable:
             oldest when there are several; None when there is none.
         subsets: subset to the labels that its endpoints carry.
         problems: what a person must mend; empty when traffic may move.
-        notes: sentences worth knowing that keep nothing from moving.
+        notes: what is worth knowing about the rules.
     """
 
     destination_rule: str | None
     subsets: Mapping[str, Mapping[str, str]]
     problems: tuple[Problem, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()

@@ -302,7 +302,7 @@ class Observer:
             Problem(reason=WRITE_DENIED, message=known.message)
             for known in self.denials(key, now=now)
         )
-        return Routing(routes=routing.routes, problems=(*routing.problems, *denied))
+        return replace(routing, problems=(*routing.problems, *denied))
 
     def _subsets(self, key: Key, host: str, traffic: Traffic) -> SubsetTable:
         """As the DestinationRules say; read again only when one of them is another version."""

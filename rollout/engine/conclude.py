@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Literal
 
 from rollout.api.phase import ConditionType, Phase
-from rollout.api.status import Condition, RolloutStatus
+from rollout.api.status import NOTES_MAX, Condition, Note, RolloutStatus
 from rollout.base.quantity import print_percent
 from rollout.engine.decision import Answer, Decision, Happening, Weights, cut
 from rollout.engine.observation import Observation
@@ -61,6 +61,7 @@ def conclude(o: Observation, c: Conclusion) -> Decision:
             "phase": c.phase,
             "reason": c.reason,
             "message": message,
+            "notes": _notes(o) if in_run else (),
             "conditions": _conditions(o, c, message=message, in_run=in_run),
         }
     )
@@ -68,16 +69,27 @@ def conclude(o: Observation, c: Conclusion) -> Decision:
     if news is None and (c.phase is not o.status.phase or c.reason != o.status.reason):
         bad = c.phase in _STALLED or c.phase in {Phase.BLOCKED, Phase.ROLLING_BACK}
         news = Happening(type="Warning" if bad else "Normal", reason=c.reason, message=message)
-    happenings = c.happenings if news is None else (*c.happenings, news)
+    told = [
+        Happening(type="Warning", reason=note.reason, message=note.message)
+        for note in status.notes
+        if note not in o.status.notes
+    ]
+    happenings = (*c.happenings, *([] if news is None else [news]), *told)
     return Decision(
         status=status,
         weights=c.weights,
         finalizer=c.finalizer,
         answers=tuple(replace(answer, message=cut(answer.message)) for answer in c.answers),
-        happenings=tuple(replace(told, message=cut(told.message)) for told in happenings),
+        happenings=tuple(replace(one, message=cut(one.message)) for one in happenings),
         because=message,
         look_again_at=c.look_again_at,
     )
+
+
+def _notes(o: Observation) -> tuple[Note, ...]:
+    found = dict.fromkeys((*o.routing.notes, *o.subsets.notes))
+    notes = [Note(reason=note.reason, message=cut(note.message)) for note in found]
+    return tuple(notes[:NOTES_MAX])
 
 
 def _conditions(

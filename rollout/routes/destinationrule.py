@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.api.traffic import SubsetTable
+from rollout.api.traffic import Note, SubsetTable
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.routes import fields
@@ -105,7 +105,10 @@ def subsets(
         destination_rule=str(ranked[0].meta) if ranked else None,
         subsets={name: dict(subset.labels) for name, (_, subset) in winners.items()},
         problems=tuple(dict.fromkeys(finding.problem for finding in findings)),
-        notes=tuple(_note(rule) for rule in fitting if rule.selective),
+        notes=(
+            *(_note(rule) for rule in fitting if rule.selective),
+            *dict.fromkeys(_hashing(merged, winners=winners)),
+        ),
     )
 
 
@@ -262,5 +265,29 @@ def _original_destination(policy: Policy, *, place: Place) -> Iterator[Place]:
             yield where.at("loadBalancer").at("simple")
 
 
-def _note(rule: Rule) -> str:
-    return f"{rule.subject} has a workloadSelector and acts for some callers only; it is left out"
+def _note(rule: Rule) -> Note:
+    return Note(
+        reason="SelectiveDestinationRule",
+        message=f"{rule.subject} has a workloadSelector and acts for some callers only; it is "
+        "left out",
+    )
+
+
+def _hashing(
+    merged: Sequence[Rule], *, winners: Mapping[str, tuple[Rule, Subset]]
+) -> Iterator[Note]:
+    """Envoy draws the revision for each request before a hash picks a host within it."""
+    rules = dict.fromkeys(rule.subject for rule in merged if _hashes(rule.policy))
+    subsets = (rule.subject for rule, subset in winners.values() if _hashes(subset.policy))
+    for subject in dict.fromkeys((*rules, *subsets)):
+        yield Note(
+            reason="WeightsNotSticky",
+            message=f"{subject}: consistentHash keeps a caller on one host of a revision, but the "
+            "revision is drawn anew for each request, so one caller sees both",
+        )
+
+
+def _hashes(policy: Policy) -> bool:
+    ports = policy.get("portLevelSettings")
+    levels = [policy, *(ports if isinstance(ports, list | tuple) else ())]
+    return any(fields.dig(one, "loadBalancer", "consistentHash") is not None for one in levels)

@@ -54,6 +54,7 @@ class Route:
         elsewhere: ``redirect``, ``directResponse`` or ``delegate`` when such a thing answers in
             place of destinations; else empty.
         concerns: whether a destination is our host, with or without subset.
+        injects: whether it delays or aborts requests on purpose (Istio's ``fault``).
         fault: why it cannot be read, if so.
     """
 
@@ -64,6 +65,7 @@ class Route:
     conditional: bool = False
     elsewhere: str = ""
     concerns: bool = False
+    injects: bool = False
     fault: BadManifest | None = None
 
     @property
@@ -177,6 +179,7 @@ def _route(entry: object, route: Route, *, place: Place, host: str, namespace: s
         conditional=route.protocol == "http" and _conditional(data.get("match")),
         elsewhere=next((field for field in _ELSEWHERE if data.get(field) is not None), ""),
         concerns=concerns,
+        injects=bool(data.get("fault")),
         fault=fault,
     )
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rollout.api.traffic import RouteRef, RouteState, Routing
+from rollout.api.traffic import Note, RouteRef, RouteState, Routing
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import CLUSTER_DOMAIN, fqdn
 from rollout.routes import fields, legs
@@ -111,7 +111,28 @@ def select(
     claims = claim(services, aim)
     held = dict.fromkeys((*claims.owned, *claims.candidates))
     problems = dict.fromkeys(finding.problem for finding in claims.findings)
-    return Routing(routes=tuple(_state(holding) for holding in held), problems=tuple(problems))
+    notes = (note for holding in held for note in _notes(holding))
+    return Routing(
+        routes=tuple(_state(holding) for holding in held),
+        problems=tuple(problems),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _notes(holding: Holding) -> Iterator[Note]:
+    route, where = holding.route, f"{holding.service.subject}: {holding.route.title}"
+    if route.injects:
+        yield Note(
+            reason="FaultInjected",
+            message=f"{where} injects faults, which gates count against both revisions; "
+            "its timeout and retries do not act meanwhile",
+        )
+    if route.protocol != "http":
+        yield Note(
+            reason="OnlyNewConnections",
+            message=f"{where} weighs connections as they are opened; open ones stay where they "
+            "are, unless trafficPolicy.connectionPool.tcp.maxConnectionDuration ends them",
+        )
 
 
 def claim(services: Sequence[Service], aim: Aim) -> Claims:

@@ -71,6 +71,8 @@ def _rows(subject: Subject, *, now: datetime, glyphs: Glyphs) -> _Rows:
     if run is not None:
         yield from _of_run(run, glyphs=glyphs)
     yield "next", Text(sentences.sentence(sentences.what_next(subject, now=now)))
+    for note in subject.status.notes:
+        yield "note", Text(sentences.sentence(note.message))
     shown = subject.run
     if shown is not None and shown.gates and (run or subject.status.phase is Phase.ROLLED_BACK):
         yield "gates", _gates(shown)

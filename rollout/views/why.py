@@ -25,6 +25,7 @@ def why(subject: Subject, *, now: datetime) -> RenderableType:
     return Group(
         _state(subject),
         *(Text.assemble("  because ", reason) for reason in _reasons(subject)),
+        *(Text(f"  note: {sentences.sentence(note.message)}") for note in subject.status.notes),
         Text.assemble(
             ("Next: ", "bold"), sentences.sentence(sentences.what_next(subject, now=now))
         ),

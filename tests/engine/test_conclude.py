@@ -9,6 +9,7 @@ import pytest
 
 from rollout.api.action import Verb
 from rollout.api.phase import ConditionType, Phase
+from rollout.api.traffic import Note
 from rollout.engine.conclude import calendar_time, clock_time, in_line, percent
 from tests.world.engine_world import MORNING, World, at_step, passes_after, spec_of
 
@@ -126,3 +127,38 @@ def test_what_a_person_wrote_stands_within_one_line() -> None:
     assert in_line(" too\n slow.\t ") == "too slow"
     assert in_line("\n") == ""
     assert in_line("why?") == "why?"
+
+
+FAULT = Note(reason="FaultInjected", message="http route primary injects faults")
+
+
+def test_what_is_worth_knowing_stands_in_the_status_while_the_run_goes_on() -> None:
+    world = at_step(2)
+    world.route_notes = (FAULT,)
+
+    world.reconcile()
+
+    assert [(note.reason, note.message) for note in world.status.notes] == [
+        ("FaultInjected", "http route primary injects faults")
+    ]
+    world.until(Phase.STABLE)
+    assert world.status.notes == ()
+
+
+def test_it_is_told_once() -> None:
+    world = at_step(2)
+    world.route_notes = (FAULT,)
+
+    world.reconcile()
+    world.after(seconds=1)
+
+    assert [told.reason for told in world.happenings].count("FaultInjected") == 1
+
+
+def test_notes_have_a_limit() -> None:
+    world = at_step(2)
+    world.route_notes = tuple(Note(reason="FaultInjected", message=f"{n}") for n in range(20))
+
+    world.reconcile()
+
+    assert len(world.status.notes) == 8

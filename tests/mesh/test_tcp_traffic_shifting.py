@@ -60,10 +60,12 @@ async def test_new_connections_follow_the_weights(world: Mesh, report: Report) -
             filming(seen, caller, held=seen.written_weights, protocol="tcp") as film,
         ):
             await seen.want("v2")
+            held = await seen.until_at(20)
             status = await seen.until_over()
             await asyncio.sleep(1)
 
     assert status["stableRevision"] == "v2"
+    assert [note["reason"] for note in held["notes"]] == ["OnlyNewConnections"]
     at_twenty = next(shot for shot in film.shots() if shot.percent == 20)
     assert is_plausible(at_twenty.canary, of=at_twenty.requests, percent=20)
     assert caller.counts["failed"] == 0

@@ -266,17 +266,42 @@ async def test_balancing_and_all_that_is_not_a_weight_stays_as_it_was(
     async with filming(world, load) as film:
         await world.want("v2")
         await world.until_weights(v1=60, v2=40)
+        notes = (await world.status())["notes"]
         answer = await world.ask(**{"end-user": "jason"})
         await world.until_over()
 
     wanted = copy.deepcopy(http)
     wanted[1]["route"][0]["weight"], wanted[1]["route"][1]["weight"] = 0, 100
     assert answer == (200, "v3")
+    assert [note["reason"] for note in notes] == ["WeightsNotSticky"]
     assert (await world.get("virtualservices"))["spec"]["http"] == wanted
     assert (await world.get("destinationrules"))["spec"] == rule["spec"]
     assert_shares(film)
     assert (await load.answers())["failed"] == 0
     report.task("load-balancing", test="a consistent hash is kept", **figures(film))
+
+
+async def test_a_fault_on_our_route_is_told_and_stays(world: Mesh, report: Report) -> None:
+    http = world.routes(v1=100, v2=0)
+    http[0]["fault"] = {"delay": {"percentage": {"value": 50}, "fixedDelay": "0.05s"}}
+    await world.patch("virtualservices", {"spec": {"http": http}})
+    load = await world.start_load(rps=200)
+    await world.put_on({"weight": 25, "hold": "6s"})
+
+    async with filming(world, load) as film:
+        await world.want("v2")
+        status = await world.until_at(25)
+        await world.until_over()
+        await world.until_weights(v2=100)
+
+    assert [note["reason"] for note in status["notes"]] == ["FaultInjected"]
+    events, _ = await world.bed.client.list(f"/api/v1/namespaces/{world.cast.namespace}/events")
+    assert [one["type"] for one in events if one["reason"] == "FaultInjected"] == ["Warning"]
+    found = (await world.get("virtualservices"))["spec"]["http"]
+    assert found[0]["fault"] == http[0]["fault"]
+    assert_shares(film)
+    assert (await load.answers())["failed"] == 0
+    report.task("fault-injection", test="a fault on our route is told", **figures(film))
 
 
 async def test_istios_webhook_refuses_weights_that_add_up_to_nothing(world: Mesh) -> None:

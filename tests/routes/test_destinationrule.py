@@ -142,7 +142,7 @@ def test_a_rule_for_some_workloads_only_is_left_out_with_a_note() -> None:
     assert found.subsets == {"v1": {"version": "v1"}}
     assert found.problems == ()
     (note,) = found.notes
-    assert note == (
+    assert note.message == (
         "DestinationRule bookinfo/some has a workloadSelector and acts for some callers only; "
         "it is left out"
     )
@@ -357,3 +357,27 @@ def test_the_table_does_not_share_labels_with_the_manifest() -> None:
     manifest["spec"]["subsets"][0]["labels"]["version"] = "changed"
 
     assert found.subsets == {"v1": {"version": "v1"}}
+
+
+HASHING = {"loadBalancer": {"consistentHash": {"httpHeaderName": "x-user"}}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trafficPolicy": HASHING},
+        {"trafficPolicy": {"portLevelSettings": [{"port": {"number": 80}, **HASHING}]}},
+        {"subsets": [{**subset("v1"), "trafficPolicy": HASHING}]},
+    ],
+)
+def test_of_a_consistent_hash_it_is_noted_that_weights_are_not_sticky_peers_175(
+    changes: dict[str, Any],
+) -> None:
+    rule = destination_rule(subsets=[subset("v1")])
+    rule["spec"] |= changes
+
+    found = read(rule)
+
+    assert found.problems == ()
+    assert [note.reason for note in found.notes] == ["WeightsNotSticky"]
+    assert "DestinationRule bookinfo/reviews" in found.notes[0].message

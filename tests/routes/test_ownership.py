@@ -403,3 +403,44 @@ def test_selecting_never_raises_and_changes_nothing(
     for each in found.routes:
         assert sum(share for _, share in each.shares) in {0, 1}
         assert 0 <= each.foreign_share <= 1
+
+
+# --- notes ---
+
+
+def test_a_fault_on_an_owned_route_is_noted_peers_174() -> None:
+    fault = {"abort": {"httpStatus": 500, "percentage": {"value": 10}}}
+    manifest = virtual_service(http=[route(leg("v1", 100), leg("v3", 0), name="a", fault=fault)])
+
+    found = select(manifest)
+
+    assert found.problems == ()
+    assert [(note.reason, note.message) for note in found.notes] == [
+        (
+            "FaultInjected",
+            (
+                "VirtualService bookinfo/reviews: http route a injects faults, which gates count "
+                "against both revisions; its timeout and retries do not act meanwhile"
+            ),
+        )
+    ]
+
+
+def test_a_fault_on_a_route_of_somebody_else_is_none_of_our_business() -> None:
+    ours = route(leg("v1", 100), leg("v3", 0), name="a")
+    other = route(leg("v2", 100), match=JASON, fault={"abort": {"httpStatus": 500}})
+
+    assert select(virtual_service(http=[other, ours])).notes == ()
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "tls"])
+def test_of_connections_it_is_noted_that_open_ones_stay_peers_183(protocol: str) -> None:
+    match = [{"sniHosts": ["reviews"]}] if protocol == "tls" else [{"port": 9000}]
+    spec: dict[str, Any] = {protocol: [route(leg("v1", 100), leg("v3", 0), match=match)]}
+    manifest = virtual_service(**spec)
+
+    (note,) = select(manifest).notes
+
+    assert note.reason == "OnlyNewConnections"
+    assert f"route {protocol}[0]" in note.message
+    assert "maxConnectionDuration" in note.message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rollout.api.status import RolloutStatus
+from rollout.api.status import Note, RolloutStatus
 from rollout.views import subject, why
 from tests.views.samples import (
     BY_ALICE,
@@ -67,3 +67,12 @@ def test_why_tells_what_the_revision_was_asked_for() -> None:
 @pytest.mark.parametrize("status", [PROGRESSING, STABLE, ROLLED_BACK, None])
 def test_why_takes_at_most_a_dozen_lines(status: RolloutStatus | None) -> None:
     assert len(explained(status).splitlines()) <= 12
+
+
+def test_notes_of_the_run_stand_after_the_causes() -> None:
+    note = Note(reason="FaultInjected", message="http route primary injects faults")
+
+    told = explained(PROGRESSING.model_copy(update={"notes": (note,)})).splitlines()
+
+    assert told[4] == "  note: http route primary injects faults."
+    assert told[5].startswith("Next:")

@@ -21,7 +21,7 @@ from rollout.api.phase import Phase
 from rollout.api.rollout import RolloutSpec
 from rollout.api.rules import check
 from rollout.api.status import RolloutStatus, Run
-from rollout.api.traffic import Problem, RouteState, Routing, SubsetTable
+from rollout.api.traffic import Note, Problem, RouteState, Routing, SubsetTable
 from rollout.engine import plan as plans
 from rollout.engine.decision import Answer, Decision, Happening
 from rollout.engine.observation import GivenAction, Observation
@@ -101,6 +101,7 @@ class World:
     status: RolloutStatus = field(default_factory=RolloutStatus)
     shares: dict[str, Fraction] | None = None
     route_problems: tuple[Problem, ...] = ()
+    route_notes: tuple[Note, ...] = ()
     refusing: bool = False
     subsets: dict[str, dict[str, str]] | None = None
     ready: dict[str, int] = field(default_factory=lambda: {"v1": 2, "v2": 2, "v3": 2})
@@ -195,7 +196,7 @@ class World:
             foreign_share=Fraction(0),
             total=100,
         )
-        return Routing(routes=(route,), problems=self.route_problems)
+        return Routing(routes=(route,), problems=self.route_problems, notes=self.route_notes)
 
     def _table(self) -> SubsetTable:
         if not self.subsets:

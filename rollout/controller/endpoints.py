@@ -78,7 +78,9 @@ def _of_entry(world: World, entry: Manifest) -> Iterator[tuple[Mapping[str, str]
     """What answers for the hosts of a ServiceEntry: its own list, or what it selects."""
     spec, namespace = entry.get("spec"), entry["metadata"]["namespace"]
     endpoints_listed = spec.get("endpoints") if isinstance(spec, dict) else None
-    for listed in endpoints_listed or ():
+    for listed in endpoints_listed if isinstance(endpoints_listed, list) else ():
+        if not isinstance(listed, dict):
+            continue
         labels = listed.get("labels") or {}
         metadata = {"name": str(listed.get("address", "")), "namespace": namespace}
         yield labels, True, {"metadata": {**metadata, "labels": labels}}

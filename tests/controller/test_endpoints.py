@@ -233,9 +233,12 @@ def test_machines_that_a_service_entry_selects_answer_for_its_host() -> None:
     assert ready == {"v1": 0, "v2": 1}
 
 
-def test_a_broken_selector_selects_nothing() -> None:
+@pytest.mark.parametrize(
+    "broken", [{"workloadSelector": "books"}, {"endpoints": "books"}, {"endpoints": ["books"]}]
+)
+def test_a_broken_service_entry_has_no_endpoints(broken: dict[str, Any]) -> None:
     found = World()
-    found.service_entries.put(entry(workloadSelector="books"))
+    found.service_entries.put(entry(**broken))
     found.workload_entries.put(machine("vm-1", version="v1"))
 
     ready = endpoints.ready_by_subset(found, "books.example.com", SUBSETS, namespace="shop")

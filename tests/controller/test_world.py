@@ -13,6 +13,9 @@ from rollout.controller.world import World
 REVIEWS, RATINGS = Key("shop", "reviews"), Key("shop", "ratings")
 
 
+REVIEWS_HOST = "reviews.shop.svc.cluster.local"
+
+
 def manifest(name: str, *, namespace: str = "shop", **parts: Any) -> Manifest:
     return {"metadata": {"name": name, "namespace": namespace}, **parts}
 
@@ -109,3 +112,29 @@ def test_broken_objects_are_passed_over(spec: object) -> None:
         found.concerned(cache, broken)
 
     assert all(Key("shop", "broken") in cache for cache in found.caches())
+
+
+def test_a_service_wakes_the_rollouts_of_its_host() -> None:
+    found = furnished()
+
+    assert found.concerned(found.services, manifest("reviews")) == {REVIEWS}
+    assert found.concerned(found.services, manifest("details")) == set()
+
+
+def test_a_service_entry_wakes_the_rollouts_of_its_hosts() -> None:
+    found = furnished()
+    entry = manifest("entry", spec={"hosts": ["books.example.com", REVIEWS_HOST, 7]})
+
+    assert found.concerned(found.service_entries, entry) == {REVIEWS}
+    assert found.concerned(found.service_entries, manifest("odd", spec={})) == set()
+
+
+def test_a_machine_wakes_those_whose_service_entry_selects_in_its_namespace() -> None:
+    found = furnished()
+    entry = manifest("entry", spec={"hosts": [REVIEWS_HOST]})
+    entry["metadata"]["namespace"] = "machines"
+    found.service_entries.put(entry)
+    machine = manifest("vm-1")
+    machine["metadata"]["namespace"] = "machines"
+
+    assert found.concerned(found.workload_entries, machine) == {REVIEWS}

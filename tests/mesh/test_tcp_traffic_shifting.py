@@ -7,9 +7,8 @@ import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
 
-import pytest
-
 from tests.endtoend.hands import is_plausible
+from tests.mesh.marks import ON_A_MESH
 from tests.mesh.report import PROPAGATION, Report
 from tests.testbed import istio, meshobjects
 from tests.testbed.film import figures, filming
@@ -17,15 +16,7 @@ from tests.testbed.mesh import Mesh
 from tests.testbed.meshobjects import TCP_PORT, TCP_SERVICE
 from tests.testbed.tcpecho import Caller, echoing, say
 
-WHY_NOT = istio.why_not()
-
-pytestmark = [
-    pytest.mark.servers,
-    pytest.mark.mesh,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "all is there"),
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = ON_A_MESH
 
 GATES = [{"name": "connections", "tcpFailures": {"maxPercent": 5}}]
 

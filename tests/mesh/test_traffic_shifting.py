@@ -8,6 +8,7 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import orjson
 import pytest
@@ -15,21 +16,14 @@ import pytest
 from rollout.base.errors import RolloutError
 from rollout.sandbox.stage_objects import PORT
 from tests.endtoend.hands import is_plausible
+from tests.mesh.marks import ON_A_MESH
 from tests.mesh.report import Report
 from tests.testbed import istio
 from tests.testbed.film import Film, figures, filming
 from tests.testbed.mesh import Mesh
 from tests.testbed.proxy import Proxy
 
-WHY_NOT = istio.why_not()
-
-pytestmark = [
-    pytest.mark.servers,
-    pytest.mark.mesh,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "all is there"),
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = ON_A_MESH
 
 EXTERNAL = "reviews.example.com"
 
@@ -95,22 +89,9 @@ async def test_sidecars_and_a_gateway_shift_together_in_one_virtual_service(
     gateway = await _add_gateway(world)
     both = {"hosts": [world.cast.service, EXTERNAL], "gateways": ["mesh", "gateway"]}
     await world.patch("virtualservices", {"spec": both})
-    inside = await world.start_load(rps=200)
-    await _until_served(world)
-    outside = await world.start_load(rps=200, url=_gateway_url(world), host=EXTERNAL)
-    await world.put_on({"weight": 30, "hold": "6s"})
 
-    async with (
-        filming(world, inside) as film,
-        filming(world, outside, held=_held_by(world, gateway)) as beside,
-    ):
-        await world.want("v2")
-        status = await world.until_over()
+    beside = await _promoted_inside_and_outside(world, gateway)
 
-    assert status["stableRevision"] == "v2"
-    assert_shares(film)
-    assert_shares(beside)
-    assert (await inside.answers())["failed"] == (await outside.answers())["failed"] == 0
     report.task("gateway", test="one VirtualService for mesh and gateway", **figures(beside))
 
 
@@ -120,23 +101,10 @@ async def test_two_virtual_services_shift_together(world: Mesh, report: Report) 
     await world.create(
         "VirtualService", "outside", hosts=[EXTERNAL], gateways=["gateway"], http=http
     )
-    inside = await world.start_load(rps=200)
-    await _until_served(world)
-    outside = await world.start_load(rps=200, url=_gateway_url(world), host=EXTERNAL)
     named = [{"name": "reviews", "routes": ["primary"]}, {"name": "outside", "routes": ["primary"]}]
-    await world.put_on({"weight": 30, "hold": "6s"}, traffic={"virtualServices": named})
 
-    async with (
-        filming(world, inside) as film,
-        filming(world, outside, held=_held_by(world, gateway)) as beside,
-    ):
-        await world.want("v2")
-        status = await world.until_over()
+    beside = await _promoted_inside_and_outside(world, gateway, traffic={"virtualServices": named})
 
-    assert status["stableRevision"] == "v2"
-    assert_shares(film)
-    assert_shares(beside)
-    assert (await inside.answers())["failed"] == (await outside.answers())["failed"] == 0
     report.task("gateway", test="a VirtualService each", **figures(beside))
 
 
@@ -350,6 +318,27 @@ async def _add_gateway(world: Mesh) -> Proxy:
     server = {"port": port, "hosts": [EXTERNAL], "bind": world.cast.cluster_ip}
     await world.create("Gateway", "gateway", selector=labels, servers=[server])
     return await world.add_proxy("gateway", kind="router", labels=labels)
+
+
+async def _promoted_inside_and_outside(world: Mesh, gateway: Proxy, **spec: Any) -> Film:
+    """Promote v2 while a sidecar and a gateway send requests; the film of those outside."""
+    inside = await world.start_load(rps=200)
+    await _until_served(world)
+    outside = await world.start_load(rps=200, url=_gateway_url(world), host=EXTERNAL)
+    await world.put_on({"weight": 30, "hold": "6s"}, **spec)
+
+    async with (
+        filming(world, inside) as film,
+        filming(world, outside, held=_held_by(world, gateway)) as beside,
+    ):
+        await world.want("v2")
+        status = await world.until_over()
+
+    assert status["stableRevision"] == "v2"
+    assert_shares(film)
+    assert_shares(beside)
+    assert (await inside.answers())["failed"] == (await outside.answers())["failed"] == 0
+    return beside
 
 
 def _held_by(world: Mesh, gateway: Proxy) -> Callable[[], Awaitable[dict[str, int]]]:

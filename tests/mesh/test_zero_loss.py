@@ -7,19 +7,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from tests.mesh.marks import ON_A_MESH
 from tests.mesh.report import Report, blame
-from tests.testbed import istio
 from tests.testbed.mesh import Load, Mesh
 
-WHY_NOT = istio.why_not()
-
-pytestmark = [
-    pytest.mark.servers,
-    pytest.mark.mesh,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "all is there"),
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = ON_A_MESH
 
 RPS = 400.0
 

@@ -142,7 +142,7 @@ async def bed(folder: Path) -> AsyncIterator[Bed]:
 
         root = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": istio.ROOT_NAMESPACE}}
         await client.call("POST", collection(root), body=root)
-        await _install_ours(client)
+        await install_ours(client)
         await istio.install_crds(client)
         istiod = await istio.start(processes, plane, client=client, probe=probe)
         watcher = await metrics.start(processes, folder / "metrics", probe=probe)
@@ -158,7 +158,8 @@ async def bed(folder: Path) -> AsyncIterator[Bed]:
         yield world
 
 
-async def _install_ours(client: KubeClient) -> None:
+async def install_ours(client: KubeClient) -> None:
+    """Create what `manifests/` has, the Deployment aside; it returns when the CRDs are served."""
     files = [*sorted((MANIFESTS / "crds").glob("*.yaml")), MANIFESTS / "rbac.yaml"]
     for file in files:
         for item in yaml.safe_load_all(file.read_text(encoding="utf-8")):

@@ -248,17 +248,6 @@ class Load:
                 counts[name] = counts.get(name, 0) + count
         return counts
 
-    async def until_sent(self, count: int) -> dict[str, int]:
-        """Return when ``count`` more requests have been answered: how, each as in `answers`."""
-        before = await self.answers()
-
-        async def are_answered() -> bool:
-            return sum((await self.answers()).values()) >= sum(before.values()) + count
-
-        await until(are_answered, what=f"{count} answers")
-        after = await self.answers()
-        return {name: after[name] - before.get(name, 0) for name in after}
-
     async def stop(self) -> None:
         """Send nothing more; returns when all that was sent is answered or given up."""
         url = f"http://127.0.0.1:{self.process.port}/rate"
@@ -286,8 +275,7 @@ async def scene(on: Bed, cast: Cast) -> AsyncIterator[Mesh]:
                 await _bring_up(world)
                 yield world
         finally:
-            for target in on.metrics.folder.glob(f"{own.namespace}-*.json"):
-                target.unlink()
+            on.metrics.forget(own.namespace)
             with contextlib.suppress(Exception):  # what a failed test leaves is not its report
                 path = f"/apis/{meshobjects.OURS}/namespaces/{own.namespace}/rollouts"
                 await on.client.call("DELETE", path)

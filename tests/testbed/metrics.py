@@ -111,9 +111,10 @@ class Metrics:
         unfinished.write_bytes(orjson.dumps([{"targets": [address], "labels": labels}]))
         unfinished.replace(path)
 
-    def forget(self, name: str, *, namespace: str) -> None:
-        """Scrape it no longer."""
-        (self.folder / f"{namespace}-{name}.json").unlink(missing_ok=True)
+    def forget(self, namespace: str) -> None:
+        """Scrape no Envoy of a namespace any longer."""
+        for path in self.folder.glob(f"{namespace}-*.json"):
+            path.unlink()
 
 
 async def start(processes: Processes, folder: Path, *, probe: Probe) -> Metrics:

@@ -14,14 +14,13 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
-import yaml
 
 from rollout.base.errors import NotFound
 from rollout.sandbox.kubeclient import KubeClient, access_from
 from rollout.sandbox.processes import Command, Processes, free_port
 from rollout.sandbox.stage_objects import Cast, collection
 from tests.testbed import istio, meshobjects
-from tests.testbed.bed import ACCOUNT, GROUPS, MANIFESTS, ROOT
+from tests.testbed.bed import ACCOUNT, GROUPS, ROOT, install_ours
 from tests.testbed.controlplane import ControlPlane, control_plane
 
 WHY_NOT = istio.why_not()
@@ -92,9 +91,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         Processes(tmp_path / "logs-of-ours") as processes,
     ):
         found = World(plane=plane, client=client, processes=processes, session=session)
-        for file in [*sorted((MANIFESTS / "crds").glob("*.yaml")), MANIFESTS / "rbac.yaml"]:
-            for item in yaml.safe_load_all(file.read_text(encoding="utf-8")):
-                await found.create(item)
+        await install_ours(client)
         await istio.install_crds(client)
         yield found
 

@@ -25,7 +25,7 @@ async def test_a_healthy_version_climbs_the_ladder_and_gets_the_share_that_is_wr
     world: Hands,
 ) -> None:
     await world.controller()
-    steps = ((1, "5s"), (5, "3s"), (25, "3s"), (50, "3s"), (100, "3s"))
+    steps = ((1, "5s"), (5, "3s"), (25, "3s"), (50, "3s"), (100, "5s"))  # whole seconds count
     await world.put_on(strategy=ladder(*steps))
     before = await world.traffic()
 

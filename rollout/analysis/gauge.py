@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rollout.analysis import sample
 from rollout.analysis.sample import NoAnswer
 from rollout.analysis.verdict import GateQuestion
-from rollout.api.evidence import GateVerdict, Verdict
+from rollout.api.evidence import SENTENCE_LENGTH_MAX, GateVerdict, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,40 +25,60 @@ class Reading:
     at_ms: int
 
 
-def read(document: Mapping[str, Any]) -> Reading | str:
-    """The one number of an instant query's answer (vector or scalar), or a sentence why not."""
-    found = sample.parse_instant(document)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lack:
+    """There is no number.
+
+    Attributes:
+        sentence: why not, for people.
+        natural: Prometheus answered as it should, and what was asked about has no number: what a
+            revision without traffic looks like. An error, a warning or several series are not.
+    """
+
+    sentence: str
+    natural: bool = False
+
+
+def read(document: Mapping[str, Any] | NoAnswer) -> Reading | Lack:
+    """The one number of an instant query's answer (vector or scalar), or why there is none."""
+    found = document if isinstance(document, NoAnswer) else sample.parse_instant(document)
     if isinstance(found, NoAnswer):
-        return found.sentence
+        return Lack(sentence=found.sentence)
     if not found:
-        return "the query found nothing"
+        return Lack(sentence="the query found nothing", natural=True)
     if len(found) > 1:
-        return f"the query found {len(found)} series where one is needed; aggregate them"
+        told = f"the query found {len(found)} series where one is needed; aggregate them"
+        return Lack(sentence=told)
     at_ms, value = found[0].samples[0]
     if not math.isfinite(value):
-        return f"the query gave {value}, which is no number to compare"
+        told = f"the query gave {value}, which is no number to compare"
+        return Lack(sentence=told, natural=True)
     return Reading(value=value, at_ms=at_ms)
 
 
 def judge(
     gate: GateQuestion,
-    document: Mapping[str, Any],
-    stable: Mapping[str, Any] | None = None,
+    document: Mapping[str, Any] | NoAnswer,
+    stable: Mapping[str, Any] | NoAnswer | None = None,
     *,
-    canary_seen: bool = False,
+    itself: Mapping[str, Any] | NoAnswer | None = None,
 ) -> GateVerdict:
     """The verdict of a query gate; bounds are inclusive.
+
+    Unknown is told to be incomparable only where it is proved that the canary has its number and
+    the stable revision has none, because nothing goes to it: not because nobody could tell.
 
     Args:
         gate: the question.
         document: the answer about the canary.
         stable: the answer to the same query about the stable revision, where the gate is relative.
-        canary_seen: requests of the canary have been counted in this step. A query that compares by
-            itself, and finds nothing, then lacks the stable revision only.
+        itself: the answer to the same query with the canary in the place of the stable revision. A
+            number there shows that a query which compares by itself lacks the stable one only.
     """
     reading = read(document)
-    if isinstance(reading, str):
-        return _unknown(gate, reading, incomparable=gate.names_stable and canary_seen)
+    if isinstance(reading, Lack):
+        only = reading.natural and itself is not None and isinstance(read(itself), Reading)
+        return _unknown(gate, reading.sentence, incomparable=only)
     if not gate.relative_to_stable:
         return _compare(
             gate,
@@ -67,8 +87,8 @@ def judge(
             told=f"the query gave {_number(reading.value)}",
         )
     base = _divisor(reading, stable)
-    if isinstance(base, str):
-        return _unknown(gate, base, value=reading.value, incomparable=True)
+    if isinstance(base, Lack):
+        return _unknown(gate, base.sentence, value=reading.value, incomparable=base.natural)
     ratio = reading.value / base.value
     told = (
         f"the query gave {_number(reading.value)}, {_number(ratio)} times the stable revision's"
@@ -77,15 +97,18 @@ def judge(
     return _compare(gate, ratio, at_ms=reading.at_ms, told=told)
 
 
-def _divisor(reading: Reading, stable: Mapping[str, Any] | None) -> Reading | str:
-    """The stable revision's number, or a sentence why there is no ratio to it."""
-    base = read(stable) if stable is not None else "it was not asked"
-    if isinstance(base, str):
-        return f"about the stable revision: {base}"
+def _divisor(reading: Reading, stable: Mapping[str, Any] | NoAnswer | None) -> Reading | Lack:
+    """The stable revision's number, or why there is no ratio to it."""
+    if stable is None:
+        return Lack(sentence="about the stable revision: Prometheus has not answered the query yet")
+    base = read(stable)
+    if isinstance(base, Lack):
+        return replace(base, sentence=f"about the stable revision: {base.sentence}")
     if base.value == 0:
-        return "the stable revision's number is 0, so there is no ratio to it"
+        told = "the stable revision's number is 0, so there is no ratio to it"
+        return Lack(sentence=told, natural=True)
     if not math.isfinite(reading.value / base.value):
-        return "the ratio to the stable revision is too large to compare"
+        return Lack(sentence="the ratio to the stable revision is too large to compare")
     return base
 
 
@@ -115,7 +138,7 @@ def _unknown(
     return GateVerdict(
         name=gate.name,
         verdict=Verdict.UNKNOWN,
-        because=f"{gate.name}: {sentence}",
+        because=f"{gate.name}: {sentence}"[:SENTENCE_LENGTH_MAX],
         value=value,
         incomparable=incomparable,
     )

@@ -236,9 +236,19 @@ def render_pair(template: str, variables: Variables) -> tuple[str, str]:
     return canary, stable
 
 
-def names_stable(template: str) -> bool:
-    """Whether a user's query has ``{{ stable }}`` in it: then it finds nothing without stable."""
-    return any(match.group(1).strip() == "stable" for match in _PLACEHOLDER.finditer(template))
+def render_itself(template: str, variables: Variables) -> str | None:
+    """A user's query that compares with stable by itself, comparing the canary with the canary.
+
+    It has a number as soon as the canary has, whatever the stable revision gets. None: the query
+    names no ``{{ stable }}``.
+
+    Raises:
+        BadManifest: as `render`.
+    """
+    if all(match.group(1).strip() != "stable" for match in _PLACEHOLDER.finditer(template)):
+        return None
+    canary = variables.canary
+    return render(template, replace(variables, revision=canary, stable=canary))
 
 
 def _fill(text: str, variables: Variables, *, quoted: bool) -> str:

@@ -31,7 +31,6 @@ class GateQuestion:
         min: for a query the least its number may be.
         max: for a query the most its number may be.
         relative_to_stable: for a query whether its number is divided by the stable revision's.
-        names_stable: for a query whether it names the stable revision, to compare by itself.
         min_requests: requests per arm before the gate may pass.
     """
 
@@ -44,7 +43,6 @@ class GateQuestion:
     min: float | None = None
     max: float | None = None
     relative_to_stable: bool = False
-    names_stable: bool = False
     min_requests: int = 100
 
 

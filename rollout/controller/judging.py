@@ -164,7 +164,6 @@ def question_of(gate: Gate, plan: Plan) -> GateQuestion:
         min=gate.query.min,
         max=gate.query.max,
         relative_to_stable=gate.query.relative_to is not None,
-        names_stable=query.names_stable(gate.query.promql),
     )
 
 
@@ -182,12 +181,16 @@ def _verdict(
         question,
         document,
         sight.documents.get(_about_stable(question)),
-        canary_seen=evidence.traffic.canary.requests > 0,
+        itself=sight.documents.get(_about_itself(question)),
     )
 
 
 def _about_stable(question: GateQuestion) -> str:
     return f"{question.name}/stable"
+
+
+def _about_itself(question: GateQuestion) -> str:
+    return f"{question.name}/itself"
 
 
 def _doubted(verdict: GateVerdict, problem: str) -> GateVerdict:
@@ -222,4 +225,9 @@ def _texts(
             texts[question.name], texts[_about_stable(question)] = canary, stable
         elif question.kind is GateKind.QUERY:
             texts[question.name] = query.render(question.promql, variables)
+        if question.kind is GateKind.QUERY and run.weight >= plans.FULL_PERCENT:
+            # Nothing goes to stable any more: is it that, when the query finds nothing?
+            itself = query.render_itself(question.promql, variables)
+            if itself is not None:
+                texts[_about_itself(question)] = itself
     return texts

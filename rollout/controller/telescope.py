@@ -85,7 +85,7 @@ class Sight:
     """
 
     answers: Mapping[Shape, Sequence[Series]] = field(default_factory=dict)
-    documents: Mapping[str, Document] = field(default_factory=dict)
+    documents: Mapping[str, Document | NoAnswer] = field(default_factory=dict)
     problem: str = ""
 
 
@@ -104,7 +104,7 @@ class _Watched:
     missed_at_seconds: float = -math.inf
     asked_seconds: float = -math.inf
     pending_count: int = 0
-    arrived: dict[str, Document] = field(default_factory=dict)
+    arrived: dict[str, Document | NoAnswer] = field(default_factory=dict)
 
 
 class Telescope:
@@ -302,8 +302,7 @@ class Telescope:
         answer = await self._asker.own(text)
         for key, watched, name, about in askers:
             watched.pending_count -= 1
-            if not isinstance(answer, NoAnswer):
-                watched.arrived[name] = answer
+            watched.arrived[name] = answer
             is_meant = self._watched.get(key) is watched and about == watched.wish.about
             if is_meant and not watched.pending_count:
                 watched.sight = replace(watched.sight, documents=watched.arrived)

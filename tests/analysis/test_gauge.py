@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rollout.analysis import gauge
+from rollout.analysis.sample import Missing, NoAnswer
 from rollout.analysis.verdict import GateKind, GateQuestion
 from rollout.api.evidence import Verdict
 
@@ -96,7 +97,7 @@ def test_relative_to_stable_compares_the_ratio(canary: str, verdict: Verdict) ->
     ("canary", "stable", "said"),
     [
         (vector("7"), vector(), "about the stable revision: the query found nothing"),
-        (vector("7"), None, "about the stable revision: it was not asked"),
+        (vector("7"), None, "about the stable revision: Prometheus has not answered"),
         (vector("7"), vector("0"), "no ratio"),
         (vector("1e308"), vector("1e-300"), "too large"),
         (vector(), vector("1"), "the query found nothing"),
@@ -119,14 +120,64 @@ def test_a_gate_without_bounds_is_unknown_and_never_passes() -> None:
     assert verdict.because == "conversion: the gate has no bound"
 
 
-@pytest.mark.parametrize(
-    ("names_stable", "canary_seen", "incomparable"),
-    [(True, True, True), (True, False, False), (False, True, False)],
-)
-def test_a_query_that_compares_by_itself_and_finds_nothing_lacks_stable_if_the_canary_was_seen(
-    names_stable: bool, canary_seen: bool, incomparable: bool
+def test_a_long_sentence_of_prometheus_is_cut_not_refused() -> None:
+    refused = NoAnswer(reason=Missing.ERROR, sentence="so " * 10_000)
+
+    assert gauge.judge(gate(min=0.9), refused).because.startswith("conversion: so so")
+
+
+ERROR = {"status": "error", "errorType": "bad_data", "error": "no"}
+WARNED = {**vector("1"), "warnings": ["w"]}
+MATRIX = {"status": "success", "data": {"resultType": "matrix", "result": []}}
+NOBODY_CAN_TELL = [ERROR, {}, WARNED, MATRIX, vector("1", "2"), None]
+"""Answers that are no number, and not because there is no traffic."""
+
+
+@pytest.mark.parametrize("stable", [vector(), vector("0"), vector("NaN"), vector("+Inf")])
+def test_a_relative_gate_is_incomparable_where_stable_as_it_should_be_has_no_number(
+    stable: dict[str, Any],
 ) -> None:
-    verdict = gauge.judge(gate(names_stable=names_stable), vector(), canary_seen=canary_seen)
+    assert gauge.judge(gate(max=2.0, relative_to_stable=True), vector("0.9"), stable).incomparable
+
+
+@pytest.mark.parametrize("stable", [*NOBODY_CAN_TELL, vector("1e-320")])
+def test_a_relative_gate_is_not_incomparable_where_nobody_can_tell(
+    stable: dict[str, Any] | None,
+) -> None:
+    question = gate(max=2.0, relative_to_stable=True)
+
+    verdict = gauge.judge(question, vector("0.9"), stable)
 
     assert verdict.verdict is Verdict.UNKNOWN
-    assert verdict.incomparable is incomparable
+    assert not verdict.incomparable
+
+
+@pytest.mark.parametrize("canary", [vector(), vector("NaN"), vector("+Inf"), *NOBODY_CAN_TELL[:-1]])
+@pytest.mark.parametrize("stable", [vector(), vector("1"), None])
+def test_a_relative_gate_that_lacks_the_canarys_number_is_never_incomparable(
+    canary: dict[str, Any], stable: dict[str, Any] | None
+) -> None:
+    assert not gauge.judge(gate(max=2.0, relative_to_stable=True), canary, stable).incomparable
+
+
+@pytest.mark.parametrize("found", [vector(), vector("NaN"), vector("+Inf")])
+def test_a_query_that_compares_by_itself_lacks_stable_only_if_the_canary_compares_with_itself(
+    found: dict[str, Any],
+) -> None:
+    question = gate(max=2.0)
+
+    assert gauge.judge(question, found, itself=vector("1")).incomparable
+    assert not gauge.judge(question, found, itself=vector()).incomparable
+    assert not gauge.judge(question, found, itself=vector("NaN")).incomparable
+    for unclear in NOBODY_CAN_TELL:
+        assert not gauge.judge(question, found, itself=unclear).incomparable
+
+
+@pytest.mark.parametrize("found", NOBODY_CAN_TELL[:-1])
+def test_a_query_that_compares_by_itself_is_not_incomparable_where_nobody_can_tell(
+    found: dict[str, Any],
+) -> None:
+    verdict = gauge.judge(gate(max=2.0), found, itself=vector("1"))
+
+    assert verdict.verdict is Verdict.UNKNOWN
+    assert not verdict.incomparable

@@ -168,6 +168,13 @@ def test_a_relative_query_is_asked_about_each_revision() -> None:
     assert stable == 'x{v="v1",w="12.5"}'
 
 
+def test_a_query_that_compares_by_itself_can_compare_the_canary_with_itself() -> None:
+    template = 'x{v="{{ canary }}"} / x{v="{{stable}}"} * x{v="{{ revision }}"}'
+
+    assert query.render_itself(template, VARIABLES) == 'x{v="v3"} / x{v="v3"} * x{v="v3"}'
+    assert query.render_itself('x{v="{{ revision }}"}', VARIABLES) is None
+
+
 def test_a_relative_query_that_asks_the_same_of_both_is_refused() -> None:
     with pytest.raises(BadManifest, match=r"use \{\{ revision \}\}"):
         query.render_pair('x{v="{{ canary }}"}', VARIABLES)

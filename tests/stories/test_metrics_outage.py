@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from rollout.api.action import Verb
 from rollout.api.meta import ROLLOUT, Key, Manifest
 from rollout.api.phase import ConditionType
-from rollout.base.errors import Unreachable
+from rollout.base.errors import BadInput, Unreachable
 from tests.stories import gray
 from tests.stories.gray import Story
 from tests.world.metrics import SERVER, FakeMetrics, matrix, vector
@@ -279,6 +280,92 @@ async def test_an_answer_about_the_last_step_says_nothing_about_this_one() -> No
         await asyncio.sleep(60)
 
         assert story.run().step == 2
+
+
+BROKEN: Mapping[str, Any] = {"status": "error", "errorType": "execution", "error": "too many"}
+
+
+@pytest.mark.parametrize(
+    ("promql", "troubled"),
+    [
+        ('orders{rev="{{ revision }}"}', "stable"),
+        ('orders{rev="{{ canary }}"} / orders{rev="{{ stable }}"}', "compared"),
+        ('orders{rev="{{ canary }}"} / orders{rev="{{ stable }}"}', "itself"),
+    ],
+)
+async def test_a_comparison_that_nobody_can_make_holds_at_100_percent_as_anywhere(
+    promql: str, troubled: str
+) -> None:
+    """Without traffic stable has no number at 100 percent; an error there says nothing of that."""
+    relative = {"relativeTo": "stable"} if troubled == "stable" else {}
+    gate = {"name": "orders", "query": {"promql": promql, "max": 2, **relative}}
+    async with gray.told(gray.rollout(gates=[gate])) as story:
+        broken = False
+
+        def orders(text: str, at: float) -> Mapping[str, Any]:
+            about = {
+                ("v1",): "stable",
+                ("v2",): "canary",
+                ("v2", "v1"): "compared",
+                ("v2", "v2"): "itself",
+            }[tuple(re.findall(r'rev="(\w+)"', text))]
+            if broken and about == troubled:
+                return BROKEN
+            if about in ("stable", "compared") and story.weight("v2") == 100:
+                return vector([], at=at)
+            return vector([({}, 1.0)], at=at)
+
+        story.metrics.script("orders", orders)
+        await story.stable()
+        story.want("v2")
+        await story.until_phase("Promoting", within_seconds=120)
+
+        broken = True
+        await asyncio.sleep(600)
+        held = story.status()
+        broken = False
+        await story.stable("v2", within_seconds=60)
+
+        assert held.phase == "Promoting"
+        assert "orders" in held.message
+
+
+@pytest.mark.parametrize("canary", [True, False], ids=["canary answers", "nobody answers"])
+async def test_a_query_that_compares_by_itself_ends_a_run_without_stable_only_if_the_canary_answers(
+    canary: bool,
+) -> None:
+    promql = 'orders{rev="{{ canary }}"} / orders{rev="{{ stable }}"}'
+    gate = {"name": "orders", "query": {"promql": promql, "max": 2}}
+    async with gray.told(gray.rollout(gates=[gate])) as story:
+
+        def orders(text: str, at: float) -> Mapping[str, Any]:
+            full = story.weight("v2") == 100
+            found = canary and "v1" not in text if full else True
+            return vector([({}, 1.0)] if found else [], at=at)
+
+        story.metrics.script("orders", orders)
+        await story.stable()
+        assert not any('rev="v2"} / orders{rev="v2"' in text for text in story.metrics.asked)
+        story.want("v2")
+        await story.until_step(3, within_seconds=120)
+        await asyncio.sleep(300)
+
+        assert story.status().phase == ("Stable" if canary else "Promoting")
+
+
+async def test_a_query_that_prometheus_refuses_holds_and_says_what_prometheus_said() -> None:
+    async with gray.told(own_query(min=0.9)) as story:
+
+        def refused(text: str, _: float) -> Mapping[str, Any]:
+            raise BadInput(text)
+
+        story.metrics.script("orders", refused)
+        await story.stable()
+        story.want("v2")
+        await asyncio.sleep(30)
+
+        assert story.run().step == 1
+        assert 'orders{rev="v2"}' in story.status().message
 
 
 class SlowOrders:

@@ -64,11 +64,23 @@ def _rollout() -> Manifest:
 def _rule_steps(steps: dict[str, Any]) -> None:
     steps["items"]["x-kubernetes-validations"] = [
         _rule(
-            "[has(self.weight), has(self.pause), has(self.check)].filter(x, x).size() == 1",
-            "a step is exactly one of weight, pause or check",
+            "[has(self.weight), has(self.match), has(self.mirror), has(self.pause),"
+            " has(self.check)].filter(x, x).size() == 1",
+            "a step is exactly one of weight, match, mirror, pause or check",
         ),
-        _rule("!has(self.hold) || has(self.weight)", "hold goes with weight alone"),
+        _rule(
+            "!has(self.hold) || has(self.weight) || has(self.match) || has(self.mirror)",
+            "hold goes with weight, match or mirror",
+        ),
     ]
+    match = steps["items"]["properties"]["match"]["properties"]
+    for part in ("headers", "cookies"):
+        match[part]["additionalProperties"]["x-kubernetes-validations"] = [
+            _rule(
+                "[has(self.exact), has(self.prefix), has(self.regex)].filter(x, x).size() == 1",
+                "a text is matched by exactly one of exact, prefix or regex",
+            )
+        ]
     steps["x-kubernetes-validations"] = [
         _rule(
             "self.filter(s, has(s.weight)).map(s, s.weight).isSorted()",
@@ -145,8 +157,11 @@ def _structural(node: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, A
         out["properties"] = {k: _structural(v, defs) for k, v in node["properties"].items()}
     if "items" in node:
         out["items"] = _structural(node["items"], defs)
-    if isinstance(node.get("additionalProperties"), Mapping):
-        out["additionalProperties"] = _structural(node["additionalProperties"], defs)
+    values = [node.get("additionalProperties"), *out.pop("patternProperties", {}).values()]
+    for value in values:
+        # What keys may be called a structural schema cannot say.
+        if isinstance(value, Mapping):
+            out["additionalProperties"] = _structural(value, defs)
     return _bounded(out)
 
 

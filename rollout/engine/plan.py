@@ -5,6 +5,7 @@ from __future__ import annotations
 from rollout.analysis import query
 from rollout.analysis.query import Variables
 from rollout.api.gate import Gate
+from rollout.api.match import Match
 from rollout.api.rollout import Plan, RolloutSpec
 from rollout.api.step import Step
 from rollout.base.errors import BadManifest
@@ -28,6 +29,7 @@ def resolve(spec: RolloutSpec) -> Plan:
         strategy=strategy,
         gates=spec.gates,
         judge=spec.judge,
+        guard=spec.guard,
         on_failure=spec.on_failure,
     )
 
@@ -83,6 +85,22 @@ def weight_at(plan: Plan, step: int) -> float:
     """The canary's percent in a step, counted from 1: the last weight named up to there."""
     reached = [s.weight for s in plan.strategy.steps[:step] if s.weight is not None]
     return reached[-1] if reached else 0.0
+
+
+def match_at(plan: Plan, step: int) -> Match | None:
+    """What goes to the canary beside the weights in a step, counted from 1; None: nothing."""
+    given = [s.match for s in plan.strategy.steps[:step] if s.match is not None]
+    return given[-1] if given and given[-1] != Match() else None
+
+
+def mirror_at(plan: Plan, step: int) -> float:
+    """Percent of the requests that are copied to the canary in a step, counted from 1."""
+    for known in reversed(plan.strategy.steps[:step]):
+        if known.weight is not None:
+            break
+        if known.mirror is not None:
+            return known.mirror
+    return 0.0
 
 
 def full_step(plan: Plan) -> int:

@@ -49,7 +49,7 @@ ALLOWED_WORDS = frozenset(
 )
 
 SLOW = settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -178,6 +178,7 @@ def test_rules_in_cel_read_fields_that_exist() -> None:
 def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield node
     below = [*node.get("properties", {}).values(), node.get("items")]
+    below.append(node.get("additionalProperties"))
     for child in below:
         if child:
             yield from _nodes(child)

@@ -49,7 +49,7 @@ ALLOWED_WORDS = frozenset(
 )
 
 SLOW = settings(
-    max_examples=30,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

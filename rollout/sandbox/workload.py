@@ -5,7 +5,8 @@ version's listeners and breaks its connections, as the end of a process would.
 
 ``python -m rollout.sandbox.workload --name reviews --version v1=127.9.0.11:9080 --version v2=…``
 prints ``{"port": …}``, the control port, when it is ready:
-``GET /answered``, ``GET /dials``, ``PUT /dials?version=v2``, ``POST /crash?version=v2``, ``POST /revive?version=v2``.
+``GET /answered``, ``GET /dials``, ``PUT /dials?version=v2``,
+``POST /crash?version=v2``, ``POST /revive?version=v2``.
 """
 
 from __future__ import annotations

@@ -6,8 +6,6 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-import pytest
-
 from rollout.sandbox.stage_objects import PORT
 from tests.mesh.marks import ON_A_MESH
 from tests.mesh.report import Report
@@ -181,6 +179,7 @@ async def test_a_subset_that_is_exported_less_than_the_other_is_refused_peers_17
     subsets = {v: [{"name": v, "labels": {"version": v}}] for v in world.cast.versions}
     only = {"subsets": subsets["v1"] + subsets["v3"] + subsets["v4"]}
     await world.patch("destinationrules", {"spec": only})
+    await asyncio.sleep(OLDER_SECONDS)
     near = {"host": world.cast.service, "subsets": subsets["v2"], "exportTo": ["."]}
     await world.create("DestinationRule", "near", **near)
     await world.set_weights(v1=50, v2=50, v3=0, v4=0)
@@ -200,7 +199,7 @@ async def test_a_subset_that_is_exported_less_than_the_other_is_refused_peers_17
     assert set(harm) == {(200, "v1"), (503, "")}
     # Apart, only the last rule counts at home: there it is v1 that nobody finds.
     assert set(at_home) == {(200, "v2"), (503, "")}
-    assert "near: spec.exportTo keeps subset v2" in told or "keeps subset v1" in told
+    assert "/near: spec.exportTo keeps subset v2 from callers in other namespaces" in told
     assert set(await caller.ask()) == {(200, "v2")}
     report.task("sidecar", test="a subset exported to fewer callers is refused")
 
@@ -308,24 +307,55 @@ async def test_the_weights_of_an_ingress_that_is_not_named_are_told_to_stay_peer
     report.task("gateway", test="an ingress that is not named is told")
 
 
-async def test_an_unnamed_port(world: Mesh, report: Report) -> None:
-    await port_named(world, "")
+async def test_an_unnamed_port_follows_http_weights_and_is_told_peers_180(
+    world: Mesh, report: Report
+) -> None:
+    """Istiod has Envoy look at the first bytes of each connection: plain HTTP is recognised."""
+    await name_port(world, "", listener="")
+    await world.put_on({"weight": 50, "hold": "2m"}, gates=[])
+
+    await world.want("v2")
+    told = await noted(world, "PortProtocolGuessed")
+    await world.until_weights(v1=50, v2=50)
+    answers: Answers = Counter([await world.ask() for _ in range(ASKED_COUNT)])
+
+    assert set(answers) == {(200, "v1"), (200, "v2")}
+    assert f"port {PORT} does not say that it is HTTP" in told
+    report.task("sidecar", test="an unnamed port follows weights and is told")
 
 
-async def test_a_tcp_port(world: Mesh, report: Report) -> None:
-    await port_named(world, "tcp-main")
+async def test_a_port_that_says_tcp_does_not_follow_http_weights_and_is_refused_peers_180(
+    world: Mesh, report: Report
+) -> None:
+    await world.put_on({"weight": 50, "hold": "2s"}, gates=[])
+    await name_port(world, "tcp-main", listener="TCP")
+    await istio.until(lambda: _is_ungoverned(world), what="requests to every revision")
+
+    await world.want("v2")
+    told = await blocked(world, "PortProtocol")
+    await name_port(world, "http", listener="HTTP")
+    await promoted(world)
+
+    assert "spec.ports tcp-main carry TCP as Istio takes it" in told
+    report.task("sidecar", test="HTTP routes on a TCP port are refused")
 
 
-async def port_named(world: Mesh, name: str) -> None:
-    path = f"/api/v1/namespaces/{world.cast.namespace}/services/{world.cast.service}"
+async def _is_ungoverned(world: Mesh) -> bool:
+    """Whether requests go to all revisions, although all of the weight is on the first."""
+    return (await world.ask())[1] in {"v2", "v3", "v4"}
+
+
+async def name_port(world: Mesh, name: str, *, listener: str) -> None:
+    """Name the service's port, and have the caller's Envoy listen for a protocol; empty: for any.
+
+    A real sidecar's listeners take the protocol from the ports of the services that they are for.
+    """
+    cast = world.cast
+    path = f"/api/v1/namespaces/{cast.namespace}/services/{cast.service}"
     port: Manifest = {"port": PORT, "targetPort": PORT} | ({"name": name} if name else {})
     patch = [{"op": "replace", "path": "/spec/ports", "value": [port]}]
     await world.bed.client.call("PATCH", path, body=patch, content_type=JSON_PATCH)
     egress = (await world.get("sidecars", "client"))["spec"]["egress"]
-    # As a listener that nobody declared is: it takes what its services' ports say.
-    egress[0]["port"]["protocol"] = ""
+    egress[0]["port"]["protocol"] = listener
+    egress[0]["hosts"] = [f"{cast.namespace}/{world.host}"]
     await world.patch("sidecars", {"spec": {"egress": egress}}, "client")
-    await world.set_weights(v1=50, v2=50, v3=0, v4=0)
-    await asyncio.sleep(2)
-    answers: Answers = Counter([await world.ask() for _ in range(ASKED_COUNT)])
-    print("FOUND", name, answers)

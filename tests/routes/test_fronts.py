@@ -51,7 +51,7 @@ def test_who_wins_is_near_first_then_meant_for_the_namespace_then_old() -> None:
 
 
 def test_a_route_is_for_every_caller_unless_a_match_leaves_some_out() -> None:
-    every = [{}, {"match": []}, {"match": [{"uri": {"prefix": "/a"}}]}]
+    every: list[dict[str, Any]] = [{}, {"match": []}, {"match": [{"uri": {"prefix": "/a"}}]}]
     every += [{"match": [{"port": 8080}, {"gateways": ["edge", "mesh"]}]}]
     some = [{"port": 8080}, {"sourceLabels": {"app": "a"}}, {"sourceNamespace": "web"}]
     some += [{"gateways": ["edge"]}]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rollout.routes import visibility
 from rollout.routes.fronts import Front
 from tests.routes.around import NEW, OLD, PAIR, front, scene, told
@@ -221,7 +223,7 @@ def test_an_ingress_through_a_delegate_that_is_not_ours_is_a_note() -> None:
 
 def test_of_a_gateway_host_in_parts_more_than_one_catch_all_is_a_note_peers_179() -> None:
     """Peers 179: a gateway host split over several VirtualServices; one of them may catch all."""
-    at_edge = {"hosts": ["r.example.com"], "gateways": ["edge"]}
+    at_edge: dict[str, Any] = {"hosts": ["r.example.com"], "gateways": ["edge"]}
     ours = front(created=NEW, **at_edge)
     greedy = front("greedy", created=OLD, http=[route(leg(host="ratings"))], **at_edge)
     modest = [{"match": [{"uri": {"prefix": "/a"}}], "redirect": {"uri": "/"}}]

@@ -110,11 +110,11 @@ async def test_a_run_waits_for_what_undoes_it_and_starts_when_that_is_mended(
 async def test_at_rest_it_is_told_what_will_be_in_the_way_of_another_run() -> None:
     async with gray.told() as story:
         await story.stable()
-        shadow(story)
+        name_port("tcp")(story)
         await story.until(lambda: "before another run" in story.status().message, within_seconds=3)
         phase = story.status().phase
 
-        complete(story)
+        name_port("http")(story)
         await story.until(lambda: "another run" not in story.status().message, within_seconds=3)
 
         assert phase == "Stable"
@@ -132,6 +132,7 @@ async def test_a_rule_for_a_whole_domain_wakes_and_is_told_peers_164() -> None:
         (note,) = story.status().notes
         assert note.reason == "CallersWithoutSubset"
         assert "DestinationRule web/all" in note.message
+        assert story.events(note.reason) == [note.message]
         assert story.status().phase == "Waiting"
 
 
@@ -145,7 +146,11 @@ def keep_near(story: Story) -> None:
 
 
 def let_in(story: Story) -> None:
-    outside = {"hosts": ["r.example.com"], "gateways": ["edge"], "http": pointing("v1")}
+    outside: dict[str, Any] = {
+        "hosts": ["r.example.com"],
+        "gateways": ["edge"],
+        "http": pointing("v1"),
+    }
     story.cluster.put(VIRTUAL_SERVICE, item("outside", **outside))
 
 

@@ -46,9 +46,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Near:
-    """The objects that matter to a Rollout."""
+    """The objects that matter to a Rollout; of a VirtualService everything but its weights."""
 
-    virtual_services: tuple[Manifest, ...]
+    fronts: tuple[Front, ...]
     rules: tuple[Manifest, ...]
     services: tuple[Manifest, ...]
     entries: tuple[Manifest, ...]
@@ -58,7 +58,7 @@ class _Near:
     def stamp(self) -> tuple[object, ...]:
         """Equal only when nothing about them has changed."""
         kinds = (self.rules, self.services, self.entries, self.sidecars, self.filters)
-        return tuple(versions(found) for found in (self.virtual_services, *kinds))
+        return self.fronts, tuple(versions(found) for found in kinds)
 
 
 class Lookout:
@@ -87,7 +87,7 @@ class Lookout:
 
     def _look(self, place: Place, routing: Routing, near: _Near) -> Outlook:
         scene = visibility.scene(
-            [self._front(manifest) for manifest in near.virtual_services],
+            near.fronts,
             host=place.host,
             namespace=place.key.namespace,
             routing=routing,
@@ -108,12 +108,18 @@ class Lookout:
         return Outlook(problems=tuple(problems), notes=tuple(notes))
 
     def _front(self, manifest: Manifest) -> Front:
-        """Read once a version: many Rollouts may be around one VirtualService."""
+        """Read once a version: many Rollouts may be around one VirtualService.
+
+        It stays the same object while only weights move, so that comparing it costs nothing.
+        """
         key, version = key_of(manifest), versions([manifest])
         known = self._fronts.get(key)
         if known is None or known[0] != version:
             self._tidy()
-            known = self._fronts[key] = (version, fronts.read(manifest))
+            front = fronts.read(manifest)
+            if known is not None and known[1] == front:
+                front = known[1]
+            known = self._fronts[key] = (version, front)
         return known[1]
 
     def _tidy(self) -> None:
@@ -126,7 +132,7 @@ class Lookout:
         service = service_of(place.host, namespace=place.key.namespace)
         known = world.services.get(service)
         return _Near(
-            virtual_services=tuple(self._virtual_services(place)),
+            fronts=tuple(self._front(manifest) for manifest in self._virtual_services(place)),
             rules=_by(world.destination_rules, (place.host, *callers.wildcards(place.host))),
             services=() if known is None else (known,),
             entries=world.service_entries.by("host", place.host),

@@ -7,7 +7,7 @@ met through the routes of others that name it. Nothing here raises for what an o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rollout.base.hosts import fqdn
 from rollout.routes import fields, legs
@@ -114,8 +114,11 @@ def items(value: object) -> Sequence[object]:
 
 
 def read(manifest: Manifest) -> Front:
-    """Read a VirtualService; what cannot be read of it is not there."""
-    who = fields.meta(manifest, namespace="")
+    """Read a VirtualService; what cannot be read of it is not there.
+
+    Neither are weights and version: two readings are equal while nothing else has changed.
+    """
+    who = replace(fields.meta(manifest, namespace=""), resource_version="")
     spec = manifest.get("spec")
     hosts = _texts(fields.dig(spec, "hosts"))
     gateways = _texts(fields.dig(spec, "gateways")) or [MESH]

@@ -74,6 +74,17 @@ def test_the_same_is_said_until_something_has_changed() -> None:
     assert reasons(look(lookout)) == []
 
 
+def test_a_weight_that_moves_is_no_change() -> None:
+    world = furnished()
+    lookout = Lookout(world)
+    first = look(lookout)
+    moved = [{**ROUTE, "route": [{**leg, "weight": 50} for leg in ROUTE["route"]]}]
+    mine = manifest("reviews", version=2, hosts=["reviews"], http=moved)
+    world.virtual_services.put(mine)
+
+    assert look(lookout, mine=mine) is first
+
+
 def test_what_is_known_of_objects_that_are_gone_is_dropped() -> None:
     world = furnished()
     lookout = Lookout(world)

@@ -77,6 +77,14 @@ def test_destinations_are_told_by_their_full_names() -> None:
     assert path(**route(leg("v1"), leg(host="a.example.com"))).hosts == {HOST, "a.example.com"}
 
 
+def test_a_moved_weight_makes_no_difference() -> None:
+    before = manifest(hosts=["reviews"], http=[route(leg("v1", 100), leg("v2", 0))])
+    after = manifest(hosts=["reviews"], http=[route(leg("v1", 50), leg("v2", 50))])
+    after["metadata"]["resourceVersion"] = "42"
+
+    assert fronts.read(before) == fronts.read(after)
+
+
 @pytest.mark.parametrize(
     "spec",
     [

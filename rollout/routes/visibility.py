@@ -202,7 +202,7 @@ def _undelegated(root: Front, path: Path, target: Front | None) -> Iterator[Find
         remedy = f"add {where} to its spec.exportTo"
     else:
         return
-    problem = f"delegates to VirtualService {path.delegate}, which {why}, so it answers 404"
+    problem = f"delegates to VirtualService {path.delegate}, which {why}, so Istio drops it"
     fault = BadManifest(subject=root.subject, field=path.title, problem=problem, remedy=remedy)
     yield Finding(reason="DelegateMissing", fault=fault)
 

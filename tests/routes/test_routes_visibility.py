@@ -131,7 +131,7 @@ def test_a_missing_delegate_of_a_route_to_the_host_is_a_problem_peers_178() -> N
 
     message = (
         "! DelegateMissing: VirtualService bookinfo/reviews: http route all delegates to "
-        "VirtualService bookinfo/d, which does not exist, so it answers 404; create it, or "
+        "VirtualService bookinfo/d, which does not exist, so Istio drops it; create it, or "
         "remove the route"
     )
     assert found == [message]

@@ -311,6 +311,51 @@ async def test_the_weights_of_an_ingress_that_is_not_named_are_told_to_stay_peer
     report.task("gateway", test="an ingress that is not named is told")
 
 
+async def test_a_filter_that_does_not_act_on_a_managed_route_is_told_peers_168(
+    world: Mesh, report: Report
+) -> None:
+    http = (await world.get("virtualservices"))["spec"]["http"]
+    alone = {"destination": {"host": world.cast.service, "subset": "v1"}}
+    asked = {"match": [{"headers": {"beta": {"exact": "yes"}}}], "route": [alone]}
+    managed = {"name": "rollout.dev/reviews-beta", **asked}
+    await world.patch("virtualservices", {"spec": {"http": [managed, *http]}})
+    await world.bed.create(
+        {
+            "apiVersion": "networking.istio.io/v1alpha3",
+            "kind": "EnvoyFilter",
+            "metadata": {"name": "mark", "namespace": world.cast.namespace},
+            "spec": {"configPatches": [marking("primary")]},
+        }
+    )
+    await istio.until(lambda: _is_marked(world), what="the filter in force")
+    await world.put_on({"weight": 50, "hold": "2m"}, gates=[])
+
+    await world.want("v2")
+    told = await noted(world, "EnvoyFilterMissesRoute")
+
+    assert await _is_marked(world)
+    assert not await _is_marked(world, beta="yes")
+    assert f"EnvoyFilter {world.cast.namespace}/mark names route primary" in told
+    report.task("envoy-filter", test="a filter that misses a managed route is told")
+
+
+def marking(route: str) -> Manifest:
+    """A patch that has answers of a route bear a header."""
+    added = {"header": {"key": "x-filtered", "value": "yes"}}
+    where = {"vhost": {"route": {"name": route}}}
+    return {
+        "applyTo": "HTTP_ROUTE",
+        "match": {"context": "SIDECAR_OUTBOUND", "routeConfiguration": where},
+        "patch": {"operation": "MERGE", "value": {"response_headers_to_add": [added]}},
+    }
+
+
+async def _is_marked(world: Mesh, **headers: str) -> bool:
+    sent = {"Host": world.cast.service, **headers}
+    async with world.bed.session.get(world.service_url, headers=sent) as answer:
+        return answer.headers.get("x-filtered") == "yes"
+
+
 async def test_an_unnamed_port_follows_http_weights_and_is_told_peers_180(
     world: Mesh, report: Report
 ) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
-from rollout.routes import visibility
+from rollout.routes import ownership, virtualservice, visibility
 from rollout.routes.fronts import Front
-from tests.routes.around import NEW, OLD, PAIR, front, scene, told
+from tests.routes.around import NEW, OLD, PAIR, front, manifest, scene, told
 from tests.routes.manifests import HOST, leg, route
 
 OURS = front(created=NEW)
@@ -237,6 +238,33 @@ def test_of_a_gateway_host_in_parts_more_than_one_catch_all_is_a_note_peers_179(
     assert edges(ours, front("modest", http=modest, **at_edge)) == []
     away = [route(leg(host="ratings"))]
     assert edges(ours, front("o", hosts=["o.example.com"], gateways=["edge"], http=away)) == []
+
+
+def test_of_a_gateway_host_in_parts_only_the_one_with_our_route_is_patched_peers_179() -> None:
+    """Peers 179: parts of one host at a gateway; the weights are in one of them."""
+    at_edge: dict[str, Any] = {"hosts": ["r.example.com"], "gateways": ["edge"]}
+    ours = manifest("ours", http=[route(leg("v1", 100), leg("v2", 0))], **at_edge)
+    other = manifest("other", http=[route(leg("v1", 100), name="static")], **at_edge)
+    found = ownership.select(
+        [other, ours], host=HOST, namespace="bookinfo", refs=(), stable="v1", canary="v2"
+    )
+
+    patches = [
+        virtualservice.weight_patch(
+            part,
+            host=HOST,
+            namespace="bookinfo",
+            refs=(),
+            stable="v1",
+            canary="v2",
+            canary_percent=Decimal(10),
+        )
+        for part in (other, ours)
+    ]
+
+    assert [state.virtual_service for state in found.routes] == ["bookinfo/ours"]
+    assert found.problems == ()
+    assert [len(patch) for patch in patches] == [0, 2]
 
 
 def unseen(*everyone: Front, service_exports: set[str]) -> list[str]:

@@ -143,8 +143,13 @@ def _takes_all(s: Scene, front: Front) -> bool:
 
     Of tls routes only those for one SNI name stand in each other's way.
     """
-    protocols = s.protocols - {"tls"}
-    return any(path.protocol in protocols and path.for_every_caller for path in front.paths)
+    protocols, delegates = s.protocols - {"tls"}, {str(one) for one in s.fronts if not one.hosts}
+    return any(
+        path.protocol in protocols
+        and path.for_every_caller
+        and (not path.delegate or path.delegate in delegates)
+        for path in front.paths
+    )
 
 
 def _overruled(front: Front, ours: Front, *, host: str) -> Finding:

@@ -75,6 +75,13 @@ def test_an_older_one_that_few_callers_get_is_a_note() -> None:
     assert found == [message]
 
 
+def test_an_older_one_whose_only_route_is_dropped_takes_nothing() -> None:
+    older = front("old", created=OLD, http=[{"delegate": {"name": "gone"}}])
+
+    assert rivalry(older)[0].startswith("CallersNotGoverned")
+    assert "VirtualServiceOverruled" in rivalry(older, front("gone", hosts=[]))[0]
+
+
 def test_one_that_is_meant_for_some_namespace_only_is_a_note_that_names_it() -> None:
     near = front("mine", namespace="web", hosts=[HOST], http=V3, exportTo=["."], created=NEW)
 

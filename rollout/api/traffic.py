@@ -40,6 +40,7 @@ class RouteState:
         foreign_share: share of the route's traffic, from 0 to 1, that goes elsewhere: to other
             hosts, or to our host without a subset.
         total: sum of the weights as written, missing ones counted as 0.
+        retries: whether it says itself that failed requests are sent again.
     """
 
     virtual_service: str
@@ -48,6 +49,7 @@ class RouteState:
     shares: tuple[tuple[str, Fraction], ...]
     foreign_share: Fraction
     total: int
+    retries: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,7 +180,8 @@ class Observer:
         pair = _pair(parsed, revision)
         arms = self._arms_of(key, full, parsed, subsets, pair=pair)
         sure = arms if isinstance(arms, Arms) else None
-        judged = self._judging.judge(key, run, sure, now=now) if run else None
+        routing = self._routing(key, parsed, full, pair=pair, now=now)
+        judged = self._judging.judge(key, run, sure, routing, now=now) if run else None
         rival = "" if run else self._rival(key, manifest, full)
         metadata = manifest["metadata"]
         ready = endpoints.ready_by_subset(self._world, full, subsets, namespace=key.namespace)
@@ -196,7 +197,7 @@ class Observer:
             revision=revision,
             suspended=spec.get("suspend") is True,
             status=parsed.status,
-            routing=self._routing(key, parsed, full, pair=pair, now=now),
+            routing=routing,
             subsets=subsets,
             ready=ready,
             arms_problem=arms if isinstance(arms, Problem) else None,

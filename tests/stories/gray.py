@@ -250,11 +250,10 @@ class Story:
     def flow(self) -> None:
         """Have the counters grow as the weights and the error rates say."""
         try:
-            weights = {v: self.weight(v) for v in VERSIONS}
+            weights, matched = {v: self.weight(v) for v in VERSIONS}, self._matched()
         except (KeyError, StopIteration):
-            weights = dict.fromkeys(VERSIONS, 0)
+            weights, matched = dict.fromkeys(VERSIONS, 0), ""
         total = sum(weights.values())
-        matched = self._matched()
         for version, weight in weights.items():
             rate = self.requests_per_second * weight / total if total else 0.0
             rate += self.matching_per_second if version == matched else 0.0

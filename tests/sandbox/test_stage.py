@@ -120,7 +120,7 @@ async def load_for(
 async def requests_total(world: Stage) -> Counter[tuple[str, str, str]]:
     """What Prometheus knows, by workload, code and flags, after two more scrapes."""
     await asyncio.sleep(2.2)
-    query = 'istio_requests_total{destination_service="reviews.bookinfo.svc.cluster.local"}'
+    query = 'istio_requests_total{reporter="source",destination_service_name="reviews"}'
     found: Counter[tuple[str, str, str]] = Counter()
     for series in await world.ask(query):
         labels = series["metric"]
@@ -267,7 +267,7 @@ async def test_durations_are_a_histogram_with_istios_buckets(world: Stage) -> No
     await load_for(world, 2)
     await asyncio.sleep(2.2)
     name = "istio_request_duration_milliseconds"
-    where = '{destination_workload="reviews-v1"}'
+    where = '{reporter="source",destination_workload="reviews-v1"}'
 
     buckets = await world.ask(f"sum by (le) ({name}_bucket{where})")
     count = await world.ask(f"sum({name}_count{where})")

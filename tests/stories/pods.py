@@ -92,6 +92,6 @@ class Pods:
                     "response_flags": "-" if version else "UH",
                     "instance": "client" if reporter == "source" else f"reviews-{version}",
                 },
-                offset_seconds=0.0 if reporter == "source" else 0.4,
+                offset_seconds=0.0 if reporter == "source" else 0.2,
             )
         return self.counters[name]

@@ -106,23 +106,19 @@ async def test_copies_without_anybody_who_counts_them_hold_and_it_is_said() -> N
 async def test_copies_of_a_mirror_step_are_not_counted_in_the_next_step() -> None:
     steps = (*MIRRORED[:1], {"weight": 1, "hold": "60s"})
     async with gray.told(climbing(*steps)) as story:
-        pods = Pods(story=story, attempts_max=2)
+        Pods(story=story, attempts_max=2)
         retry(story, 2)
         await story.stable()
         story.want("v2")
-        await story.until_step(1, within_seconds=30)
-        await asyncio.sleep(8)
-        # Too few copies fail for a verdict; as real requests of the next step they would fail it.
-        pods.fail("v2", 0.9)
         await story.until_step(2, within_seconds=30)
-        pods.fail("v2", 0)
+        # Something has the Rollout looked at before the pods are scraped again.
+        story.set_ready("v3", ready=False)
         await asyncio.sleep(50)
         story.edit(suspend=False)
         await asyncio.sleep(1)
 
-        counted = arrivals(story).gates["errors"].canary
-        assert counted.bad == 0
-        assert counted.requests <= 52
+        counted = arrivals(story).gates["errors"].canary.requests
+        assert 30 <= counted <= 51
 
 
 async def test_a_canary_that_fails_half_of_its_attempts_is_taken_back_peers_171() -> None:

@@ -46,13 +46,13 @@ FILTER = (
 """Which statistics Envoy is asked for; it has some thousand others."""
 
 ARRIVAL_FILTER = (
-    r"^cluster\.(mirror:)?outbound\|[^;]*;"
+    r"^cluster\.(mirror_)?outbound\|[^;]*;"
     r"\.(zone\..*\.upstream_rq_(\d+|time)|retry\.upstream_rq_\d+)$"
 )
-"""Which of them tell what arrived. The statistics of a retry are of attempts that were sent again;
-the last one is with all other answers."""
+"""Which of them tell what arrived. The statistics of retries are of attempts that were sent again;
+the last one is with all other answers. Envoy writes a colon in a cluster's name as ``_``."""
 
-_CLUSTER = r"(?:mirror:)?outbound\|(\d+)\|([^|]*)\|(.+)"
+_CLUSTER = r"(?:mirror_)?outbound\|(\d+)\|([^|]*)\|(.+)"
 _SERVICE = r"([^.]+)\.([^.]+)\.svc\..+"
 _WORKLOAD = "([^/]*)/([^/]*)/([^/]*)/([^/]*)"
 
@@ -197,7 +197,7 @@ ARRIVAL_RULES: tuple[Rule, ...] = (
     _keep("__name__", regex="envoy_cluster_((retry_)?upstream_rq|upstream_rq_time_.*)"),
     _drop("__name__", "response_code", regex="envoy_cluster_(retry_)?upstream_rq;"),
     _drop("protocol", regex="grpc|tcp"),
-    _set("source_app", "mirror", "cluster_name", regex="mirror:.*"),
+    _set("source_app", "mirror", "cluster_name", regex="mirror_.*"),
     _set("source_app", "retry", "__name__", regex="envoy_cluster_retry_.*"),
     *_SERVICE_LABELS,
     *_WORKLOAD_LABELS,

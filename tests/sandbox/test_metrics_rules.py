@@ -30,7 +30,7 @@ def test_what_the_rules_need_passes_the_filter(statistic: str) -> None:
     [
         "cluster.outbound|9080|v1|a.b;.upstream_rq_200",
         "cluster.outbound|9080|v1|a.b;.zone.client.w/n/v/r;.upstream_rq_2xx",
-        "cluster.mirror:outbound|9080|v1|a.b;.zone.client.w/n/v/r;.upstream_rq_200",
+        "cluster.mirror_outbound|9080|v1|a.b;.zone.client.w/n/v/r;.upstream_rq_200",
         "server.uptime",
     ],
 )
@@ -42,7 +42,7 @@ def test_what_would_count_twice_or_not_at_all_is_not_asked_for(statistic: str) -
     ("statistic", "tells"),
     [
         ("cluster.outbound|9080|v1|a.b;.zone.client.w/n/v/r;.upstream_rq_200", True),
-        ("cluster.mirror:outbound|9080|v1|a.b;.zone.client.w/n/v/r;.upstream_rq_200", True),
+        ("cluster.mirror_outbound|9080|v1|a.b;.zone.client.w/n/v/r;.upstream_rq_200", True),
         ("cluster.outbound|9080|v1|a.b;.retry.upstream_rq_503", True),
         ("cluster.outbound|9080|v1|a.b;.retry.upstream_rq_5xx", False),
         ("cluster.outbound|9080|v1|a.b;.upstream_cx_none_healthy", False),

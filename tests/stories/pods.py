@@ -30,10 +30,9 @@ class Pods:
     counters: dict[tuple[str, str], Counter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        told = self.story.cluster.heard
 
         def heard(kind: Kind, manifest: Manifest) -> None:
-            told(kind, manifest)
+            self.story.heard(kind, manifest)
             if kind == VIRTUAL_SERVICE and manifest["metadata"]["name"] == KEY.name:
                 self.flow()
 
@@ -74,7 +73,7 @@ class Pods:
     def _copied(self, version: str) -> float:
         """Copies a second, as the mirrors of managed routes say."""
         mirrors = [m for route in self.story.managed() for m in route.get("mirrors", ())]
-        percent = sum(
+        percent: float = sum(
             m["percentage"]["value"] for m in mirrors if m["destination"]["subset"] == version
         )
         return self.story.requests_per_second * percent / 100

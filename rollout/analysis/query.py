@@ -266,19 +266,23 @@ def render_pair(template: str, variables: Variables) -> tuple[str, str]:
     return canary, stable
 
 
-def render_itself(template: str, variables: Variables) -> str | None:
-    """A user's query that compares with stable by itself, comparing the canary with the canary.
+def render_itself(template: str, variables: Variables) -> tuple[str, str] | None:
+    """A user's query that compares with stable by itself, comparing each with its own self.
 
-    It has a number as soon as the canary has, whatever the stable revision gets. None: the query
-    names no ``{{ stable }}``.
+    The first, of the canary, has a number as soon as the canary has, whatever the stable revision
+    gets; the second, of the stable revision, has none while that has none. None: the query names no
+    ``{{ stable }}``.
 
     Raises:
         BadManifest: as `render`.
     """
     if all(match.group(1).strip() != "stable" for match in _PLACEHOLDER.finditer(template)):
         return None
-    canary = variables.canary
-    return render(template, replace(variables, revision=canary, stable=canary))
+    canary, stable = (
+        render(template, replace(variables, revision=one, canary=one, stable=one))
+        for one in (variables.canary, variables.stable)
+    )
+    return canary, stable
 
 
 def _fill(text: str, variables: Variables, *, quoted: bool) -> str:

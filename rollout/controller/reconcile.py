@@ -10,6 +10,7 @@ from enum import Enum
 import structlog
 
 from rollout.api import phase
+from rollout.api.action import ActionOutcome
 from rollout.api.meta import Key
 from rollout.api.status import Run
 from rollout.base.errors import Conflict, Overloaded, Retry, RolloutError
@@ -135,7 +136,8 @@ class Reconciler:
         after = decision.status.run
         if after is None or run.ended_at is not None or run.step == 0:
             return False
-        if decision.answers or not self._judging.is_blind(key):
+        is_told = any(a.outcome is ActionOutcome.APPLIED for a in decision.answers)
+        if is_told or not self._judging.is_blind(key):
             return False
         if after.ending is not None:
             return after.ending.outcome is phase.Outcome.PROMOTED
@@ -175,6 +177,7 @@ class Reconciler:
     def begin(self) -> None:
         """A term as the leader begins: what was read in an earlier one may be long out of date."""
         self._observer.forget_statuses()
+        self._judging.begin()
 
     def forget(self, key: Key) -> None:
         """A Rollout is gone: so are its alarm, its evidence and everything else about it."""

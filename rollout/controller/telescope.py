@@ -44,6 +44,9 @@ LAG_CREEP_SECONDS = 0.002
 """What the expected lag shrinks by after the first hit, so that it follows when samples come
 earlier; twice as much after each further one."""
 
+NOT_SEEN = "Prometheus has shown nothing new since the controller started"
+"""Why a run cannot go on right after a restart."""
+
 FIRST_SIGHT_SECONDS = 2.0
 """How long the first answer about a run is worth waiting for: longer than a healthy query takes,
 and shorter than anybody would notice."""
@@ -65,6 +68,7 @@ class Wish:
         queries: texts of its own queries, by a name that the answer will have.
         since_ms: what must be in the window, in milliseconds on Prometheus' clock; 0: anything.
         next_ms: when the next sample is due, on Prometheus' clock; None: not known.
+        seen_ms: the newest stamp that was used before; what is older is no news after a restart.
         about: run and step its own queries are about; answers about another step are dropped.
     """
 
@@ -76,6 +80,7 @@ class Wish:
     queries: Mapping[str, str] = field(default_factory=dict)
     since_ms: int = 0
     next_ms: int | None = None
+    seen_ms: int = 0
     about: tuple[object, ...] = ()
 
 
@@ -86,12 +91,19 @@ class Sight:
     Attributes:
         answers: the service's series by shape; only of shapes that were answered.
         documents: answers to the run's own queries, by name.
+        about: run and step that the documents are about.
+        age: that the documents are out of date, in a sentence; empty when they are not.
         problem: why there is no good answer, in a sentence; empty when there is.
+        doubt: why what is known is not enough, though nothing is wrong yet: nothing new was seen
+            since the start. Empty when something was.
     """
 
     answers: Mapping[Shape, Sequence[Series]] = field(default_factory=dict)
     documents: Mapping[str, Document | NoAnswer] = field(default_factory=dict)
+    about: tuple[object, ...] = ()
+    age: str = ""
     problem: str = ""
+    doubt: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,6 +114,7 @@ class _Watched:
     due_seconds: float
     begun_seconds: float
     looked: bool = False
+    is_fresh: bool = False
     sight: Sight = field(default_factory=Sight)
     newest_ms: int = 0
     newest_sent_ms: int = 0
@@ -109,6 +122,8 @@ class _Watched:
     misses: int = 0
     missed_at_seconds: float = -math.inf
     asked_seconds: float = -math.inf
+    answered_from_seconds: float = -math.inf
+    round_seconds: float = 0.0
     pending_count: int = 0
     arrived: dict[str, Document | NoAnswer] = field(default_factory=dict)
 
@@ -156,12 +171,20 @@ class Telescope:
         if known is None:
             if len(self._watched) >= RUNS_MAX:
                 return
-            known = _Watched(wish=wish, due_seconds=now, begun_seconds=now, advanced_seconds=now)
+            known = _Watched(
+                wish=wish,
+                due_seconds=now,
+                begun_seconds=now,
+                advanced_seconds=now,
+                newest_ms=wish.seen_ms,
+                newest_sent_ms=wish.seen_ms,
+                sight=Sight(about=wish.about),
+            )
             self._watched[key] = known
         elif wish == known.wish:
             return
         if wish.about != known.wish.about:
-            known.sight = replace(known.sight, documents={})
+            known.sight = replace(known.sight, documents={}, about=wish.about)
             known.asked_seconds = -math.inf
         known.wish = wish
         known.due_seconds = self._due(known, now=now)
@@ -174,12 +197,25 @@ class Telescope:
 
     def seen(self, key: Key) -> Sight:
         """What was last seen for a run; nothing at first."""
-        known = self._watched.get(key)
-        if known is None:
-            return Sight()
         if self._metrics is None:
             return Sight(problem="no Prometheus address is configured: set --prometheus")
-        return known.sight
+        known = self._watched.get(key)
+        if known is None:
+            return Sight(doubt=NOT_SEEN)
+        return replace(known.sight, age=self._age(known), doubt="" if known.is_fresh else NOT_SEEN)
+
+    def _age(self, watched: _Watched) -> str:
+        """That answers to own queries are old; slow ones may be as old as they take to come."""
+        age_seconds = self._clock.monotonic_seconds() - watched.answered_from_seconds
+        if not watched.sight.documents or age_seconds <= self._missed_seconds + (
+            2 * watched.round_seconds
+        ):
+            return ""
+        return f"Prometheus last answered the query {age_seconds:.0f} s ago"
+
+    @property
+    def _missed_seconds(self) -> float:
+        return max(MISSED_SECONDS_MIN, MISSED_INTERVALS * self._interval_seconds)
 
     def is_blind(self, key: Key) -> bool:
         """Whether nothing has been heard of a run yet, and soon should be: after a start."""
@@ -314,6 +350,8 @@ class Telescope:
             is_meant = self._watched.get(key) is watched and about == watched.wish.about
             if is_meant and not watched.pending_count:
                 watched.sight = replace(watched.sight, documents=watched.arrived)
+                watched.answered_from_seconds = watched.asked_seconds
+                watched.round_seconds = self._clock.monotonic_seconds() - watched.asked_seconds
                 self._ring(key)
 
     def _learn_interval(self, found: Mapping[Question, tuple[Series, ...] | NoAnswer]) -> None:
@@ -344,7 +382,7 @@ class Telescope:
         if sent > watched.newest_sent_ms:
             watched.newest_sent_ms, watched.advanced_seconds = sent, now
         if hit:
-            watched.newest_ms, watched.misses = newest, 0
+            watched.newest_ms, watched.misses, watched.is_fresh = newest, 0, True
             watched.due_seconds = self._due(watched, now=now)
         elif wish is watched.wish:
             watched.misses += 1
@@ -361,7 +399,7 @@ class Telescope:
 
     def _silence(self, watched: _Watched, *, now: float) -> str:
         """Prometheus answers, but nothing new comes: that is no good news either."""
-        missed = max(MISSED_SECONDS_MIN, MISSED_INTERVALS * self._interval_seconds)
+        missed = self._missed_seconds
         if now - watched.advanced_seconds < missed:
             return ""
         if not watched.newest_sent_ms:

@@ -15,24 +15,35 @@ FULL_PERCENT = 100.0
 
 
 def resolve(spec: RolloutSpec) -> Plan:
-    """What a run that starts now will obey until it is over."""
-    strategy = spec.strategy
+    """What a run that starts now will obey until it is over.
+
+    Where 100 percent is added as a step of its own, gates of the last written step are its gates.
+    """
+    strategy, gates = spec.strategy, spec.gates
     if not strategy.steps or strategy.steps[-1].weight != FULL_PERCENT:
         # A ladder that reached 100 before its end, and goes on with pauses, needs no second 100.
         reached = any(step.weight == FULL_PERCENT for step in strategy.steps)
         if not reached:
             steps = (*strategy.steps, Step(weight=FULL_PERCENT))
+            gates = tuple(_lasting(gate, written=len(strategy.steps)) for gate in gates)
             strategy = strategy.model_copy(update={"steps": steps})
     return Plan(
         host=spec.host,
         traffic=spec.traffic,
         metrics=spec.metrics,
         strategy=strategy,
-        gates=spec.gates,
+        gates=gates,
         judge=spec.judge,
         guard=spec.guard,
         on_failure=spec.on_failure,
     )
+
+
+def _lasting(gate: Gate, *, written: int) -> Gate:
+    """A gate of the last written step is one of the step that is added after it, too."""
+    if gate.steps is None or written not in gate.steps:
+        return gate
+    return gate.model_copy(update={"steps": (*gate.steps, written + 1)})
 
 
 def check_queries(spec: RolloutSpec) -> None:
@@ -47,6 +58,7 @@ def check_queries(spec: RolloutSpec) -> None:
         try:
             if gate.query.relative_to is None:
                 query.render(gate.query.promql, _sample(spec))
+                query.render_itself(gate.query.promql, _sample(spec))
             else:
                 query.render_pair(gate.query.promql, _sample(spec))
         except BadManifest as error:

@@ -62,7 +62,8 @@ def _counting(o: Observation, run: Run, *, hindered: bool) -> Run:
         return run.model_copy(update={"unrouted_since": run.unrouted_since or o.now})
     if run.unrouted_since is None:
         return run
-    began = run.step_started_at + (o.now - run.unrouted_since)
+    # Whatever somebody has made of the status: a time to come has taken nothing yet.
+    began = run.step_started_at + max(o.now - run.unrouted_since, timedelta())
     return run.model_copy(update={"step_started_at": began, "unrouted_since": None})
 
 

@@ -103,7 +103,8 @@ def _too_slow_or_failing(case: _Case) -> GateVerdict | None:
         return _say(case, Verdict.FAIL, _facts(case))
     if not _over_percent(case, case.canary):
         return None
-    if _over_percent(case, case.stable):
+    # At full weight the stable arm has what was under way: it says nothing of the world any more.
+    if case.context.weight_percent < WHOLE_PERCENT and _over_percent(case, case.stable):
         return _say(case, Verdict.UNKNOWN, f"{_facts(case)}; both exceed it, so it holds")
     return _say(case, Verdict.FAIL, _facts(case))
 

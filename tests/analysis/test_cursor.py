@@ -11,7 +11,7 @@ from tests.analysis.observed import STEP_MS, absorb, counts, ms, requests, serie
 
 PODS = 200
 REQUESTS = COMMON + Shape.REQUESTS
-BOOK = Book(epoch=0, copies=False)
+BOOK = Book(since_step=0, copies=False)
 
 
 def crowd(*points: tuple[float, float]) -> dict[Shape, tuple[Series, ...]]:

@@ -21,9 +21,9 @@ from tests.analysis.observed import (
     series,
 )
 
-COPIES = Book(epoch=1, copies=True)
-RETRIES = Book(epoch=0, copies=False)
-AFTERWARDS = Book(epoch=2, copies=False)
+COPIES = Book(since_step=1, copies=True)
+RETRIES = Book(since_step=0, copies=False)
+AFTERWARDS = Book(since_step=2, copies=False)
 
 Points = tuple[tuple[float, float], ...]
 
@@ -128,7 +128,7 @@ def test_after_mirroring_no_sample_that_may_hold_copies_is_counted() -> None:
 
 
 def test_mirroring_again_begins_a_book_anew_at_once() -> None:
-    again = Book(epoch=3, copies=True)
+    again = Book(since_step=3, copies=True)
 
     begun = absorb(BEGUN, answers(arrived((101, 7), (111, 27))), book=again)
 

@@ -96,14 +96,14 @@ def test_a_template_with_an_unknown_variable_is_refused_by_its_name_peers_81(
     assert caught.value.problem == told
 
 
-def test_mirroring_begins_and_ends_an_epoch_each() -> None:
+def test_mirroring_has_begun_and_ended_at_known_steps() -> None:
     steps = [{"weight": 1}, {"mirror": 10}, {"mirror": 50}, {"weight": 5}, {"mirror": 5}]
     plan = plans.resolve(spec_of(strategy={"steps": steps}))
 
-    assert [plans.mirror_epoch(plan, step) for step in range(8)] == [0, 0, 2, 2, 4, 5, 6, 6]
+    assert [plans.mirror_since(plan, step) for step in range(8)] == [0, 0, 2, 2, 4, 5, 6, 6]
 
 
-def test_without_mirroring_there_is_one_epoch() -> None:
+def test_without_mirroring_nothing_ever_begins() -> None:
     plan = plans.resolve(spec_of(strategy={"steps": [{"weight": 1}]}))
 
-    assert [plans.mirror_epoch(plan, step) for step in range(4)] == [0, 0, 0, 0]
+    assert [plans.mirror_since(plan, step) for step in range(4)] == [0, 0, 0, 0]

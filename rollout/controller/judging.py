@@ -208,7 +208,7 @@ def _hidden(run: Run, routing: Routing) -> _Hidden:
     mirrors = plans.mirror_at(run.plan, run.step) > 0 and not run.retreated
     if not mirrors and not retries:
         return _Hidden(mirrors=False, retries=False, book=None)
-    book = Book(epoch=plans.mirror_epoch(run.plan, run.step), copies=mirrors)
+    book = Book(since_step=plans.mirror_since(run.plan, run.step), copies=mirrors)
     return _Hidden(mirrors=mirrors, retries=retries, book=book)
 
 

@@ -18,6 +18,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from rollout.analysis.query import Shape
 from rollout.api import meta
 from rollout.api.meta import Key, Kind
 
@@ -30,7 +31,7 @@ CODES = ("2xx", "404", "409", "410", "429", "4xx", "5xx", "none")
 QUERY_OUTCOMES = ("ok", "unreachable", "overloaded", "broken", "refused")
 RESTART_REASONS = ("closed", "broken", "gone", "absent", "crash")
 
-QUERY_SHAPES = ("requests", "durations", "tcp", "custom")
+QUERY_SHAPES = (*(str(shape) for shape in Shape), "custom")
 """What is asked of Prometheus: one shape is one grouped query for all Rollouts."""
 
 ROLLOUT_COUNT_MAX = 10_000

@@ -22,6 +22,7 @@ from rollout.controller.judging import Judging
 from rollout.controller.surroundings import Lookout, Place
 from rollout.controller.world import World, running_hosts
 from rollout.engine import plan as plans
+from rollout.engine.decision import Weights
 from rollout.engine.observation import GivenAction, Observation
 from rollout.ports import Clock
 from rollout.routes import destinationrule, ownership
@@ -38,13 +39,13 @@ class Denial:
 
     Attributes:
         version: of the VirtualService; another one is worth another try. Empty: of none.
-        percent: what was to be written; another percent is worth another try.
+        weights: what was to be written; anything else is worth another try.
         until: when the same is tried again although nothing has changed.
         message: what was said.
     """
 
     version: str = ""
-    percent: float | None = None
+    weights: Weights | None = None
     until: datetime
     message: str
 
@@ -179,7 +180,8 @@ class Observer:
         pair = _pair(parsed, revision)
         arms = self._arms_of(key, full, parsed, subsets, pair=pair)
         sure = arms if isinstance(arms, Arms) else None
-        judged = self._judging.judge(key, run, sure, now=now) if run else None
+        routing = self._routing(key, parsed, full, pair=pair, now=now)
+        judged = self._judging.judge(key, run, sure, routing, now=now) if run else None
         rival = "" if run else self._rival(key, manifest, full)
         metadata = manifest["metadata"]
         ready = endpoints.ready_by_subset(self._world, full, subsets, namespace=key.namespace)
@@ -195,7 +197,7 @@ class Observer:
             revision=revision,
             suspended=spec.get("suspend") is True,
             status=parsed.status,
-            routing=self._routing(key, full, traffic, pair=pair, now=now),
+            routing=routing,
             subsets=subsets,
             ready=ready,
             arms_problem=arms if isinstance(arms, Problem) else None,
@@ -281,12 +283,15 @@ class Observer:
         return ""
 
     def _routing(
-        self, key: Key, host: str, traffic: Traffic, *, pair: tuple[str, str], now: datetime
+        self, key: Key, parsed: _Parsed, host: str, *, pair: tuple[str, str], now: datetime
     ) -> Routing:
         """As the VirtualServices say; read again only when one of them is another version."""
         stable, canary = pair
+        plan = parsed.run.plan if parsed.run else parsed.spec
+        _, traffic = parsed.aim()
         services = self.virtual_services(key, host, traffic)
-        stamp = (host, traffic, pair, versions(services))
+        managed = plans.managed_ever(plan, owner=str(key)) if plan is not None else ()
+        stamp = (host, traffic, pair, managed, versions(services))
         known = self._routed.get(key)
         if known is not None and known[0] == stamp:
             routing = known[1]
@@ -298,6 +303,8 @@ class Observer:
                 refs=refs_of(traffic, key.namespace),
                 stable=stable or None,
                 canary=canary if stable and canary not in {"", stable} else None,
+                owner=str(key),
+                managed=managed,
             )
             self._routed[key] = (stamp, routing)
         denied = tuple(

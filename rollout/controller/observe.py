@@ -16,11 +16,11 @@ from rollout.api.traffic import Problem, RouteRef, Routing, SubsetTable
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import endpoints
-from rollout.controller.cache import key_of, versions
+from rollout.controller.cache import versions
 from rollout.controller.damper import Damper
 from rollout.controller.judging import Judging
 from rollout.controller.surroundings import Lookout, Place
-from rollout.controller.world import World, running_hosts
+from rollout.controller.world import World
 from rollout.engine import plan as plans
 from rollout.engine.decision import Weights
 from rollout.engine.observation import GivenAction, Observation
@@ -182,7 +182,7 @@ class Observer:
         sure = arms if isinstance(arms, Arms) else None
         routing = self._routing(key, parsed, full, pair=pair, now=now)
         judged = self._judging.judge(key, run, sure, routing, now=now) if run else None
-        rival = "" if run else self._rival(key, manifest, full)
+        rival = "" if run else _said_of(self._world.rival_on(full, manifest), full)
         metadata = manifest["metadata"]
         ready = endpoints.ready_by_subset(self._world, full, subsets, namespace=key.namespace)
         ready, doubted_until = self._damped(key, run, ready, now=now)
@@ -267,21 +267,6 @@ class Observer:
         self._parsed[key] = parsed
         return parsed
 
-    def _rival(self, key: Key, manifest: Manifest, host: str) -> str:
-        """Two Rollouts must not shift one host: one goes on, the other is told.
-
-        The one in the middle of a run there, else the older one.
-        """
-        mine = _rank(manifest, host)
-        for other in self._world.rollouts.by("host", host):
-            name = key_of(other)
-            if name != key and _rank(other, host) < mine:
-                return (
-                    f"spec.host {host} is shifted by Rollout {name} already; "
-                    "delete one of the two, or give this one another host"
-                )
-        return ""
-
     def _routing(
         self, key: Key, parsed: _Parsed, host: str, *, pair: tuple[str, str], now: datetime
     ) -> Routing:
@@ -311,7 +296,9 @@ class Observer:
             Problem(reason=WRITE_DENIED, message=known.message)
             for known in self.denials(key, now=now)
         )
-        place = Place(key=key, host=host, traffic=traffic, pair=pair, mine=services)
+        place = Place(
+            key=key, host=host, traffic=traffic, pair=pair, mine=services, manages=bool(managed)
+        )
         around = self._lookout.look(place, routing)
         return replace(
             routing,
@@ -386,10 +373,14 @@ def refs_of(traffic: Traffic, namespace: str) -> tuple[RouteRef, ...]:
     )
 
 
-def _rank(manifest: Manifest, host: str) -> tuple[bool, str, str]:
-    """Who of two Rollouts on one host goes on: the smaller one."""
-    is_idle = host not in running_hosts(manifest)
-    return is_idle, manifest["metadata"].get("creationTimestamp", ""), str(key_of(manifest))
+def _said_of(rival: Key | None, host: str) -> str:
+    """Two Rollouts must not shift one host: one goes on, the other is told."""
+    if rival is None:
+        return ""
+    return (
+        f"spec.host {host} is shifted by Rollout {rival} already; "
+        "delete one of the two, or give this one another host"
+    )
 
 
 def _pair(parsed: _Parsed, revision: str) -> tuple[str, str]:

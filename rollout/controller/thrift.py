@@ -30,6 +30,10 @@ WRITES_PER_SECOND = 2.0
 sees another world, a webhook or a tool, is answered no more often."""
 
 
+CLOCK_SECONDS = 1e-6
+"""The least that a `datetime` can tell: a shorter wait would be over as it begins, without end."""
+
+
 @dataclass(slots=True, kw_only=True)
 class _Purse:
     """Writes that are left, as of a moment."""
@@ -66,7 +70,8 @@ class Thrift:
 
     def wait_seconds(self, key: Key, *, now: datetime) -> float:
         """How long a Rollout must wait before it may be written for again; 0: not at all."""
-        return max(0.0, 1 - self._left_count(key, now=now)) / WRITES_PER_SECOND
+        wait = (1 - self._left_count(key, now=now)) / WRITES_PER_SECOND
+        return wait if wait >= CLOCK_SECONDS else 0.0
 
     def _left_count(self, key: Key, *, now: datetime) -> float:
         purse = self._purses.get(key)

@@ -199,6 +199,15 @@ class World:
             self.rollouts,
         )
 
+    def rival_on(self, host: str, rollout: Manifest) -> Key | None:
+        """The other Rollout on its host that goes on in its place; None: it goes on itself.
+
+        The one in the middle of a run there does, else the older one.
+        """
+        mine, key = _rank(rollout, host), cache.key_of(rollout)
+        others = (other for other in self.rollouts.by("host", host) if cache.key_of(other) != key)
+        return next((cache.key_of(other) for other in others if _rank(other, host) < mine), None)
+
     def concerned(self, changed: Cache, manifest: Manifest) -> set[Key]:
         """The Rollouts that a changed object may matter to."""
         listeners: tuple[tuple[Cache, Callable[[Manifest], set[Key]]], ...] = (
@@ -261,6 +270,12 @@ class World:
     def _of_services(self, services: Iterator[str]) -> set[Key]:
         keys = (parsed_key(service) for service in services)
         return self._about(iter([fqdn(key.name, namespace=key.namespace) for key in keys]))
+
+
+def _rank(rollout: Manifest, host: str) -> tuple[bool, str, str]:
+    """Who of two Rollouts on one host goes on: the smaller one."""
+    is_idle = host not in running_hosts(rollout)
+    return is_idle, rollout["metadata"].get("creationTimestamp", ""), str(cache.key_of(rollout))
 
 
 def parsed_key(text: str) -> Key:

@@ -265,8 +265,9 @@ class Story:
             self.weights_seen.append(shown)
 
     def managed(self) -> list[Manifest]:
-        """The managed routes as they stand."""
-        http = self.cluster.peek(VIRTUAL_SERVICE, KEY)["spec"].get("http", ())
+        """The managed routes as they stand; none without a VirtualService."""
+        found = self.cluster.everything(VIRTUAL_SERVICE).get(KEY, {"spec": {}})
+        http = found["spec"].get("http", ())
         return [one for one in http if one.get("name", "").startswith("rollout.dev/")]
 
     def _matched(self) -> str:

@@ -157,11 +157,8 @@ def _structural(node: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, A
         out["properties"] = {k: _structural(v, defs) for k, v in node["properties"].items()}
     if "items" in node:
         out["items"] = _structural(node["items"], defs)
-    values = [node.get("additionalProperties"), *out.pop("patternProperties", {}).values()]
-    for value in values:
-        # What keys may be called a structural schema cannot say.
-        if isinstance(value, Mapping):
-            out["additionalProperties"] = _structural(value, defs)
+    if isinstance(node.get("additionalProperties"), Mapping):
+        out["additionalProperties"] = _structural(node["additionalProperties"], defs)
     return _bounded(out)
 
 

@@ -8,11 +8,9 @@ from pydantic import Field
 
 from rollout.api.meta import Model
 
-HEADER_PATTERN = r"^[A-Za-z0-9][-A-Za-z0-9_.]*$"
-"""A header's name, without the pseudo-headers of HTTP/2, which Istio refuses."""
-
-COOKIE_PATTERN = r"^[-A-Za-z0-9_.]+$"
-"""A cookie's name: of the tokens of RFC 6265 those that no regular expression takes otherwise."""
+NAME_PATTERN = r"[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}"
+"""The name of a header or a cookie, from end to end: of the tokens of RFC 9110 those that a regular
+expression takes as they are but for the dot, and without the pseudo-headers that Istio refuses."""
 
 HEADERS_MAX = 8
 """Headers of one match."""
@@ -34,15 +32,9 @@ class TextMatch(Model):
 class Match(Model):
     """Requests that fulfil all that is named here."""
 
-    headers: Annotated[
-        dict[Annotated[str, Field(max_length=128, pattern=HEADER_PATTERN)], TextMatch],
-        Field(max_length=HEADERS_MAX, default_factory=dict),
-    ]
+    headers: Annotated[dict[str, TextMatch], Field(max_length=HEADERS_MAX, default_factory=dict)]
     """What headers must say, by the header's name; all of them."""
-    cookies: Annotated[
-        dict[Annotated[str, Field(max_length=128, pattern=COOKIE_PATTERN)], TextMatch],
-        Field(max_length=1, default_factory=dict),
-    ]
+    cookies: Annotated[dict[str, TextMatch], Field(max_length=1, default_factory=dict)]
     """What a cookie must say, by its name; one at most, since Envoy compares the Cookie header
     once."""
 

@@ -9,7 +9,6 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from rollout.api.gate import NAME_PATTERN
-from rollout.api.match import COOKIE_PATTERN, HEADER_PATTERN
 from rollout.api.rollout import HOST_PATTERN, LABEL_PATTERN
 from rollout.base.quantity import DURATION_PATTERN
 
@@ -20,8 +19,6 @@ _PATTERNS: Mapping[str, str] = {
     DURATION_PATTERN: "use a duration such as 90s, 10m or 1h30m",
     NAME_PATTERN: "use lower-case letters, digits and dashes",
     HOST_PATTERN: "use the name of one service, such as reviews or reviews.shop.svc.cluster.local",
-    HEADER_PATTERN: "use a header's name, such as x-canary",
-    COOKIE_PATTERN: "use a cookie's name: letters, digits, dashes, dots and underscores",
     LABEL_PATTERN: "use a label's name: letters, digits and underscores",
 }
 

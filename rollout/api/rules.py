@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from rollout.api.gate import GATE_KINDS, Gate
 from rollout.api.guard import Guard
-from rollout.api.match import TEXT_MATCH_KINDS, Match
+from rollout.api.match import NAME_PATTERN, TEXT_MATCH_KINDS, Match
 from rollout.api.meta import Model
+from rollout.api.remedies import place
 from rollout.api.rollout import RolloutSpec
 from rollout.api.step import STEP_KINDS, STEPS_MAX, Step
 from rollout.base.errors import BadManifest, BadQuantity
@@ -66,6 +68,9 @@ def _match_can_be_made(path: str, match: Match) -> Iterator[BadManifest]:
     named = [("headers", name, text) for name, text in match.headers.items()]
     named += [("cookies", name, text) for name, text in match.cookies.items()]
     for part, name, text in named:
+        if not re.fullmatch(NAME_PATTERN, name):
+            remedy = "use letters, digits, dashes, dots and underscores, such as x-canary"
+            yield _wrong(f"{path}.{part}{place(name)}", "is no name", remedy)
         yield from _one_kind(f"{path}.{part}.{name}", text, TEXT_MATCH_KINDS)
     lowered = [name.lower() for name in match.headers]
     twice = next((name for name in match.headers if lowered.count(name.lower()) > 1), None)
@@ -87,6 +92,16 @@ def _matches_end_what_began(spec: RolloutSpec) -> Iterator[BadManifest]:
             remedy = "name headers or cookies, or remove this step"
             yield _wrong(f"spec.strategy.steps[{i}].match", problem, remedy)
         is_on = step.match != Match()
+
+
+def _nothing_is_tried_at_full_weight(spec: RolloutSpec) -> Iterator[BadManifest]:
+    is_full = False
+    for i, step in enumerate(spec.strategy.steps):
+        is_full = is_full or step.weight == 100
+        kind = "mirror" if step.mirror is not None else "match" if step.match else ""
+        if is_full and kind:
+            problem = "comes after weight 100, when every request goes to the canary"
+            yield _wrong(f"spec.strategy.steps[{i}].{kind}", problem, "move it before that step")
 
 
 def _guards_say_something(spec: RolloutSpec) -> Iterator[BadManifest]:
@@ -256,6 +271,7 @@ _RULES: tuple[Callable[[RolloutSpec], Iterator[BadManifest]], ...] = (
     _ladder_rises,
     _ladder_has_room,
     _matches_end_what_began,
+    _nothing_is_tried_at_full_weight,
     _guards_say_something,
     _gates_are_whole,
     _checks_name_gates,

@@ -198,7 +198,7 @@ class Applier:
                     self._thrift.spend(key, now=seen.observation.now)
                     was_written = True
             except (BadManifest, Denied) as error:
-                self._deny(seen, manifest, str(error), percent=weights.percent)
+                self._deny(seen, manifest, str(error), weights=weights)
         if was_written and is_again:
             self._put_backs.strike(key, now=seen.observation.now)
         self._decide_again_if_denials_changed(seen)
@@ -223,7 +223,7 @@ class Applier:
             self._right[key, target] = stamp
             return ()
         known = self._observer.denial(key, target, now=seen.observation.now)
-        return () if known is not None and known.percent == weights.percent else patch
+        return () if known is not None and known.weights == weights else patch
 
     async def _make_sure(self, key: Key, rollout: Manifest) -> None:
         """Traffic moves by the Rollout as it is now, and not as a watch that lags shows it.
@@ -237,13 +237,14 @@ class Applier:
             raise Conflict(_called(key))
 
     def _deny(
-        self, seen: Seen, manifest: Manifest | None, message: str, *, percent: float | None = None
+        self, seen: Seen, manifest: Manifest | None, message: str, *, weights: Weights | None = None
     ) -> None:
         """Remember a refusal about a VirtualService, or (None) about the Rollout itself."""
-        seconds = RETURN_DENIAL_SECONDS if percent == 0 else DENIAL_SECONDS
+        returns = weights is not None and weights.percent == 0
+        seconds = RETURN_DENIAL_SECONDS if returns else DENIAL_SECONDS
         denial = Denial(
             version=manifest["metadata"].get("resourceVersion", "") if manifest else "",
-            percent=percent,
+            weights=weights,
             until=seen.observation.now + timedelta(seconds=seconds),
             message=message,
         )

@@ -21,6 +21,7 @@ from rollout.controller.damper import Damper
 from rollout.controller.judging import Judging
 from rollout.controller.world import World, running_hosts
 from rollout.engine import plan as plans
+from rollout.engine.decision import Weights
 from rollout.engine.observation import GivenAction, Observation
 from rollout.ports import Clock
 from rollout.routes import destinationrule, ownership
@@ -38,13 +39,13 @@ class Denial:
 
     Attributes:
         version: of the VirtualService; another one is worth another try. Empty: of none.
-        percent: what was to be written; another percent is worth another try.
+        weights: what was to be written; anything else is worth another try.
         until: when the same is tried again although nothing has changed.
         message: what was said.
     """
 
     version: str = ""
-    percent: float | None = None
+    weights: Weights | None = None
     until: datetime
     message: str
 

@@ -206,4 +206,5 @@ def _takes_away(o: Observation, decision: Decision) -> bool:
     before, after = o.status.run, decision.status.run
     if before is None or after is None or not is_new(o.status, decision.status):
         return False
-    return after.ending is not None or after.weight < before.weight
+    retreats = after.retreated and not before.retreated
+    return after.ending is not None or retreats or after.weight < before.weight

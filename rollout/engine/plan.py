@@ -8,6 +8,7 @@ from rollout.api.gate import Gate
 from rollout.api.match import Match
 from rollout.api.rollout import Plan, RolloutSpec
 from rollout.api.step import Step
+from rollout.api.traffic import ManagedRoutes
 from rollout.base.errors import BadManifest
 
 FULL_PERCENT = 100.0
@@ -101,6 +102,33 @@ def mirror_at(plan: Plan, step: int) -> float:
         if known.mirror is not None:
             return known.mirror
     return 0.0
+
+
+def managed_at(plan: Plan, step: int, *, owner: str) -> ManagedRoutes:
+    """What managed routes do in a step, counted from 1; in step 0, before and after a run, nothing.
+
+    ``owner`` is the Rollout's ``namespace/name``.
+    """
+    if step == 0:
+        return ManagedRoutes(owner=owner)
+    return ManagedRoutes(
+        owner=owner,
+        match=match_at(plan, step),
+        mirror_percent=mirror_at(plan, step),
+        timeout=plan.guard.timeout or "",
+        retries=plan.guard.retries,
+    )
+
+
+def managed_ever(plan: Plan | RolloutSpec, *, owner: str) -> tuple[ManagedRoutes, ...]:
+    """All that managed routes will do in a run, each once: what routes must be fit for."""
+    resolved = resolve(plan) if isinstance(plan, RolloutSpec) else plan
+    steps = range(1, len(resolved.strategy.steps) + 1)
+    found: list[ManagedRoutes] = []
+    for one in (managed_at(resolved, step, owner=owner) for step in steps):
+        if one not in found and (one.match is not None or one.copies):
+            found.append(one)
+    return tuple(found)
 
 
 def full_step(plan: Plan) -> int:

@@ -68,6 +68,8 @@ def _counting(o: Observation, run: Run, *, hindered: bool) -> Run:
 
 def _as_written(o: Observation, run: Run) -> bool:
     routed = ending.shares(o, run)
+    if staying.lacks_managed(o, run):
+        return False
     return bool(routed) and all(abs(s - run.weight) <= staying.SAME_PERCENT for s in routed)
 
 
@@ -110,7 +112,8 @@ def _too_late(o: Observation, run: Run, orders: Orders) -> bool:
 
 def _may_return(o: Observation, run: Run, end: Ending) -> bool:
     """Whether the stable revision can take the traffic; a person's abort is obeyed regardless."""
-    if end.outcome is Outcome.ABORTED or run.weight == 0:
+    sends = run.weight > 0 or plans.match_at(run.plan, run.step) is not None
+    if end.outcome is Outcome.ABORTED or not sends:
         return True
     return _serves(o, run.stable_revision)
 
@@ -260,8 +263,6 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int) -> Decision:
         }
     )
     rung = ladder.read(run, (), now=o.now, settle_seconds=o.settle_seconds, promoted=False)
-    told = (
-        f"{percent(weight)} of {run.plan.host} goes to {run.canary_revision} {staying.where(run)}"
-    )
+    told = f"{staying.share(run)} {staying.where(run)}"
     news = Happening(type="Normal", reason="StepBegan", message=told)
     return staying.hold(o, run, orders, rung=rung, news=news)

@@ -113,7 +113,8 @@ class Story:
 
     def weight(self, version: str) -> int:
         """What the VirtualService gives a version now."""
-        route = self.cluster.peek(VIRTUAL_SERVICE, KEY)["spec"]["http"][0]["route"]
+        http = self.cluster.peek(VIRTUAL_SERVICE, KEY)["spec"]["http"]
+        route = next(one for one in http if one.get("name") == "primary")["route"]
         return sum(leg.get("weight", 0) for leg in route if leg["destination"]["subset"] == version)
 
     def status(self) -> RolloutStatus:
@@ -249,7 +250,7 @@ class Story:
         """Have the counters grow as the weights and the error rates say."""
         try:
             weights = {v: self.weight(v) for v in VERSIONS}
-        except KeyError:
+        except (KeyError, StopIteration):
             weights = dict.fromkeys(VERSIONS, 0)
         total = sum(weights.values())
         for version, weight in weights.items():

@@ -8,9 +8,6 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
-
-from rollout.base.errors import RolloutError
 from rollout.sandbox.stage_objects import PORT
 from tests.endtoend.hands import is_plausible
 from tests.mesh.marks import ON_A_MESH
@@ -270,13 +267,6 @@ async def test_a_fault_on_our_route_is_told_and_stays(world: Mesh, report: Repor
     assert_shares(film)
     assert (await load.answers())["failed"] == 0
     report.task("fault-injection", test="a fault on our route is told", **figures(film))
-
-
-async def test_istios_webhook_refuses_weights_that_add_up_to_nothing(world: Mesh) -> None:
-    with pytest.raises(RolloutError, match="total destination weight = 0"):
-        await world.set_weights(v1=0, v2=0)
-
-    assert await world.weights() == {"v1": 100}
 
 
 def _gateway_url(world: Mesh) -> str:

@@ -24,6 +24,9 @@ pytestmark = ON_A_MESH
 
 GATES = [{"name": "connections", "tcpFailures": {"maxPercent": 5}}]
 
+EXTERNAL = "echo.example.com"
+GATEWAY_PORT = 8443
+
 DRAINED_SECONDS_MAX = 10.0
 """Envoy here drains for 2 s, and then closes what is still open; Istio's default is 45 s."""
 
@@ -41,7 +44,7 @@ async def service(world: Mesh, *versions: str) -> AsyncIterator[Service]:
     name = meshobjects.tls_name(world.cast)
     for item in meshobjects.tls_objects(world.cast):
         await world.bed.create(item)
-    await certificate.make(world.folder, name=TLS_SERVICE, alternative=f"DNS:{name}")
+    await certificate.make(world.folder, name=TLS_SERVICE, alternative=f"DNS:{name},DNS:{EXTERNAL}")
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(world.folder / "tls.crt", world.folder / "tls.key")
     caller = ssl.create_default_context(cafile=world.folder / "tls.crt")
@@ -84,6 +87,36 @@ async def test_new_connections_behind_tls_follow_the_weights(world: Mesh, report
     shown = figures(film)
     shown.pop(PROPAGATION)  # what Envoy holds for connections was not asked
     report.task("tcp-traffic-shifting", test="TLS: new connections follow by SNI", **shown)
+
+
+async def test_a_gateway_that_passes_tls_through_shifts_together_with_the_sidecars(
+    world: Mesh, report: Report
+) -> None:
+    async with service(world, "v1", "v2") as here:
+        outside = await _add_gateway(world, here)
+        callers = [Caller(here.door), Caller(outside)]
+        await here.seen.put_on({"weight": 30, "hold": "10s"}, gates=GATES)
+
+        async with (
+            callers[0].calling(per_second=40),
+            callers[1].calling(per_second=40),
+            filming(here.seen, callers[0], held=here.seen.written_weights, protocol="tls") as film,
+            filming(
+                here.seen, callers[1], held=here.seen.written_weights, protocol="tls"
+            ) as beside,
+        ):
+            await here.seen.want("v2")
+            await here.seen.until_over()
+
+    for one in (film, beside):
+        at_thirty = next(shot for shot in one.shots() if shot.percent == 30)
+        assert is_plausible(at_thirty.canary, of=at_thirty.requests, percent=30)
+    assert [caller.counts["failed"] for caller in callers] == [0, 0]
+    tls = (await here.seen.get("virtualservices"))["spec"]["tls"]
+    assert [[leg["weight"] for leg in route["route"]] for route in tls] == [[0, 100], [0, 100]]
+    shown = figures(beside)
+    shown.pop(PROPAGATION)
+    report.task("tcp-traffic-shifting", test="TLS: a gateway that passes it through", **shown)
 
 
 async def test_a_canary_that_resets_connections_behind_tls_is_taken_back(
@@ -130,6 +163,38 @@ async def test_an_open_connection_stays_on_its_leg_until_its_proxy_has_drained_p
     assert note["reason"] == "OnlyNewConnections"
     assert "drainDuration" in note["message"]
     report.task("tcp-traffic-shifting", test="TLS: an open connection stays until drained")
+
+
+async def _add_gateway(world: Mesh, here: Service) -> Door:
+    """A gateway with a route of its own in the same VirtualService."""
+    labels = {"gateway": world.cast.namespace}
+    port = {"number": GATEWAY_PORT, "name": "tls", "protocol": "TLS"}
+    server = {
+        "port": port,
+        "hosts": [EXTERNAL],
+        "tls": {"mode": "PASSTHROUGH"},
+        "bind": world.cast.cluster_ip,
+    }
+    await world.create("Gateway", "gateway", selector=labels, servers=[server])
+    spec = (await here.seen.get("virtualservices"))["spec"]
+    (route,) = spec["tls"]
+    match = [{"port": GATEWAY_PORT, "sniHosts": [EXTERNAL], "gateways": ["gateway"]}]
+    both = {
+        "hosts": [*spec["hosts"], EXTERNAL],
+        "gateways": ["mesh", "gateway"],
+        "tls": [route, route | {"match": match}],
+    }
+    await here.seen.patch("virtualservices", {"spec": both})
+    await world.add_proxy("gateway", kind="router", labels=labels)
+    outside = dataclasses.replace(here.door, port=GATEWAY_PORT, name=EXTERNAL)
+
+    async def answers() -> bool:
+        with contextlib.suppress(OSError):
+            return await outside.say() == "v1"
+        return False
+
+    await istio.until(answers, what="a route at the gateway")
+    return outside
 
 
 async def _say_on(line: Line, answers: Counter[str]) -> None:

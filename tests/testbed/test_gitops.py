@@ -19,7 +19,7 @@ import yaml
 
 from rollout.adapters.kubernetes import ClusterAdapter, connect
 from rollout.api.meta import DESTINATION_RULE, VIRTUAL_SERVICE, Key, Kind
-from rollout.routes import virtualservice
+from rollout.routes import remarks, virtualservice
 from rollout.sandbox.kubeclient import KubeClient, access_from
 from tests.testbed import build, gitops, istio, kubectl
 from tests.testbed.controlplane import ControlPlane, control_plane
@@ -358,6 +358,8 @@ async def test_what_we_ship_turns_the_options_on_that_these_tests_assume() -> No
     argo = yaml.safe_load((gitops.SHIPPED / "argocd.yaml").read_text(encoding="utf-8"))
     helm = yaml.safe_load((gitops.SHIPPED / "flux-helmrelease.yaml").read_text(encoding="utf-8"))
 
+    managed, *_ = argo["spec"]["ignoreDifferences"][0]["jqPathExpressions"]
+    assert managed.endswith(f'startswith("{remarks.MANAGED}"))')
     assert argo["metadata"]["annotations"] == {
         "argocd.argoproj.io/compare-options": "ServerSideDiff=true"
     }

@@ -211,6 +211,7 @@ class Applier:
             stable=weights.stable,
             canary=weights.canary,
             canary_percent=decimal_of(weights.percent),
+            managed=weights.managed,
         )
         if not patch:
             metadata = manifest["metadata"]

@@ -194,7 +194,7 @@ class Observer:
             revision=revision,
             suspended=spec.get("suspend") is True,
             status=parsed.status,
-            routing=self._routing(key, full, traffic, pair=pair, now=now),
+            routing=self._routing(key, parsed, full, pair=pair, now=now),
             subsets=subsets,
             ready=ready,
             arms_problem=arms if isinstance(arms, Problem) else None,
@@ -280,12 +280,15 @@ class Observer:
         return ""
 
     def _routing(
-        self, key: Key, host: str, traffic: Traffic, *, pair: tuple[str, str], now: datetime
+        self, key: Key, parsed: _Parsed, host: str, *, pair: tuple[str, str], now: datetime
     ) -> Routing:
         """As the VirtualServices say; read again only when one of them is another version."""
         stable, canary = pair
+        plan = parsed.run.plan if parsed.run else parsed.spec
+        _, traffic = parsed.aim()
         services = self.virtual_services(key, host, traffic)
-        stamp = (host, traffic, pair, _versions(services))
+        managed = plans.managed_ever(plan, owner=str(key)) if plan is not None else ()
+        stamp = (host, traffic, pair, managed, _versions(services))
         known = self._routed.get(key)
         if known is not None and known[0] == stamp:
             routing = known[1]
@@ -297,6 +300,8 @@ class Observer:
                 refs=refs_of(traffic, key.namespace),
                 stable=stable or None,
                 canary=canary if stable and canary not in {"", stable} else None,
+                owner=str(key),
+                managed=managed,
             )
             self._routed[key] = (stamp, routing)
         denied = tuple(

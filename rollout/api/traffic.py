@@ -40,6 +40,7 @@ class RouteState:
         foreign_share: share of the route's traffic, from 0 to 1, that goes elsewhere: to other
             hosts, or to our host without a subset.
         total: sum of the weights as written, missing ones counted as 0.
+        retries: whether it says itself that failed requests are sent again.
     """
 
     virtual_service: str
@@ -48,6 +49,7 @@ class RouteState:
     shares: tuple[tuple[str, Fraction], ...]
     foreign_share: Fraction
     total: int
+    retries: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +98,8 @@ class Problem:
             ``RouteMissing``, ``DestinationMissing``, ``SubsetMissing``, ``AmbiguousRoutes``,
             ``ForeignOnly``, ``BrokenManifest``. Of subsets: ``DestinationRuleMissing``,
             ``SubsetMissing``, ``SubsetShadowed``, ``HostMismatch``, ``PassthroughBalancing``,
-            ``BrokenManifest``.
+            ``BrokenManifest``. Of what is around them: ``VirtualServiceOverruled``,
+            ``DelegateMissing``, ``CallersWithoutSubset``, ``PortProtocol``.
         message: one sentence without a full stop: object, field, remedy.
     """
 
@@ -110,7 +113,10 @@ class Note:
 
     Attributes:
         reason: one CamelCase word for programs: ``FaultInjected``, ``OnlyNewConnections``,
-            ``WeightsNotSticky``, ``SelectiveDestinationRule``.
+            ``WeightsNotSticky``, ``SelectiveDestinationRule``; of what is around routes and rules:
+            ``VirtualServiceIgnored``, ``CallersNotGoverned``, ``CallersWithoutSubset``,
+            ``IngressNotGoverned``, ``DelegateUnreached``, ``SeveralCatchAlls``,
+            ``PortProtocolGuessed``, ``EnvoyFilterMissesRoute``.
         message: one sentence without a full stop: object, field, what it means for a run.
     """
 
@@ -134,6 +140,19 @@ class Routing:
     problems: tuple[Problem, ...]
     notes: tuple[Note, ...] = ()
     managed: tuple[ManagedRoute, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What other objects do to the routes and subsets of a Rollout.
+
+    Attributes:
+        problems: what a person must mend; empty when traffic may move.
+        notes: what is worth knowing.
+    """
+
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

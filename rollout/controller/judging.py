@@ -13,12 +13,12 @@ from datetime import datetime
 from rollout.analysis import evidence as evidences
 from rollout.analysis import gauge, query
 from rollout.analysis.arm import Arms
-from rollout.analysis.judge import plain
+from rollout.analysis.evidence import Book
+from rollout.analysis.judge import arrived
 from rollout.analysis.query import Variables
-from rollout.analysis.verdict import Context, GateKind, GateQuestion
+from rollout.analysis.verdict import Context, GateKind, GateQuestion, Share
 from rollout.api.evidence import (
     SENTENCE_LENGTH_MAX,
-    GateEvidence,
     GateVerdict,
     RunEvidence,
     Verdict,
@@ -27,6 +27,7 @@ from rollout.api.gate import Gate
 from rollout.api.meta import Key
 from rollout.api.rollout import Plan
 from rollout.api.status import Run
+from rollout.api.traffic import Routing
 from rollout.base.hosts import fqdn
 from rollout.base.quantity import parse_duration
 from rollout.controller.telescope import Sight, Telescope, Wish
@@ -70,9 +71,12 @@ class Judging:
         self._evidence.pop(key, None)
         self._telescope.forget(key)
 
-    def judge(self, key: Key, run: Run, arms: Arms | None, *, now: datetime) -> Judged:
+    def judge(
+        self, key: Key, run: Run, arms: Arms | None, routing: Routing, *, now: datetime
+    ) -> Judged:
         """Count what was seen since the last look, and judge it."""
         sight = self._telescope.seen(key)
+        hidden = _hidden(run, routing)
         evidence = self._newest(key, run)
         if arms is not None and sight.answers:
             evidence = evidences.absorb(
@@ -81,32 +85,31 @@ class Judging:
                 arms=arms,
                 gates=tuple(question_of(gate, run.plan) for gate in run.plan.gates),
                 step_ms=self._telescope.step_ms,
+                book=hidden.book,
             )
         self._evidence[key] = (_step_of(run), evidence)
         if run.step == 0:
             return Judged(evidence=evidence, verdicts=(), problem=sight.problem)
-        context = Context(
-            elapsed_seconds=max(0.0, (now - run.step_started_at).total_seconds()),
-            weight_percent=run.weight,
-            unattributed=evidence.unattributed,
-            newest_ms=evidence.newest_ms,
-        )
+        context = _context(run, evidence, hidden, now=now, step_ms=self._telescope.step_ms)
         verdicts = tuple(
             _doubted(_verdict(question_of(gate, run.plan), evidence, sight, context), sight.problem)
             for gate in plans.judged(run.plan, run.step)
         )
         return Judged(evidence=evidence, verdicts=verdicts, problem=sight.problem)
 
-    def want(self, key: Key, run: Run, *, now: datetime) -> None:
+    def want(self, key: Key, run: Run, routing: Routing, *, now: datetime) -> None:
         """Have Prometheus asked for what the run needs next."""
         evidence = self._newest(key, run)
         questions = [question_of(gate, run.plan) for gate in run.plan.gates]
         step_ms = self._telescope.step_ms
+        hidden = _hidden(run, routing)
+        edges_ms = {query.edge_below(q.edge_ms) for q in questions if q.edge_ms is not None}
         wish = Wish(
             host=fqdn(run.plan.host, namespace=key.namespace),
-            edges_ms=tuple(
-                sorted({query.edge_below(q.edge_ms) for q in questions if q.edge_ms is not None})
-            ),
+            edges_ms=tuple(sorted(edges_ms)),
+            arrivals=hidden.book is not None
+            and any(q.kind in {GateKind.ERRORS, GateKind.LATENCY} for q in questions),
+            arrival_edges_ms=tuple(sorted(edges_ms)) if hidden.mirrors else (),
             tcp=any(q.kind is GateKind.TCP for q in questions),
             queries=_texts(key, run, questions, now=now),
             since_ms=evidences.oldest_live_ms(evidence, step_ms=step_ms),
@@ -120,6 +123,59 @@ class Judging:
         if known is not None and known[0] == _step_of(run):
             return known[1]
         return run.evidence or RunEvidence()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hidden:
+    """What callers' proxies do not see of a run in its present step.
+
+    Attributes:
+        mirrors: requests are mirrored to the canary.
+        retries: failed requests are sent again.
+        book: where arrivals are counted; None: nothing is hidden, and nobody asks for them.
+    """
+
+    mirrors: bool
+    retries: bool
+    book: Book | None
+
+
+def _hidden(run: Run, routing: Routing) -> _Hidden:
+    tries = run.plan.guard.retries
+    guarded = tries is not None and tries.attempts > 0
+    retries = guarded or any(route.retries for route in routing.routes)
+    mirrors = plans.mirror_at(run.plan, run.step) > 0 and not run.retreated
+    if not mirrors and not retries:
+        return _Hidden(mirrors=False, retries=False, book=None)
+    book = Book(epoch=plans.mirror_epoch(run.plan, run.step), copies=mirrors)
+    return _Hidden(mirrors=mirrors, retries=retries, book=book)
+
+
+def _context(
+    run: Run, evidence: RunEvidence, hidden: _Hidden, *, now: datetime, step_ms: int
+) -> Context:
+    elapsed_seconds = max(0.0, (now - run.step_started_at).total_seconds())
+    traffic, book = evidence.traffic, evidence.arrivals
+    share = Share(
+        canary_count=traffic.canary.requests,
+        stable_count=traffic.stable.requests,
+        lost_before_count=evidence.unattributed_before,
+        before_count=traffic.stable_before.requests
+        + evidence.canary_run.requests
+        - traffic.canary.requests,
+        blur_ratio=min(1.0, 2 * step_ms / 1000 / max(elapsed_seconds, 0.001)),
+    )
+    return Context(
+        elapsed_seconds=elapsed_seconds,
+        weight_percent=run.weight,
+        unattributed=evidence.unattributed,
+        newest_ms=evidence.newest_ms,
+        share=share if plans.match_at(run.plan, run.step) is None else None,
+        mirrors=hidden.mirrors,
+        retries=hidden.retries,
+        silent=book is not None
+        and evidence.newest_ms - book.newest_ms > evidences.LAG_INTERVALS_MAX * step_ms,
+    )
 
 
 def _step_of(run: Run) -> _Step:
@@ -171,8 +227,7 @@ def _verdict(
     question: GateQuestion, evidence: RunEvidence, sight: Sight, context: Context
 ) -> GateVerdict:
     if question.kind is not GateKind.QUERY:
-        counted = evidence.gates.get(question.name, GateEvidence())
-        return plain.judge(question, counted, context=context)
+        return arrived.judge(question, evidence, context=context)
     document = sight.documents.get(question.name)
     if document is None:
         told = f"{question.name}: Prometheus has not answered the query yet"

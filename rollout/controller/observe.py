@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,9 +16,10 @@ from rollout.api.traffic import Problem, RouteRef, Routing, SubsetTable
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import endpoints
-from rollout.controller.cache import key_of
+from rollout.controller.cache import key_of, versions
 from rollout.controller.damper import Damper
 from rollout.controller.judging import Judging
+from rollout.controller.surroundings import Lookout, Place
 from rollout.controller.world import World, running_hosts
 from rollout.engine import plan as plans
 from rollout.engine.decision import Weights
@@ -28,7 +29,6 @@ from rollout.routes import destinationrule, ownership
 
 FINALIZER = "rollout.dev/return-traffic"
 """On a Rollout while a run is on: deleting it then returns traffic first."""
-
 
 WRITE_DENIED = "WriteDenied"
 
@@ -115,6 +115,7 @@ class Observer:
         self._subsetted: dict[Key, tuple[object, SubsetTable]] = {}
         self._denied: dict[Key, dict[Key | None, Denial]] = {}
         self._damper = Damper()
+        self._lookout = Lookout(world)
 
     def forget_statuses(self) -> None:
         """Another controller may have written since: only what stands there counts."""
@@ -140,6 +141,7 @@ class Observer:
         self._parsed.pop(key, None)
         self._routed.pop(key, None)
         self._subsetted.pop(key, None)
+        self._lookout.forget(key)
         self._denied.pop(key, None)
 
     def deny(self, key: Key, target: Key | None, denial: Denial) -> None:
@@ -178,7 +180,8 @@ class Observer:
         pair = _pair(parsed, revision)
         arms = self._arms_of(key, full, parsed, subsets, pair=pair)
         sure = arms if isinstance(arms, Arms) else None
-        judged = self._judging.judge(key, run, sure, now=now) if run else None
+        routing = self._routing(key, parsed, full, pair=pair, now=now)
+        judged = self._judging.judge(key, run, sure, routing, now=now) if run else None
         rival = "" if run else self._rival(key, manifest, full)
         metadata = manifest["metadata"]
         ready = endpoints.ready_by_subset(self._world, full, subsets, namespace=key.namespace)
@@ -194,7 +197,7 @@ class Observer:
             revision=revision,
             suspended=spec.get("suspend") is True,
             status=parsed.status,
-            routing=self._routing(key, parsed, full, pair=pair, now=now),
+            routing=routing,
             subsets=subsets,
             ready=ready,
             arms_problem=arms if isinstance(arms, Problem) else None,
@@ -288,7 +291,7 @@ class Observer:
         _, traffic = parsed.aim()
         services = self.virtual_services(key, host, traffic)
         managed = plans.managed_ever(plan, owner=str(key)) if plan is not None else ()
-        stamp = (host, traffic, pair, managed, _versions(services))
+        stamp = (host, traffic, pair, managed, versions(services))
         known = self._routed.get(key)
         if known is not None and known[0] == stamp:
             routing = known[1]
@@ -308,13 +311,19 @@ class Observer:
             Problem(reason=WRITE_DENIED, message=known.message)
             for known in self.denials(key, now=now)
         )
-        return replace(routing, problems=(*routing.problems, *denied))
+        place = Place(key=key, host=host, traffic=traffic, pair=pair, mine=services)
+        around = self._lookout.look(place, routing)
+        return replace(
+            routing,
+            problems=(*around.problems, *routing.problems, *denied),
+            notes=(*routing.notes, *around.notes),
+        )
 
     def _subsets(self, key: Key, host: str, traffic: Traffic) -> SubsetTable:
         """As the DestinationRules say; read again only when one of them is another version."""
         ref = traffic.destination_rule
         rules = self._world.destination_rules.by("host", host)
-        stamp = (host, ref, _versions(rules))
+        stamp = (host, ref, versions(rules))
         known = self._subsetted.get(key)
         if known is not None and known[0] == stamp:
             return known[1]
@@ -375,12 +384,6 @@ def refs_of(traffic: Traffic, namespace: str) -> tuple[RouteRef, ...]:
         RouteRef(namespace=ref.namespace or namespace, name=ref.name, routes=ref.routes)
         for ref in traffic.virtual_services
     )
-
-
-def _versions(manifests: Sequence[Manifest]) -> tuple[tuple[str, str], ...]:
-    """Which objects, and how new: equal only when nothing about them has changed."""
-    metadata = (manifest["metadata"] for manifest in manifests)
-    return tuple((m.get("uid", m["name"]), m.get("resourceVersion", "")) for m in metadata)
 
 
 def _rank(manifest: Manifest, host: str) -> tuple[bool, str, str]:

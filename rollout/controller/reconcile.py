@@ -111,7 +111,7 @@ class Reconciler:
                 return self._wait_for_calm(key, wait, now=seen.observation.now)
             run = seen.observation.status.run
             if run is not None and self._is_rash(key, run, seen.observation, decision):
-                return self._wait_for_sight(key, run, now=seen.observation.now)
+                return self._wait_for_sight(run, seen.observation)
             try:
                 events = await self._applier.apply(seen, decision)
             except Conflict as error:
@@ -143,9 +143,9 @@ class Reconciler:
         moved = any(share != run.weight for share in ending.shares(o, run))
         return after.step != run.step or (moved and after.weight == run.weight)
 
-    def _wait_for_sight(self, key: Key, run: Run, *, now: datetime) -> Result:
-        self._judging.want(key, run, now=now)
-        self._alarms.set(key, now + timedelta(seconds=FIRST_SIGHT_SECONDS))
+    def _wait_for_sight(self, run: Run, o: Observation) -> Result:
+        self._judging.want(o.key, run, o.routing, now=o.now)
+        self._alarms.set(o.key, o.now + timedelta(seconds=FIRST_SIGHT_SECONDS))
         return Result(outcome=Outcome.LOOK_AGAIN)
 
     def _wait_for_calm(self, key: Key, seconds: float, *, now: datetime) -> Result:
@@ -159,7 +159,7 @@ class Reconciler:
         key, now = seen.observation.key, seen.observation.now
         run = decision.status.run
         if run is not None and run.ended_at is None and decision.finalizer:
-            self._judging.want(key, run, now=now)
+            self._judging.want(key, run, seen.observation.routing, now=now)
         else:
             self._observer.forget_run(key)
         denied = self._observer.denials(key, now=now)

@@ -17,6 +17,7 @@ from rollout.analysis import query, sample
 from rollout.analysis.query import Question, Shape
 from rollout.analysis.sample import NoAnswer, Series
 from rollout.api.meta import Key
+from rollout.controller import asking
 from rollout.controller.asking import Asker, Document
 from rollout.controller.record import Record
 from rollout.ports import Clock, Metrics
@@ -59,6 +60,8 @@ class Wish:
         host: the service, its full name.
         edges_ms: bucket edges of its latency gates; empty: no durations are asked for.
         tcp: whether connections are asked for.
+        arrivals: whether what arrived at the pods is asked for.
+        arrival_edges_ms: bucket edges to ask the pods' own proxies for.
         queries: texts of its own queries, by a name that the answer will have.
         since_ms: what must be in the window, in milliseconds on Prometheus' clock; 0: anything.
         next_ms: when the next sample is due, on Prometheus' clock; None: not known.
@@ -68,6 +71,8 @@ class Wish:
     host: str
     edges_ms: tuple[float, ...] = ()
     tcp: bool = False
+    arrivals: bool = False
+    arrival_edges_ms: tuple[float, ...] = ()
     queries: Mapping[str, str] = field(default_factory=dict)
     since_ms: int = 0
     next_ms: int | None = None
@@ -99,6 +104,7 @@ class _Watched:
     looked: bool = False
     sight: Sight = field(default_factory=Sight)
     newest_ms: int = 0
+    newest_sent_ms: int = 0
     advanced_seconds: float
     misses: int = 0
     missed_at_seconds: float = -math.inf
@@ -239,21 +245,21 @@ class Telescope:
         wished = {key: watched.wish for key, watched in due.items()}
         found = await self._asker.series(self._questions(tuple(wished.values())))
         self._learn_interval(found)
-        by_host = _by_host(found)
+        answers = asking.by_host(found)
         hits: list[tuple[int, float]] = []
-        asking: dict[Key, _Watched] = {}
+        asked: dict[Key, _Watched] = {}
         now = self._clock.monotonic_seconds()
         for key, watched in due.items():
             if self._watched.get(key) is not watched:
                 continue
             missed_at_seconds = watched.missed_at_seconds
-            hit = self._tell(key, watched, wished[key], by_host.get(wished[key].host, {}))
+            hit = self._tell(key, watched, wished[key], answers.get(wished[key].host, {}))
             if hit or now >= watched.asked_seconds + self._interval_seconds:
-                asking[key] = watched
+                asked[key] = watched
             watched.missed_at_seconds = -math.inf if hit else asked_at_seconds
             if hit:
                 hits.append((watched.newest_ms, missed_at_seconds))
-        self._begin_own(tasks, asking)
+        self._begin_own(tasks, asked)
         if hits:
             self._learn_lag(hits, asked_at_seconds=asked_at_seconds)
 
@@ -262,11 +268,13 @@ class Telescope:
         window = max(self._window_seconds(wish) for wish in wishes)
         hosts = {wish.host for wish in wishes}
         edges = {wish.host: wish.edges_ms for wish in wishes if wish.edges_ms}
-        tcp = {wish.host for wish in wishes if wish.tcp}
+        arrived = {w.host: w.arrival_edges_ms for w in wishes if w.arrival_edges_ms}
         return [
             *query.requests(hosts, window_seconds=window),
-            *(query.durations(edges, window_seconds=window) if edges else ()),
-            *(query.tcp(tcp, window_seconds=window) if tcp else ()),
+            *query.durations(edges, window_seconds=window),
+            *query.tcp({wish.host for wish in wishes if wish.tcp}, window_seconds=window),
+            *query.arrivals({w.host for w in wishes if w.arrivals}, window_seconds=window),
+            *query.durations(arrived, window_seconds=window, shape=Shape.ARRIVAL_DURATIONS),
         ]
 
     def _window_seconds(self, wish: Wish) -> int:
@@ -329,11 +337,14 @@ class Telescope:
         """
         good = {s: a for s, a in answers.items() if not isinstance(a, NoAnswer)}
         bad = [a.sentence for a in answers.values() if isinstance(a, NoAnswer)]
-        newest = max((one.samples[-1][0] for a in good.values() for one in a), default=0)
+        newest = sample.newest_ms(good.values())
+        sent = sample.newest_ms(a for s, a in good.items() if s not in query.ARRIVED)
         now = self._clock.monotonic_seconds()
         hit = newest > watched.newest_ms
+        if sent > watched.newest_sent_ms:
+            watched.newest_sent_ms, watched.advanced_seconds = sent, now
         if hit:
-            watched.newest_ms, watched.advanced_seconds, watched.misses = newest, now, 0
+            watched.newest_ms, watched.misses = newest, 0
             watched.due_seconds = self._due(watched, now=now)
         elif wish is watched.wish:
             watched.misses += 1
@@ -353,7 +364,7 @@ class Telescope:
         missed = max(MISSED_SECONDS_MIN, MISSED_INTERVALS * self._interval_seconds)
         if now - watched.advanced_seconds < missed:
             return ""
-        if not watched.newest_ms:
+        if not watched.newest_sent_ms:
             return f"Prometheus has no istio_requests_total for {watched.wish.host}"
         return (
             f"Prometheus has had no new sample for {watched.wish.host} for {missed:.0f} s or more"
@@ -384,16 +395,3 @@ class Telescope:
             self._lag_seconds -= self._creep_seconds
             self._creep_seconds *= 2
         self._lag_seconds = min(self._lag_seconds, self._clock.now().timestamp() - newest)
-
-
-def _by_host(
-    found: Mapping[Question, tuple[Series, ...] | NoAnswer],
-) -> dict[str, dict[Shape, tuple[Series, ...] | NoAnswer]]:
-    """Answers sorted by the service they are about; a bad answer is bad for all it was about."""
-    by_host: dict[str, dict[Shape, tuple[Series, ...] | NoAnswer]] = {}
-    for question, answer in found.items():
-        sorted_ = {} if isinstance(answer, NoAnswer) else sample.by_service(answer)
-        for host in question.hosts:
-            mine = answer if isinstance(answer, NoAnswer) else tuple(sorted_.get(host, ()))
-            by_host.setdefault(host, {})[question.shape] = mine
-    return by_host

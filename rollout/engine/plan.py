@@ -131,6 +131,12 @@ def managed_ever(plan: Plan | RolloutSpec, *, owner: str) -> tuple[ManagedRoutes
     return tuple(found)
 
 
+def mirror_epoch(plan: Plan, step: int) -> int:
+    """The step, counted from 1, that began or ended mirroring last, up to a step; 0: none did."""
+    known = [mirror_at(plan, before) > 0 for before in range(step + 1)]
+    return max((s for s in range(1, step + 1) if known[s] != known[s - 1]), default=0)
+
+
 def full_step(plan: Plan) -> int:
     """The step, counted from 1, that goes to 100 percent."""
     return next(i for i, s in enumerate(plan.strategy.steps, 1) if s.weight == FULL_PERCENT)

@@ -57,6 +57,9 @@ class Route:
             place of destinations; else empty.
         concerns: whether a destination is our host, with or without subset.
         injects: whether it delays or aborts requests on purpose (Istio's ``fault``).
+        retries: whether it has retries of its own. Without any Istio sends again what never
+            reached a pod, which hides nothing that pods could tell, and gRPC requests that were
+            answered Unavailable or Cancelled.
         fault: why it cannot be read, if so.
         entry: all of it, as written.
     """
@@ -70,6 +73,7 @@ class Route:
     elsewhere: str = ""
     concerns: bool = False
     injects: bool = False
+    retries: bool = False
     fault: BadManifest | None = None
     entry: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -238,6 +242,7 @@ def _route(entry: object, route: Route, *, place: Place, host: str, namespace: s
         elsewhere=next((field for field in _ELSEWHERE if data.get(field) is not None), ""),
         concerns=concerns,
         injects=bool(data.get("fault")),
+        retries=_retries(data.get("retries")),
         fault=fault,
         entry=data,
     )
@@ -282,6 +287,12 @@ def _weight(value: object, *, place: Place) -> int:
         problem = f"is {fields.shown(value)}"
         raise place.fault(problem, remedy=f"make it a whole number from 0 to {WEIGHT_MAX}")
     return value
+
+
+def _retries(wish: object) -> bool:
+    """Istio's rule: without ``attempts``, or with 0 of them, nothing is sent again."""
+    attempts = wish.get("attempts") if isinstance(wish, Mapping) else None
+    return isinstance(attempts, int) and attempts > 0
 
 
 def _conditional(match: object) -> bool:

@@ -115,7 +115,7 @@ def _mirror(entry: Entry, *, to: Entry, percent: float) -> None:
             if share is None
             else {"destination": single, "percentage": share}
         )
-    value = int(percent) if percent.is_integer() else percent
+    value = int(percent) if percent == int(percent) else percent
     mirrors.append(
         {"destination": copy.deepcopy(to["destination"]), "percentage": {"value": value}}
     )

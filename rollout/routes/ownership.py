@@ -372,6 +372,7 @@ def _state(holding: Holding) -> RouteState:
         shares=tuple((subset, _part(weight, ours)) for subset, weight in by_subset.items()),
         foreign_share=Fraction(1) if route.elsewhere else _part(total - ours, total),
         total=route.total,
+        retries=route.retries,
     )
 
 

@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from rollout.routes import names
 from rollout.routes.fields import Manifest
-
-MANAGED = "rollout.dev/"
-"""How the names of our managed routes begin."""
 
 _UNUSED = re.compile(
     r'virtualService rule (?P<rule>"(?:[^"\\]|\\.)*"|#\d+) (?:match .* is )?not used'
 )
 """IST0130 and IST0131, as the webhook words them. A route without a name is called by its place."""
+
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
 def worth_telling(manifest: Manifest, sentences: Iterable[str]) -> tuple[str, ...]:
@@ -36,19 +36,20 @@ def _is_our_doing(manifest: Manifest, sentence: str) -> bool:
     found = _UNUSED.search(sentence)
     if found is None:
         return False
-    if f'"{MANAGED}' in sentence:
+    if any(map(names.owner_of, _QUOTED.findall(sentence))):
         return True
-    names = list(_names(manifest))
-    ours = [place for place, name in enumerate(names) if name.startswith(MANAGED)]
-    rule = found["rule"]
+    routes = list(_routes(manifest))
+    ours = [place for place, name in enumerate(routes) if names.owner_of(name)]
     if not ours:
         return False
+    rule = found["rule"]
     if rule.startswith("#"):
         return int(rule[1:]) > ours[0]
-    return rule[1:-1] in names[ours[0] :]
+    return rule[1:-1] in routes[ours[0] :]
 
 
-def _names(manifest: Manifest) -> Iterator[str]:
+def _routes(manifest: Manifest) -> Iterator[str]:
+    """The names of the http routes, in order."""
     routes: Any = manifest.get("spec", {}).get("http") or ()
     for route in routes:
         yield str(route.get("name", "")) if isinstance(route, dict) else ""

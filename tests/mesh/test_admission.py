@@ -10,7 +10,7 @@ from rollout.adapters.kubernetes import connect
 from rollout.api.meta import VIRTUAL_SERVICE, Key
 from rollout.base.errors import RolloutError
 from rollout.ports import Written
-from rollout.routes import remarks
+from rollout.routes import names, remarks
 from tests.mesh.marks import ON_A_MESH
 from tests.testbed.mesh import Mesh
 
@@ -58,7 +58,8 @@ async def test_a_copy_in_front_of_its_original_is_warned_of_in_words_that_we_kno
     world: Mesh,
 ) -> None:
     (route,) = world.routes(v1=100, v2=0)
-    copy = route | {"name": f"rollout.dev/{world.cast.namespace}/reviews/copy/primary"}
+    owner = f"{world.cast.namespace}/{world.cast.service}"
+    copy = route | {"name": names.named(owner, kind=names.COPY, label="primary")}
     matching = [{"uri": {"prefix": "/a"}}, {"headers": {"x-b": {"exact": "c"}}}]
     first = {"name": "first", "match": matching}
 

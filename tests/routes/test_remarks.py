@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from rollout.routes import remarks
+from rollout.routes import names, remarks
 
-COPY = "rollout.dev/shop/reviews/copy/primary"
+COPY = names.named("shop/reviews", kind=names.COPY, label="primary")
 DUPLICATE = "duplicate/overlapping match in rule"
 COVERED = "(only the last rule can have no matches)"
 DEPRECATED = 'using deprecated setting "mirrorPercent", use "mirrorPercentage" instead'
 
 
-def told(sentence: str, *names: str | None) -> bool:
-    http: list[Any] = [{} if name is None else {"name": name} for name in names]
+def told(sentence: str, *routes: str | None) -> bool:
+    http: list[Any] = [{} if name is None else {"name": name} for name in routes]
     return remarks.worth_telling({"spec": {"http": http}}, [sentence]) == (sentence,)
 
 
@@ -49,6 +49,7 @@ def test_what_else_is_wrong_is_told_with_our_routes_there(sentence: str) -> None
 
 
 def test_without_our_routes_every_warning_is_told() -> None:
+    assert told(f'virtualService rule "primary" not used {COVERED}', "rollout.dev/mine", "primary")
     assert told(f'virtualService rule "primary" not used {COVERED}', "first", "primary")
     assert told(f"virtualService rule #1 not used {COVERED}", "first", None)
 

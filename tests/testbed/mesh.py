@@ -217,14 +217,18 @@ class Mesh:
         command = _python("load", name, "--url", url or self.service_url, *options)
         return Load(process=await self.start(command), session=self.bed.session)
 
-    async def add_proxy(self, name: str, *, kind: str, labels: dict[str, str]) -> Proxy:
-        """Start one more Envoy of this namespace, scraped like the others."""
+    async def add_proxy(
+        self, name: str, *, kind: str, labels: dict[str, str], namespace: str = ""
+    ) -> Proxy:
+        """Start one more Envoy of this namespace, or of another, scraped like the others."""
         folder = self.folder / name
         folder.mkdir(parents=True)
         found = await proxy.start(
             self.processes,
             folder,
-            who=proxy.Who(kind=kind, name=name, namespace=self.cast.namespace, labels=labels),
+            who=proxy.Who(
+                kind=kind, name=name, namespace=namespace or self.cast.namespace, labels=labels
+            ),
             istiod=self.bed.istiod,
             probe=self.bed.probe,
         )

@@ -6,9 +6,7 @@ the world already is so. A crash between two of them is therefore no special cas
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +19,6 @@ from rollout.api.meta import (
     Key,
     Kind,
     Manifest,
-    print_time,
 )
 from rollout.api.status import RolloutStatus
 from rollout.base.errors import BadManifest, Conflict, Denied, NotFound
@@ -29,6 +26,7 @@ from rollout.base.hosts import fqdn
 from rollout.base.quantity import decimal_of
 from rollout.controller.brake import GAP_SECONDS_MAX, GAP_SECONDS_MIN, Brake
 from rollout.controller.cache import Cache, Change, key_of
+from rollout.controller.event import Event, event
 from rollout.controller.observe import (
     FINALIZER,
     WRITE_DENIED,
@@ -38,10 +36,11 @@ from rollout.controller.observe import (
     refs_of,
 )
 from rollout.controller.thrift import PUT_BACK, RESTORED, Thrift
+from rollout.controller.warned import Warned
 from rollout.controller.world import World
 from rollout.engine.decision import Answer, Decision, Happening, Weights
-from rollout.ports import Cluster, Patch
-from rollout.routes import virtualservice
+from rollout.ports import Cluster, Patch, Written
+from rollout.routes import remarks, virtualservice
 
 DENIAL_SECONDS = 300.0
 """How long a refused write is not tried again while nothing changes: a webhook may be mended
@@ -49,17 +48,6 @@ without any of our objects changing."""
 
 RETURN_DENIAL_SECONDS = 30.0
 """As above, for a write that takes traffic back: users are failing meanwhile."""
-
-EVENT_MESSAGE_LENGTH_MAX = 1024
-"""Characters in an Event's message, as the API bounds it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """An Event to be told some time soon; nothing waits for it."""
-
-    name: str
-    manifest: Manifest
 
 
 class Applier:
@@ -92,6 +80,7 @@ class Applier:
         self._held_until: dict[Key, datetime] = {}
         self._right: dict[tuple[Key, Key], tuple[object, ...]] = {}
         self._owed: dict[Key, dict[str, ActionStatus]] = {}
+        self._warned = Warned()
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
@@ -100,6 +89,7 @@ class Applier:
         self._restores.forget(key)
         self._held_until.pop(key, None)
         self._owed.pop(key, None)
+        self._warned.forget(key)
         for pair in [pair for pair in self._right if pair[0] == key]:
             del self._right[pair]
 
@@ -135,7 +125,11 @@ class Applier:
         if not decision.finalizer and FINALIZER in rollout["metadata"].get("finalizers", ()):
             await self._finalize(key, rollout, on=False)
         told = (h for h in news if self._thrift.is_news(key, h, now=o.now))
-        return tuple(_event(rollout, h, now=o.now) for h in told)
+        run = decision.status.run
+        # Whoever takes over in mid-run hears the same warnings again: their Events have its names.
+        began = run.started_at if run is not None else None
+        warnings = (event(rollout, h, now=o.now, since=began) for h in self._warned.take(key))
+        return (*(event(rollout, h, now=o.now) for h in told), *warnings)
 
     def _may_restore(self, seen: Seen) -> bool:
         """Whether to write over what nobody can read; in a fight that is not at each blow."""
@@ -194,7 +188,8 @@ class Applier:
                     await self._make_sure(key, rollout)
                     is_sure = True
                 if patch:
-                    await self._write(self._world.virtual_services, target, patch)
+                    written = await self._write(self._world.virtual_services, target, patch)
+                    self._hear(key, decision, written)
                     self._thrift.spend(key, now=seen.observation.now)
                     was_written = True
             except (BadManifest, Denied) as error:
@@ -260,7 +255,7 @@ class Applier:
 
     async def _write(
         self, cache: Cache, key: Key, patch: Patch, *, subresource: str = ""
-    ) -> Manifest:
+    ) -> Written:
         """Patch an object; our cache knows the answer at once, and after a conflict the truth."""
         try:
             written = await self._cluster.patch(cache.kind, key, patch, subresource=subresource)
@@ -268,7 +263,17 @@ class Applier:
             self._learn(cache, await self._cluster.get(cache.kind, key))
             raise
         cache.put(written.object)
-        return written.object
+        return written
+
+    def _hear(self, key: Key, decision: Decision, written: Written) -> None:
+        """Take in what was said to a VirtualService of ours; it is told once in a run."""
+        run = decision.status.run
+        self._warned.hear(
+            key,
+            run=run.id if run is not None else "",
+            subject=f"{VIRTUAL_SERVICE.kind} {key_of(written.object)}",
+            sentences=remarks.worth_telling(written.object, written.warnings),
+        )
 
     def _learn(self, cache: Cache, manifest: Manifest) -> None:
         """What somebody else has written may matter to other Rollouts too; its echo will not."""
@@ -285,8 +290,8 @@ class Applier:
         written = await self._write(self._world.rollouts, key, patch, subresource="status")
         self._thrift.spend(key, now=now)
         self._thrift.wrote(key, now=now)
-        self._observer.remember(key, written)
-        return written
+        self._observer.remember(key, written.object)
+        return written.object
 
     async def _answer_all(self, key: Key, answers: Sequence[Answer], *, now: datetime) -> None:
         """Answer commands; whoever was obeyed is told so, though it takes several tries."""
@@ -328,7 +333,8 @@ class Applier:
             "finalizers": finalizers,
         }
         try:
-            return await self._write(self._world.rollouts, key, {"metadata": metadata})
+            patched = {"metadata": metadata}
+            return (await self._write(self._world.rollouts, key, patched)).object
         except NotFound:
             if on:
                 raise
@@ -364,34 +370,6 @@ def _same_version(manifest: Manifest) -> Mapping[str, Any]:
     """The operation that makes a JSON patch a conflict when the object has changed."""
     version = manifest["metadata"]["resourceVersion"]
     return {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
-
-
-def _event(rollout: Manifest, happening: Happening, *, now: datetime) -> Event:
-    """A core Event, named by what it says: saying it twice is a conflict and no second Event."""
-    meta = rollout["metadata"]
-    said = f"{meta.get('uid')}\n{happening.reason}\n{happening.message}\n{print_time(now)}"
-    name = f"{meta['name'][:236]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
-    stamp = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-    manifest: Manifest = {
-        "apiVersion": EVENT.api_version,
-        "kind": EVENT.kind,
-        "metadata": {"name": name, "namespace": meta["namespace"]},
-        "involvedObject": {
-            "apiVersion": ROLLOUT.api_version,
-            "kind": ROLLOUT.kind,
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "uid": meta.get("uid", ""),
-        },
-        "type": happening.type,
-        "reason": happening.reason,
-        "message": happening.message[:EVENT_MESSAGE_LENGTH_MAX],
-        "source": {"component": "rollout"},
-        "firstTimestamp": stamp,
-        "lastTimestamp": stamp,
-        "count": 1,
-    }
-    return Event(name=name, manifest=manifest)
 
 
 WRITTEN_KINDS: tuple[Kind, ...] = (ROLLOUT, ROLLOUT_ACTION, VIRTUAL_SERVICE, EVENT)

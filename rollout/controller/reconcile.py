@@ -15,7 +15,8 @@ from rollout.api.meta import Key
 from rollout.api.status import Run
 from rollout.base.errors import Conflict, Overloaded, Retry, RolloutError
 from rollout.controller import unreadable
-from rollout.controller.apply import Applier, Event, is_new
+from rollout.controller.apply import Applier, is_new
+from rollout.controller.event import Event
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer, Seen
 from rollout.controller.telescope import FIRST_SIGHT_SECONDS

@@ -461,4 +461,4 @@ def test_of_connections_it_is_noted_that_open_ones_stay_peers_183(protocol: str)
 
     assert note.reason == "OnlyNewConnections"
     assert f"route {protocol}[0]" in note.message
-    assert "maxConnectionDuration" in note.message
+    assert "drainDuration" in note.message

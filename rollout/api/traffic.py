@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 from rollout.api.guard import Retries
 from rollout.api.match import Match
@@ -96,7 +97,7 @@ class Problem:
             ``RouteMissing``, ``DestinationMissing``, ``SubsetMissing``, ``AmbiguousRoutes``,
             ``ForeignOnly``, ``BrokenManifest``. Of subsets: ``DestinationRuleMissing``,
             ``SubsetMissing``, ``SubsetShadowed``, ``HostMismatch``, ``PassthroughBalancing``,
-            ``BrokenManifest``.
+            ``BrokenManifest``, ``WriteDenied``.
         message: one sentence without a full stop: object, field, remedy.
     """
 
@@ -110,7 +111,8 @@ class Note:
 
     Attributes:
         reason: one CamelCase word for programs: ``FaultInjected``, ``OnlyNewConnections``,
-            ``WeightsNotSticky``, ``SelectiveDestinationRule``.
+            ``WeightsNotSticky``, ``SelectiveDestinationRule``, ``GuardNotNeeded``,
+            ``GuardPassedBy``.
         message: one sentence without a full stop: object, field, what it means for a run.
     """
 
@@ -137,6 +139,19 @@ class Routing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubsetPolicy:
+    """A subset's own traffic policy.
+
+    Attributes:
+        destination_rule: ``namespace/name`` of the DestinationRule that really defines the subset.
+        fields: the policy as it stands; empty when there is none.
+    """
+
+    destination_rule: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubsetTable:
     """The subsets of a host, as callers without a DestinationRule of their own see them.
 
@@ -146,9 +161,11 @@ class SubsetTable:
         subsets: subset to the labels that its endpoints carry.
         problems: what a person must mend; empty when traffic may move.
         notes: what is worth knowing about the rules.
+        policies: subset to the traffic policy of its own.
     """
 
     destination_rule: str | None
     subsets: Mapping[str, Mapping[str, str]]
     problems: tuple[Problem, ...]
     notes: tuple[Note, ...] = ()
+    policies: Mapping[str, SubsetPolicy] = field(default_factory=dict)

@@ -6,14 +6,13 @@ the world already is so. A crash between two of them is therefore no special cas
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from rollout.api.action import ActionStatus
 from rollout.api.meta import (
+    DESTINATION_RULE,
     EVENT,
     ROLLOUT,
     ROLLOUT_ACTION,
@@ -21,7 +20,6 @@ from rollout.api.meta import (
     Key,
     Kind,
     Manifest,
-    print_time,
 )
 from rollout.api.status import RolloutStatus
 from rollout.base.errors import BadManifest, Conflict, Denied, NotFound
@@ -29,17 +27,13 @@ from rollout.base.hosts import fqdn
 from rollout.base.quantity import decimal_of
 from rollout.controller.brake import GAP_SECONDS_MAX, GAP_SECONDS_MIN, Brake
 from rollout.controller.cache import Cache, Change, key_of
-from rollout.controller.observe import (
-    FINALIZER,
-    WRITE_DENIED,
-    Denial,
-    Observer,
-    Seen,
-    refs_of,
-)
+from rollout.controller.events import Event, event_of
+from rollout.controller.guarding import Guards
+from rollout.controller.observe import FINALIZER, Observer, Seen, refs_of
+from rollout.controller.refusals import WRITE_DENIED, Denial
 from rollout.controller.thrift import PUT_BACK, RESTORED, Thrift
 from rollout.controller.world import World
-from rollout.engine.decision import Answer, Decision, Happening, Weights
+from rollout.engine.decision import Answer, Decision, Guarding, Happening, Weights
 from rollout.ports import Cluster, Patch
 from rollout.routes import virtualservice
 
@@ -49,17 +43,6 @@ without any of our objects changing."""
 
 RETURN_DENIAL_SECONDS = 30.0
 """As above, for a write that takes traffic back: users are failing meanwhile."""
-
-EVENT_MESSAGE_LENGTH_MAX = 1024
-"""Characters in an Event's message, as the API bounds it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """An Event to be told some time soon; nothing waits for it."""
-
-    name: str
-    manifest: Manifest
 
 
 class Applier:
@@ -87,6 +70,9 @@ class Applier:
         self._observer = observer
         self._thrift = Thrift(status_seconds=status_seconds)
         self._noticed = noticed
+        self._guards = Guards(
+            world, observer, self._thrift, write=self._write, make_sure=self._make_sure
+        )
         self._put_backs = Brake()
         self._restores = Brake()
         self._held_until: dict[Key, datetime] = {}
@@ -96,6 +82,7 @@ class Applier:
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
         self._thrift.forget(key)
+        self._guards.forget(key)
         self._put_backs.forget(key)
         self._restores.forget(key)
         self._held_until.pop(key, None)
@@ -123,8 +110,13 @@ class Applier:
         self._held_until.pop(key, None)
         if decision.finalizer and not o.finalized:
             rollout = await self._hold(seen)
+        guard = decision.guard
+        if guard is not None and guard.is_on:
+            await self._guard(seen, rollout, guard)
         if decision.weights is not None:
             await self._shift(seen, rollout, decision, decision.weights)
+        if guard is not None and not guard.is_on:
+            await self._guard(seen, rollout, guard)
         is_held = self.held_until(key) is not None
         news = [h for h in decision.happenings if not is_held or h.reason != PUT_BACK]
         matters = self._thrift.matters(o.status, decision.status, key=key, now=o.now)
@@ -135,7 +127,7 @@ class Applier:
         if not decision.finalizer and FINALIZER in rollout["metadata"].get("finalizers", ()):
             await self._finalize(key, rollout, on=False)
         told = (h for h in news if self._thrift.is_news(key, h, now=o.now))
-        return tuple(_event(rollout, h, now=o.now) for h in told)
+        return tuple(event_of(rollout, h, now=o.now) for h in told)
 
     def _may_restore(self, seen: Seen) -> bool:
         """Whether to write over what nobody can read; in a fight that is not at each blow."""
@@ -167,6 +159,13 @@ class Applier:
         o = seen.observation
         longest = GAP_SECONDS_MAX if weights.percent > 0 else GAP_SECONDS_MIN
         return self._put_backs.free_at(o.key, now=o.now, longest_seconds=longest)
+
+    async def _guard(self, seen: Seen, rollout: Manifest, guard: Guarding) -> None:
+        """Write the guard: before weights that rise under it, and off it comes after them."""
+        held_until = await self._guards.write(seen, rollout, guard)
+        if held_until is not None:
+            self._hold_until(seen.observation.key, held_until)
+        self._decide_again_if_denials_changed(seen)
 
     async def _shift(
         self, seen: Seen, rollout: Manifest, decision: Decision, weights: Weights
@@ -252,7 +251,8 @@ class Applier:
     def _decide_again_if_denials_changed(self, seen: Seen) -> None:
         """What was decided did not know of a refusal, or of its end: decide again."""
         o = seen.observation
-        knew = any(problem.reason == WRITE_DENIED for problem in o.routing.problems)
+        problems = (*o.routing.problems, *o.subsets.problems)
+        knew = any(problem.reason == WRITE_DENIED for problem in problems)
         if knew != bool(self._observer.denials(o.key, now=o.now)):
             raise Conflict(_permission(o.key))
 
@@ -364,33 +364,11 @@ def _same_version(manifest: Manifest) -> Mapping[str, Any]:
     return {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
 
 
-def _event(rollout: Manifest, happening: Happening, *, now: datetime) -> Event:
-    """A core Event, named by what it says: saying it twice is a conflict and no second Event."""
-    meta = rollout["metadata"]
-    said = f"{meta.get('uid')}\n{happening.reason}\n{happening.message}\n{print_time(now)}"
-    name = f"{meta['name'][:236]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
-    stamp = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-    manifest: Manifest = {
-        "apiVersion": EVENT.api_version,
-        "kind": EVENT.kind,
-        "metadata": {"name": name, "namespace": meta["namespace"]},
-        "involvedObject": {
-            "apiVersion": ROLLOUT.api_version,
-            "kind": ROLLOUT.kind,
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "uid": meta.get("uid", ""),
-        },
-        "type": happening.type,
-        "reason": happening.reason,
-        "message": happening.message[:EVENT_MESSAGE_LENGTH_MAX],
-        "source": {"component": "rollout"},
-        "firstTimestamp": stamp,
-        "lastTimestamp": stamp,
-        "count": 1,
-    }
-    return Event(name=name, manifest=manifest)
-
-
-WRITTEN_KINDS: tuple[Kind, ...] = (ROLLOUT, ROLLOUT_ACTION, VIRTUAL_SERVICE, EVENT)
+WRITTEN_KINDS: tuple[Kind, ...] = (
+    ROLLOUT,
+    ROLLOUT_ACTION,
+    VIRTUAL_SERVICE,
+    DESTINATION_RULE,
+    EVENT,
+)
 """The kinds that are ever written here: what the controller's role must allow."""

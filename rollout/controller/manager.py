@@ -15,8 +15,9 @@ from rollout.api.action import ActionStatus
 from rollout.api.meta import EVENT, ROLLOUT_ACTION, Key, Manifest
 from rollout.api.reading import read
 from rollout.base.errors import BadManifest, Retry, RolloutError
-from rollout.controller.apply import Applier, Event
+from rollout.controller.apply import Applier
 from rollout.controller.cache import Cache, key_of
+from rollout.controller.events import Event
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer
 from rollout.controller.queue import WorkQueue

@@ -14,11 +14,12 @@ from rollout.api.meta import Key
 from rollout.api.status import Run
 from rollout.base.errors import Conflict, Overloaded, Retry, RolloutError
 from rollout.controller import unreadable
-from rollout.controller.apply import Applier, Event, is_new
+from rollout.controller.apply import Applier, is_new
+from rollout.controller.events import Event
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer, Seen
 from rollout.controller.telescope import FIRST_SIGHT_SECONDS
-from rollout.engine import ending
+from rollout.engine import ending, guards
 from rollout.engine.decide import decide
 from rollout.engine.decision import Decision
 from rollout.engine.observation import Observation
@@ -127,10 +128,10 @@ class Reconciler:
     def _is_rash(self, key: Key, run: Run, o: Observation, decision: Decision) -> bool:
         """Whether a decision lacks what was known before a restart, and can wait for it.
 
-        The last controller may have been killed between the weights of the next step and the
-        status: different weights are not yet somebody else's doing. Or the canary may have failed
-        while nobody looked: time alone is no reason to go on. What takes the run back, and what a
-        person says, does not wait.
+        The last controller may have been killed between the weights of the next step, or the
+        removal of the guard, and the status: they are not yet somebody else's doing. Or the canary
+        may have failed while nobody looked: time alone is no reason to go on. What takes the run
+        back, and what a person says, does not wait.
         """
         after = decision.status.run
         if after is None or run.ended_at is not None or run.step == 0:
@@ -140,6 +141,7 @@ class Reconciler:
         if after.ending is not None:
             return after.ending.outcome is phase.Outcome.PROMOTED
         moved = any(share != run.weight for share in ending.shares(o, run))
+        moved = moved or not guards.stands(o, run)
         return after.step != run.step or (moved and after.weight == run.weight)
 
     def _wait_for_sight(self, key: Key, run: Run, *, now: datetime) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 from rollout.api.meta import DESTINATION_RULE, Key, Manifest
 from rollout.base.errors import BadManifest, Conflict, Denied, NotFound, Overloaded, Retry
@@ -65,7 +66,8 @@ class Guards:
         A rule, or a subset, that is gone has taken the guard with it.
 
         Raises:
-            Conflict: somebody wrote meanwhile.
+            Conflict: somebody wrote meanwhile, or it was refused: what was decided on does not
+                hold, and above all no run may end as if its guard were gone.
             Retry: the server is not ready. Not for a guard that comes off, which an ending waits
                 for: that is remembered like a refusal, so that it is told and has an end.
         """
@@ -112,7 +114,8 @@ class Guards:
 
     def _deny(
         self, seen: Seen, manifest: Manifest, guard: Guarding, *, message: str, seconds: float
-    ) -> None:
+    ) -> NoReturn:
+        """Remember a refusal, and have it decided again."""
         target, now = key_of(manifest), seen.observation.now
         denial = Denial(
             kind=DESTINATION_RULE,
@@ -122,3 +125,5 @@ class Guards:
             message=f"DestinationRule {target}: {message}",
         )
         self._observer.deny(seen.observation.key, target, denial)
+        what = f"what may be written to DestinationRule {target}"
+        raise Conflict(what)

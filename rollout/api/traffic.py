@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 from rollout.api.guard import Retries
 from rollout.api.match import Match
@@ -98,8 +99,9 @@ class Problem:
             ``RouteMissing``, ``DestinationMissing``, ``SubsetMissing``, ``AmbiguousRoutes``,
             ``ForeignOnly``, ``BrokenManifest``. Of subsets: ``DestinationRuleMissing``,
             ``SubsetMissing``, ``SubsetShadowed``, ``HostMismatch``, ``PassthroughBalancing``,
-            ``BrokenManifest``. Of what is around them: ``VirtualServiceOverruled``,
-            ``DelegateMissing``, ``CallersWithoutSubset``, ``PortProtocol``.
+            ``BrokenManifest``, ``WriteDenied``. Of what is around them:
+            ``VirtualServiceOverruled``, ``DelegateMissing``, ``CallersWithoutSubset``,
+            ``PortProtocol``.
         message: one sentence without a full stop: object, field, remedy.
     """
 
@@ -113,10 +115,11 @@ class Note:
 
     Attributes:
         reason: one CamelCase word for programs: ``FaultInjected``, ``OnlyNewConnections``,
-            ``WeightsNotSticky``, ``SelectiveDestinationRule``; of what is around routes and rules:
-            ``VirtualServiceIgnored``, ``CallersNotGoverned``, ``CallersWithoutSubset``,
-            ``IngressNotGoverned``, ``DelegateUnreached``, ``SeveralCatchAlls``,
-            ``PortProtocolGuessed``, ``EnvoyFilterMissesRoute``.
+            ``WeightsNotSticky``, ``SelectiveDestinationRule``, ``GuardNotNeeded``,
+            ``GuardPassedBy``; of what is around routes and rules: ``VirtualServiceIgnored``,
+            ``CallersNotGoverned``, ``CallersWithoutSubset``, ``IngressNotGoverned``,
+            ``DelegateUnreached``, ``SeveralCatchAlls``, ``PortProtocolGuessed``,
+            ``EnvoyFilterMissesRoute``.
         message: one sentence without a full stop: object, field, what it means for a run.
     """
 
@@ -156,6 +159,19 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubsetPolicy:
+    """A subset's own traffic policy.
+
+    Attributes:
+        destination_rule: ``namespace/name`` of the DestinationRule that really defines the subset.
+        fields: the policy as it stands; empty when there is none.
+    """
+
+    destination_rule: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubsetTable:
     """The subsets of a host, as callers without a DestinationRule of their own see them.
 
@@ -165,9 +181,11 @@ class SubsetTable:
         subsets: subset to the labels that its endpoints carry.
         problems: what a person must mend; empty when traffic may move.
         notes: what is worth knowing about the rules.
+        policies: subset to the traffic policy of its own.
     """
 
     destination_rule: str | None
     subsets: Mapping[str, Mapping[str, str]]
     problems: tuple[Problem, ...]
     notes: tuple[Note, ...] = ()
+    policies: Mapping[str, SubsetPolicy] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from typing import Any
 
 from rollout.api.action import ActionStatus
 from rollout.api.meta import (
+    DESTINATION_RULE,
     EVENT,
     ROLLOUT,
     ROLLOUT_ACTION,
@@ -27,18 +28,13 @@ from rollout.base.quantity import decimal_of
 from rollout.controller.brake import GAP_SECONDS_MAX, GAP_SECONDS_MIN, Brake
 from rollout.controller.cache import Cache, Change, key_of
 from rollout.controller.event import Event, event
-from rollout.controller.observe import (
-    FINALIZER,
-    WRITE_DENIED,
-    Denial,
-    Observer,
-    Seen,
-    refs_of,
-)
+from rollout.controller.guarding import Guards
+from rollout.controller.observe import FINALIZER, Observer, Seen, refs_of
+from rollout.controller.refusals import WRITE_DENIED, Denial
 from rollout.controller.thrift import PUT_BACK, RESTORED, Thrift
 from rollout.controller.warned import Warned
 from rollout.controller.world import World
-from rollout.engine.decision import Answer, Decision, Happening, Weights
+from rollout.engine.decision import Answer, Decision, Guarding, Happening, Weights
 from rollout.ports import Cluster, Patch, Written
 from rollout.routes import remarks, virtualservice
 
@@ -75,6 +71,9 @@ class Applier:
         self._observer = observer
         self._thrift = Thrift(status_seconds=status_seconds)
         self._noticed = noticed
+        self._guards = Guards(
+            world, observer, self._thrift, write=self._write, make_sure=self._make_sure
+        )
         self._put_backs = Brake()
         self._restores = Brake()
         self._held_until: dict[Key, datetime] = {}
@@ -85,6 +84,7 @@ class Applier:
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
         self._thrift.forget(key)
+        self._guards.forget(key)
         self._put_backs.forget(key)
         self._restores.forget(key)
         self._held_until.pop(key, None)
@@ -113,8 +113,13 @@ class Applier:
         self._held_until.pop(key, None)
         if decision.finalizer and not o.finalized:
             rollout = await self._hold(seen)
+        guard = decision.guard
+        if guard is not None and guard.is_on:
+            await self._guard(seen, rollout, guard)
         if decision.weights is not None:
             await self._shift(seen, rollout, decision, decision.weights)
+        if guard is not None and not guard.is_on:
+            await self._guard(seen, rollout, guard)
         is_held = self.held_until(key) is not None
         news = [h for h in decision.happenings if not is_held or h.reason != PUT_BACK]
         matters = self._thrift.matters(o.status, decision.status, key=key, now=o.now)
@@ -161,6 +166,13 @@ class Applier:
         o = seen.observation
         longest = GAP_SECONDS_MAX if weights.percent > 0 else GAP_SECONDS_MIN
         return self._put_backs.free_at(o.key, now=o.now, longest_seconds=longest)
+
+    async def _guard(self, seen: Seen, rollout: Manifest, guard: Guarding) -> None:
+        """Write the guard: before weights that rise under it, and off it comes after them."""
+        held_until = await self._guards.write(seen, rollout, guard)
+        if held_until is not None:
+            self._hold_until(seen.observation.key, held_until)
+        self._decide_again_if_denials_changed(seen)
 
     async def _shift(
         self, seen: Seen, rollout: Manifest, decision: Decision, weights: Weights
@@ -249,7 +261,8 @@ class Applier:
     def _decide_again_if_denials_changed(self, seen: Seen) -> None:
         """What was decided did not know of a refusal, or of its end: decide again."""
         o = seen.observation
-        knew = any(problem.reason == WRITE_DENIED for problem in o.routing.problems)
+        problems = (*o.routing.problems, *o.subsets.problems)
+        knew = any(problem.reason == WRITE_DENIED for problem in problems)
         if knew != bool(self._observer.denials(o.key, now=o.now)):
             raise Conflict(_permission(o.key))
 
@@ -372,5 +385,11 @@ def _same_version(manifest: Manifest) -> Mapping[str, Any]:
     return {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
 
 
-WRITTEN_KINDS: tuple[Kind, ...] = (ROLLOUT, ROLLOUT_ACTION, VIRTUAL_SERVICE, EVENT)
+WRITTEN_KINDS: tuple[Kind, ...] = (
+    ROLLOUT,
+    ROLLOUT_ACTION,
+    VIRTUAL_SERVICE,
+    DESTINATION_RULE,
+    EVENT,
+)
 """The kinds that are ever written here: what the controller's role must allow."""

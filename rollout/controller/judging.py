@@ -31,7 +31,8 @@ from rollout.api.traffic import Routing
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.base.quantity import parse_duration
-from rollout.controller.telescope import Sight, Telescope, Wish
+from rollout.controller.sight import Sight, Wish
+from rollout.controller.telescope import Telescope
 from rollout.engine import plan as plans
 
 LATENCY_DEFAULT = "500ms"

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from rollout.analysis.arm import Arms
 from rollout.api import reading, salvage
-from rollout.api.meta import Key, Manifest
+from rollout.api.meta import DESTINATION_RULE, VIRTUAL_SERVICE, Key, Kind, Manifest
 from rollout.api.rollout import RolloutSpec, Traffic
 from rollout.api.salvage import Salvaged
 from rollout.api.status import RolloutStatus, Run
@@ -19,35 +19,16 @@ from rollout.controller import endpoints
 from rollout.controller.cache import versions
 from rollout.controller.damper import Damper
 from rollout.controller.judging import Judging
+from rollout.controller.refusals import Denial, Refusals
 from rollout.controller.surroundings import Lookout, Place
 from rollout.controller.world import World
 from rollout.engine import plan as plans
-from rollout.engine.decision import Weights
 from rollout.engine.observation import GivenAction, Observation
 from rollout.ports import Clock
 from rollout.routes import destinationrule, ownership
 
 FINALIZER = "rollout.dev/return-traffic"
 """On a Rollout while a run is on: deleting it then returns traffic first."""
-
-WRITE_DENIED = "WriteDenied"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denial:
-    """What an admission webhook, a policy or our own reading of an object has refused.
-
-    Attributes:
-        version: of the VirtualService; another one is worth another try. Empty: of none.
-        weights: what was to be written; anything else is worth another try.
-        until: when the same is tried again although nothing has changed.
-        message: what was said.
-    """
-
-    version: str = ""
-    weights: Weights | None = None
-    until: datetime
-    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +94,7 @@ class Observer:
         self._arms: dict[Key, tuple[str, Arms]] = {}
         self._routed: dict[Key, tuple[object, Routing]] = {}
         self._subsetted: dict[Key, tuple[object, SubsetTable]] = {}
-        self._denied: dict[Key, dict[Key | None, Denial]] = {}
+        self._refusals = Refusals(world)
         self._damper = Damper()
         self._lookout = Lookout(world)
 
@@ -130,10 +111,7 @@ class Observer:
         self._arms.pop(key, None)
         self._judging.forget(key)
         self._damper.forget(key)
-        refused = self._denied.pop(key, {})
-        if None in refused:
-            # That the Rollout may not be held is so before a run begins.
-            self._denied[key] = {None: refused[None]}
+        self._refusals.forget_run(key)
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
@@ -142,29 +120,21 @@ class Observer:
         self._routed.pop(key, None)
         self._subsetted.pop(key, None)
         self._lookout.forget(key)
-        self._denied.pop(key, None)
+        self._refusals.forget(key)
 
     def deny(self, key: Key, target: Key | None, denial: Denial) -> None:
-        """Remember what was refused about a VirtualService, or (None) about the Rollout itself."""
-        self._denied.setdefault(key, {})[target] = denial
+        """Remember what was refused about an object of Istio's, or (None) the Rollout itself."""
+        self._refusals.deny(key, target, denial)
 
-    def denial(self, key: Key, target: Key | None, *, now: datetime) -> Denial | None:
+    def denial(
+        self, key: Key, target: Key | None, *, now: datetime, kind: Kind = VIRTUAL_SERVICE
+    ) -> Denial | None:
         """What was refused and would be again; what is worth another try is forgotten."""
-        known = self._denied.get(key, {}).get(target)
-        if known is None:
-            return None
-        cached = self._world.virtual_services.get(target) if target is not None else None
-        version = cached["metadata"].get("resourceVersion", "") if cached else ""
-        if now < known.until and known.version == version:
-            return known
-        del self._denied[key][target]
-        return None
+        return self._refusals.denial(key, target, now=now, kind=kind)
 
     def denials(self, key: Key, *, now: datetime) -> list[Denial]:
         """All that was refused for a Rollout and would be again."""
-        targets = tuple(self._denied.get(key, ()))
-        found = (self.denial(key, target, now=now) for target in targets)
-        return [known for known in found if known is not None]
+        return self._refusals.all_of(key, now=now)
 
     def observe(self, key: Key) -> Seen | None:
         """All there is to know of a Rollout now; None when it is gone."""
@@ -176,7 +146,7 @@ class Observer:
         full = fqdn(host, namespace=key.namespace) if host else ""
         spec = manifest.get("spec") or {}
         revision = spec["revision"] if isinstance(spec.get("revision"), str) else ""
-        subsets = self._subsets(key, full, traffic)
+        subsets = self._subsets(key, full, traffic, now=now)
         pair = _pair(parsed, revision)
         arms = self._arms_of(key, full, parsed, subsets, pair=pair)
         sure = arms if isinstance(arms, Arms) else None
@@ -292,10 +262,7 @@ class Observer:
                 managed=managed,
             )
             self._routed[key] = (stamp, routing)
-        denied = tuple(
-            Problem(reason=WRITE_DENIED, message=known.message)
-            for known in self.denials(key, now=now)
-        )
+        denied = self._refusals.problems(key, now=now, kind=VIRTUAL_SERVICE)
         place = Place(
             key=key, host=host, traffic=traffic, pair=pair, mine=services, manages=bool(managed)
         )
@@ -306,7 +273,18 @@ class Observer:
             notes=(*routing.notes, *around.notes),
         )
 
-    def _subsets(self, key: Key, host: str, traffic: Traffic) -> SubsetTable:
+    def definition(self, key: Key, host: str, traffic: Traffic, *, subset: str) -> Manifest | None:
+        """The DestinationRule that really defines a subset; None: none that can be read."""
+        known = self._read_subsets(key, host, traffic).policies.get(subset)
+        namespace, _, name = known.destination_rule.partition("/") if known else ("", "", "")
+        return self._world.destination_rules.get(Key(namespace, name))
+
+    def _subsets(self, key: Key, host: str, traffic: Traffic, *, now: datetime) -> SubsetTable:
+        table = self._read_subsets(key, host, traffic)
+        denied = self._refusals.problems(key, now=now, kind=DESTINATION_RULE)
+        return replace(table, problems=(*table.problems, *denied)) if denied else table
+
+    def _read_subsets(self, key: Key, host: str, traffic: Traffic) -> SubsetTable:
         """As the DestinationRules say; read again only when one of them is another version."""
         ref = traffic.destination_rule
         rules = self._world.destination_rules.by("host", host)

@@ -20,7 +20,7 @@ from rollout.controller.event import Event
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer, Seen
 from rollout.controller.telescope import FIRST_SIGHT_SECONDS
-from rollout.engine import ending
+from rollout.engine import ending, guards
 from rollout.engine.decide import decide
 from rollout.engine.decision import Decision
 from rollout.engine.observation import Observation
@@ -129,10 +129,10 @@ class Reconciler:
     def _is_rash(self, key: Key, run: Run, o: Observation, decision: Decision) -> bool:
         """Whether a decision lacks what was known before a restart, and can wait for it.
 
-        The last controller may have been killed between the weights of the next step and the
-        status: different weights are not yet somebody else's doing. Or the canary may have failed
-        while nobody looked: time alone is no reason to go on. What takes the run back, and what a
-        person says, does not wait.
+        The last controller may have been killed between the weights of the next step, or the
+        removal of the guard, and the status: they are not yet somebody else's doing. Or the canary
+        may have failed while nobody looked: time alone is no reason to go on. What takes the run
+        back, and what a person says, does not wait.
         """
         after = decision.status.run
         if after is None or run.ended_at is not None or run.step == 0:
@@ -143,6 +143,7 @@ class Reconciler:
         if after.ending is not None:
             return after.ending.outcome is phase.Outcome.PROMOTED
         moved = any(share != run.weight for share in ending.shares(o, run))
+        moved = moved or not guards.stands(o, run)
         return after.step != run.step or (moved and after.weight == run.weight)
 
     def _wait_for_sight(self, run: Run, o: Observation) -> Result:

@@ -9,7 +9,7 @@ from rollout.api.evidence import Verdict
 from rollout.api.phase import Outcome, Phase
 from rollout.api.status import Ending, Run
 from rollout.base.quantity import parse_duration, print_duration
-from rollout.engine import commands, ending, ladder, staying
+from rollout.engine import commands, ending, guards, ladder, staying
 from rollout.engine import plan as plans
 from rollout.engine.commands import Orders, Standing
 from rollout.engine.conclude import (
@@ -18,6 +18,7 @@ from rollout.engine.conclude import (
     percent,
 )
 from rollout.engine.decision import Decision, Happening
+from rollout.engine.ladder import Rung
 from rollout.engine.observation import Observation
 
 
@@ -177,12 +178,16 @@ def _until(o: Observation, run: Run) -> str:
 
 def _prepare(o: Observation, run: Run, orders: Orders) -> Decision:
     """All is there; it must have been there for the settle time before traffic goes there."""
-    since = run.settled_since or o.now
+    since = guards.settled_since(o, run)
     run = run.model_copy(update={"settled_since": since})
     ready_at = since + timedelta(seconds=o.settle_seconds)
+    guarded = guards.stands(o, run)
+    if not guarded:
+        ready_at = max(ready_at, o.now + timedelta(seconds=ending.AGAIN_SECONDS))
     if o.now < ready_at:
         at = clock_time(ready_at, now=o.now)
-        told = f"{run.canary_revision} is ready; traffic moves at {at}"
+        unless = "" if guarded else " if its guard stands by then"
+        told = f"{run.canary_revision} is ready; traffic moves at {at}{unless}"
         return staying.stay(
             o, run, orders, phase=Phase.PREPARING, reason="Settling", message=told, look=ready_at
         )
@@ -222,12 +227,15 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
     if ladder.skips(run):
         return _enter(o, run, orders, step=plans.full_step(run.plan))
     if rung.done:
-        return _next(o, run, orders)
+        return _next(o, run, orders, rung=rung)
     return staying.hold(o, run, orders, rung=rung)
 
 
-def _next(o: Observation, run: Run, orders: Orders) -> Decision:
+def _next(o: Observation, run: Run, orders: Orders, *, rung: Rung) -> Decision:
     """The step is over: the next one, the bake, or the end."""
+    rises = run.step < run.step_count and orders.promote is None
+    if rises and not guards.stands(o, run):
+        return staying.unguarded(o, run, orders, phase=rung.phase)
     baking = run.step > run.step_count
     bake = parse_duration(run.plan.strategy.bake)
     if not baking and (run.step < run.step_count or bake > 0):

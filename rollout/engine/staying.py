@@ -8,7 +8,7 @@ from rollout.api.match import Match
 from rollout.api.phase import Phase
 from rollout.api.status import Run
 from rollout.base.quantity import parse_duration
-from rollout.engine import ending, ladder
+from rollout.engine import ending, guards, ladder
 from rollout.engine import plan as plans
 from rollout.engine.commands import Orders
 from rollout.engine.conclude import (
@@ -136,6 +136,15 @@ def held(o: Observation, run: Run, orders: Orders) -> Decision:
     return stay(o, run, orders, phase=Phase.WAITING, reason=reason, message=message)
 
 
+def unguarded(o: Observation, run: Run, orders: Orders, *, phase: Phase) -> Decision:
+    """Stay for a moment because the guard is gone: it is put back before anything rises."""
+    message = (
+        f"stays at {percent(run.weight)} until {guards.told_missing(o, run)} is as spec.guard says"
+    )
+    look = o.now + timedelta(seconds=ending.AGAIN_SECONDS)
+    return stay(o, run, orders, phase=phase, reason="Unguarded", message=message, look=look)
+
+
 def failing(o: Observation, run: Run, orders: Orders, *, because: str) -> Decision:
     """Stay because a gate fails, and a person shall say what comes of it."""
     message = (
@@ -176,10 +185,11 @@ def stay(
             reason=reason,
             message=message + _edited(o, run),
             weights=None if _unsure(o, run) else ending.weights(o, run, run.weight),
+            guard=guards.wanted(o, run),
             finalizer=True,
             answers=orders.answers,
             news=news,
-            happenings=drift,
+            happenings=(*drift, *_unguarded(o, run, before=before)),
             look_again_at=look_again_at,
             traffic=traffic,
         ),
@@ -224,6 +234,15 @@ def _drift(
     told = f"{found}; it was put back {as_it_was}at {calendar_time(o.now)}"
     event = Happening(type="Warning", reason="PutBack", message=told)
     return ("True", "PutBack", told), () if _was_put_back(o) else (event,)
+
+
+def _unguarded(o: Observation, run: Run, *, before: Run) -> tuple[Happening, ...]:
+    """That somebody has touched the guard while it acted: it has stood since before any weight."""
+    missing = guards.told_missing(o, run)
+    if not missing or not before.weight or guards.wanted(o, run) is None:
+        return ()
+    told = f"somebody else had changed {missing}; it was put back at {calendar_time(o.now)}"
+    return (Happening(type="Warning", reason="PutBack", message=told),)
 
 
 def _was_put_back(o: Observation) -> bool:

@@ -11,7 +11,8 @@ from rollout.analysis.query import ARRIVED, Shape
 from rollout.analysis.sample import NoAnswer
 from rollout.api.meta import Key
 from rollout.controller.record import Record
-from rollout.controller.telescope import FIRST_SIGHT_SECONDS, Telescope, Wish
+from rollout.controller.sight import Wish
+from rollout.controller.telescope import FIRST_SIGHT_SECONDS, Telescope
 from tests.stories.gray import running
 from tests.world.clock import FakeClock
 from tests.world.metrics import FakeMetrics, vector

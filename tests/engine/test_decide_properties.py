@@ -42,6 +42,20 @@ CALM = settings(
 REVISIONS = ("v1", "v2", "v3")
 WEIGHTS = (0.5, 1, 5, 20, 33.3, 50, 90, 100)
 VERDICTS = st.sampled_from(Verdict)
+EJECTS = {"consecutive5xxErrors": 3}
+POOL = {"http": {"http1MaxPendingRequests": 5}}
+GUARDS: tuple[dict[str, Any], ...] = (
+    {},
+    {"outlierDetection": EJECTS},
+    {"outlierDetection": EJECTS, "connectionPool": POOL},
+)
+POLICIES: tuple[dict[str, Any], ...] = (
+    {},
+    {},
+    {"outlierDetection": EJECTS},
+    {"outlierDetection": {}},
+)
+UNREADABLE = Problem(reason="BrokenManifest", message="spec.subsets is 5; make it a list")
 TROUBLE = Problem(reason="AmbiguousRoutes", message="route primary is there twice; rename one")
 ALIKE = Problem(reason="ArmsAlike", message="v1 and v2 look alike; set metrics.arm")
 
@@ -70,6 +84,7 @@ def specs(draw: st.DrawFn) -> RolloutSpec:
     return spec_of(
         revision=draw(st.sampled_from(REVISIONS)),
         gates=gates,
+        guard=draw(st.sampled_from(GUARDS)),
         onFailure=draw(st.sampled_from(["Rollback", "Hold"])),
         strategy={
             "steps": steps,
@@ -124,6 +139,7 @@ def runs(draw: st.DrawFn) -> Run:
         started_at=began,
         step_started_at=present,
         settled_since=settled,
+        guarded=draw(st.sampled_from([(), tuple(plan.guard.policies())])),
         paused=None if ending else draw(st.none() | st.just(ALICE)),
         promoted_full=draw(st.none() | st.just(ALICE)),
         retreated=retreated and ending is None,
@@ -186,6 +202,8 @@ def worlds(draw: st.DrawFn) -> World:
         metrics_problem=draw(st.sampled_from(["", "Prometheus cannot be reached: refused"])),
         arms_problem=draw(st.sampled_from([None, None, ALIKE])),
         route_problems=draw(st.sampled_from([(), (), (TROUBLE,)])),
+        rule_problems=draw(st.sampled_from([(), (), (UNREADABLE,)])),
+        policies={"v2": dict(draw(st.sampled_from(POLICIES)))},
         settle_seconds=draw(st.sampled_from([0.0, 5.0])),
         now=MORNING + timedelta(seconds=draw(st.integers(0, 50_000))),
     )
@@ -246,6 +264,7 @@ def toggle_subset(world: World, name: str) -> None:
     assert world.subsets is not None
     if name in world.subsets:
         del world.subsets[name]
+        world.policies.pop(name, None)
     else:
         world.subsets[name] = {"version": name}
 
@@ -277,6 +296,11 @@ def switch(field: str, other: object) -> Callable[[World], None]:
     return turn
 
 
+def freeze(world: World) -> None:
+    """DestinationRules may not be written; or may be again."""
+    world.rule_refusing, world.rule_refused = not world.rule_refusing, False
+
+
 HAPPENS: dict[str, Callable[..., object]] = {
     "wait": World.after,
     "tick": tick,
@@ -290,6 +314,9 @@ HAPPENS: dict[str, Callable[..., object]] = {
     "drift": drift,
     "refuse": switch("refusing", other=True),
     "trouble": switch("route_problems", (TROUBLE,)),
+    "hand": lambda world: world.policies.pop("v2", None),
+    "freeze": freeze,
+    "unreadable": switch("rule_problems", (UNREADABLE,)),
     "arms": switch("arms_problem", ALIKE),
     "metrics": switch("metrics_problem", "Prometheus cannot be reached: refused"),
     "suspend": switch("suspended", other=True),
@@ -324,10 +351,23 @@ def heal(world: World) -> World:
     world.ready = dict.fromkeys(REVISIONS, 2)
     world.subsets = {name: {"version": name} for name in REVISIONS}
     world.says = always(PASS)
-    world.refusing = False
+    allow(world)
     if not world.shares:
         toggle_routes(world)
     return world
+
+
+def allow(world: World) -> None:
+    """Nothing refuses writes any more, and every rule can be read."""
+    world.refusing = world.rule_refusing = world.rule_refused = False
+    world.rule_problems = ()
+
+
+def assert_unguarded(world: World) -> None:
+    """No guard stands but that of a run in progress, unless it was told that it may."""
+    run = run_of(world.status)
+    left = [n for n, p in world.policies.items() if p and (not run or run.canary_revision != n)]
+    assert world.told("GuardLeft") or not left, world.policies
 
 
 HISTORIES = st.lists(EVENTS, max_size=25)
@@ -358,11 +398,12 @@ def test_from_every_history_an_abort_brings_all_traffic_back_within_the_settle_t
 
     if run is not None and run.ending is None:
         world.tell(Verb.ABORT)
-    world.refusing = False
+    allow(world)
     if not world.shares:
         toggle_routes(world)
     world.settle().after(2 * world.settle_seconds)
 
+    assert_unguarded(world)
     if run is not None:
         assert world.status.history[0].id == run.id
         assert world.status.history[0].outcome is not Outcome.PROMOTED
@@ -390,6 +431,7 @@ def test_from_every_history_a_healthy_world_leads_to_an_end(
             world.tell(Verb.PROMOTE_FULL if waits else Verb.PROMOTE)
         world.after(65)
 
+    assert_unguarded(world)
     assert run_of(world.status) is None
     assert world.look_again_at is None
     assert world.phase in {"Stable", "RolledBack", "Invalid", "Blocked"}
@@ -405,11 +447,13 @@ def test_from_every_history_deletion_lets_go_with_all_traffic_on_one_revision(
         perform(world, event)
         world.settle()
     run = run_of(world.status)
-    world.deleting, world.refusing = True, False
+    world.deleting = True
+    allow(world)
 
     world.settle().after(2 * world.settle_seconds)
 
     assert world.gone
+    assert_unguarded(world)
     if run is not None and world.shares:
         assert world.shares[run.canary_revision] == 0
 
@@ -437,6 +481,7 @@ def test_lost_writes_at_any_moments_skip_no_step_repeat_none_and_change_no_end_p
 
     assert rough.ladder() == calm.ladder()
     assert rough.shares == calm.shares
+    assert rough.policies == calm.policies
     assert rough.status == calm.status
     assert rough.finalized == calm.finalized
     assert rough.told("PutBack") == []

@@ -17,7 +17,7 @@ from random import Random
 import pytest
 
 from rollout.api.action import Verb
-from rollout.api.meta import ROLLOUT, VIRTUAL_SERVICE, Kind, Manifest
+from rollout.api.meta import DESTINATION_RULE, ROLLOUT, VIRTUAL_SERVICE, Kind, Manifest
 from tests.stories import gray
 from tests.stories.gray import Story
 from tests.world.clock import simulate
@@ -27,6 +27,12 @@ SEEDS = range(FIRST, FIRST + int(os.environ.get("ROLLOUT_CHAOS_SEEDS", "20")))
 
 LADDER = (0, 5, 50, 100, 100)
 """The canary's percent by step, the bake included."""
+
+GUARD: dict[str, object] = {
+    "outlierDetection": {"consecutive5xxErrors": 3},
+    "connectionPool": {"tcp": {"maxConnections": 9}},
+}
+"""Of every other seed."""
 
 TROUBLE_SECONDS = 60.0
 END_SECONDS = 300.0
@@ -46,6 +52,7 @@ class Chaos:
     story: Story
     random: Random
     by_hand: bool = False
+    guard: dict[str, object] = field(default_factory=dict)
     are_two: bool = False
     loses_events: bool = False
     canary_unready_since: dict[str, float] = field(default_factory=dict)
@@ -84,10 +91,16 @@ class Chaos:
         rungs = {0, *LADDER[first : run.step + 2]}
         self.must(foreign == old_foreign, f"{weights}: the others keep what they had in {before}")
         self.must(share in rungs, f"{canary} at {share} in step {run.step}")
+        if share > old_share and not self.are_two:
+            self.must(self.policies()[canary] == self.guard, f"{canary} rises under its guard")
         since = self.canary_unready_since.get(canary)
         if share > old_share and since is not None and not self.loses_events:
             late = self.now() - since
             self.must(late < REACTION_SECONDS_MAX, f"unready {canary} gets traffic after {late}")
+
+    def policies(self) -> dict[str, dict[str, object]]:
+        rule = self.story.cluster.peek(DESTINATION_RULE, gray.KEY)
+        return {one["name"]: one.get("trafficPolicy", {}) for one in rule["spec"]["subsets"]}
 
     def must(self, holds: bool, rule: str) -> None:
         if not holds:
@@ -221,6 +234,7 @@ class Chaos:
         others = [v for v in gray.VERSIONS if v != status.stable_revision]
         self.must(not any(self.story.weight(v) for v in others), "all traffic is on stable")
         self.must(not metadata.get("finalizers"), "no finalizer is left")
+        self.must(not any(self.policies().values()), "no guard is left")
         self.must(len(status.history) <= 10, "history is bounded")
 
 
@@ -236,7 +250,9 @@ def test_whatever_goes_wrong_the_rules_hold_and_the_run_ends(seed: int) -> None:
     chaos: list[Chaos] = []
 
     async def main() -> None:
-        chaos.append(Chaos(story=gray.furnished(), random=Random(seed)))
+        guard = GUARD if seed % 2 else {}
+        story = gray.furnished(gray.rollout(guard=guard))
+        chaos.append(Chaos(story=story, random=Random(seed), guard=guard))
         await chaos[0].run()
 
     try:

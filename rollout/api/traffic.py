@@ -116,7 +116,7 @@ class Note:
             ``WeightsNotSticky``, ``SelectiveDestinationRule``; of what is around routes and rules:
             ``VirtualServiceIgnored``, ``CallersNotGoverned``, ``CallersWithoutSubset``,
             ``IngressNotGoverned``, ``DelegateUnreached``, ``SeveralCatchAlls``,
-            ``PortProtocolGuessed``, ``EnvoyFilterMissesRoute``.
+            ``PortProtocolGuessed``, ``EnvoyFilterMissesRoute``; of our own role: ``KindsNotRead``.
         message: one sentence without a full stop: object, field, what it means for a run.
     """
 

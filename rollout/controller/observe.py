@@ -177,14 +177,17 @@ class Observer:
         spec = manifest.get("spec") or {}
         revision = spec["revision"] if isinstance(spec.get("revision"), str) else ""
         subsets = self._subsets(key, full, traffic)
-        pair = _pair(parsed, revision)
+        pair = _pair(parsed, revision, namespace=key.namespace)
         arms = self._arms_of(key, full, parsed, subsets, pair=pair)
         sure = arms if isinstance(arms, Arms) else None
         routing = self._routing(key, parsed, full, pair=pair, now=now)
         judged = self._judging.judge(key, run, sure, routing, now=now) if run else None
         rival = "" if run else self._rival(key, manifest, full)
         metadata = manifest["metadata"]
-        ready = endpoints.ready_by_subset(self._world, full, subsets, namespace=key.namespace)
+        near = {ref.namespace for ref in refs_of(traffic, key.namespace)}
+        ready = endpoints.ready_by_subset(
+            self._world, full, subsets, namespace=key.namespace, near=near
+        )
         ready, doubted_until = self._damped(key, run, ready, now=now)
         observation = Observation(
             now=now,
@@ -200,6 +203,7 @@ class Observer:
             routing=routing,
             subsets=subsets,
             ready=ready,
+            unread=endpoints.unread(self._world),
             arms_problem=arms if isinstance(arms, Problem) else None,
             actions=self._actions(key),
             settle_seconds=self._settle_seconds,
@@ -316,7 +320,7 @@ class Observer:
         return replace(
             routing,
             problems=(*around.problems, *routing.problems, *denied),
-            notes=(*routing.notes, *around.notes),
+            notes=(*self._world.notes(), *routing.notes, *around.notes),
         )
 
     def _subsets(self, key: Key, host: str, traffic: Traffic) -> SubsetTable:
@@ -392,11 +396,19 @@ def _rank(manifest: Manifest, host: str) -> tuple[bool, str, str]:
     return is_idle, manifest["metadata"].get("creationTimestamp", ""), str(key_of(manifest))
 
 
-def _pair(parsed: _Parsed, revision: str) -> tuple[str, str]:
-    """The stable revision and the one that is, or would be, on trial."""
+def _pair(parsed: _Parsed, revision: str, *, namespace: str) -> tuple[str, str]:
+    """The stable revision and the one that is, or would be, on trial.
+
+    Nobody knows yet what is stable of a host that has not been taken over.
+    """
     if parsed.run is not None:
         return parsed.run.stable_revision, parsed.run.canary_revision
-    return parsed.status.stable_revision, revision
+    status, spec = parsed.status, parsed.spec
+    if spec is not None and status.host:
+        known, wanted = (fqdn(host, namespace=namespace) for host in (status.host, spec.host))
+        if known != wanted:
+            return "", revision
+    return status.stable_revision, revision
 
 
 def _given(action: Manifest) -> GivenAction:

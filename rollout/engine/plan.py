@@ -23,16 +23,24 @@ def resolve(spec: RolloutSpec) -> Plan:
         if not reached:
             steps = (*strategy.steps, Step(weight=FULL_PERCENT))
             strategy = strategy.model_copy(update={"steps": steps})
+    written, last = len(spec.strategy.steps), len(strategy.steps)
     return Plan(
         host=spec.host,
         traffic=spec.traffic,
         metrics=spec.metrics,
         strategy=strategy,
-        gates=spec.gates,
+        gates=tuple(_lasting(gate, written=written, last=last) for gate in spec.gates),
         judge=spec.judge,
         guard=spec.guard,
         on_failure=spec.on_failure,
     )
+
+
+def _lasting(gate: Gate, *, written: int, last: int) -> Gate:
+    """A gate of the last step that was written is one of the 100 percent that follow it too."""
+    if gate.steps is None or written not in gate.steps or written == last:
+        return gate
+    return gate.model_copy(update={"steps": (*gate.steps, last)})
 
 
 def check_queries(spec: RolloutSpec) -> None:

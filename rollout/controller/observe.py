@@ -23,7 +23,7 @@ from rollout.controller.surroundings import Lookout, Place
 from rollout.controller.world import World, running_hosts
 from rollout.engine import plan as plans
 from rollout.engine.decision import Weights
-from rollout.engine.observation import GivenAction, Observation
+from rollout.engine.observation import Observation
 from rollout.ports import Clock
 from rollout.routes import destinationrule, ownership
 
@@ -205,7 +205,7 @@ class Observer:
             ready=ready,
             unread=endpoints.unread(self._world),
             arms_problem=arms if isinstance(arms, Problem) else None,
-            actions=self._actions(key),
+            actions=self._world.given(key),
             settle_seconds=self._settle_seconds,
             evidence=judged.evidence if judged else None,
             verdicts=judged.verdicts if judged else (),
@@ -362,17 +362,6 @@ class Observer:
             self._arms[key] = (run.id, found)
         return None if isinstance(found, Problem) and not plan.gates else found
 
-    def _actions(self, key: Key) -> tuple[GivenAction, ...]:
-        found = [
-            action
-            for action in self._world.actions.by("rollout", str(key))
-            if not (action.get("status") or {}).get("outcome")
-        ]
-        found.sort(
-            key=lambda a: (a["metadata"].get("creationTimestamp", ""), a["metadata"]["name"])
-        )
-        return tuple(_given(action) for action in found)
-
 
 def _salvaged(manifest: Manifest, known: _Parsed | None) -> Salvaged:
     """The status; where it cannot be read the one before, or after a restart what is left of it."""
@@ -409,11 +398,3 @@ def _pair(parsed: _Parsed, revision: str, *, namespace: str) -> tuple[str, str]:
         if known != wanted:
             return "", revision
     return status.stable_revision, revision
-
-
-def _given(action: Manifest) -> GivenAction:
-    name = action["metadata"]["name"]
-    try:
-        return GivenAction(name=name, spec=reading.read_action(action))
-    except BadManifest as error:
-        return GivenAction(name=name, spec=None, problem=str(error))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
+from http import HTTPStatus
 from math import ldexp
 from random import Random
 
@@ -49,9 +50,6 @@ FAILURE_COUNT_MAX = 16
 """Beyond this the back-off is at its bound anyway; keeps the exponent small."""
 
 SERVER = "the API server"
-
-FORBIDDEN = 403
-"""The HTTP status with which the API server says that our role does not let us read."""
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +115,7 @@ class Reflector:
                 await self._bear_absence()
             except errors.Denied as error:
                 self._ended("denied")
-                if self.essential or error.status_code != FORBIDDEN:
+                if self.essential or error.status_code != HTTPStatus.FORBIDDEN:
                     await self._back_off(error)
                 else:
                     await self._bear_absence(denied=error.message)

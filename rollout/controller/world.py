@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from rollout.api import reading
 from rollout.api.meta import (
     DESTINATION_RULE,
     ENDPOINT_SLICE,
@@ -21,9 +22,11 @@ from rollout.api.meta import (
     Manifest,
 )
 from rollout.api.traffic import Note
+from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import cache
 from rollout.controller.cache import Cache
+from rollout.engine.observation import GivenAction
 
 PROTOCOLS = ("http", "tcp", "tls")
 
@@ -207,6 +210,18 @@ class World:
         told = denied(self.caches())
         return (Note(reason="KindsNotRead", message=told),) if told else ()
 
+    def given(self, key: Key) -> tuple[GivenAction, ...]:
+        """The commands for a Rollout that nobody has answered, the oldest first."""
+        found = [
+            action
+            for action in self.actions.by("rollout", str(key))
+            if not (action.get("status") or {}).get("outcome")
+        ]
+        found.sort(
+            key=lambda a: (a["metadata"].get("creationTimestamp", ""), a["metadata"]["name"])
+        )
+        return tuple(_given(action) for action in found)
+
     def concerned(self, changed: Cache, manifest: Manifest) -> set[Key]:
         """The Rollouts that a changed object may matter to."""
         listeners: tuple[tuple[Cache, Callable[[Manifest], set[Key]]], ...] = (
@@ -286,6 +301,14 @@ class World:
     def _of_services(self, services: Iterator[str]) -> set[Key]:
         keys = (parsed_key(service) for service in services)
         return self._about(iter([fqdn(key.name, namespace=key.namespace) for key in keys]))
+
+
+def _given(action: Manifest) -> GivenAction:
+    name = action["metadata"]["name"]
+    try:
+        return GivenAction(name=name, spec=reading.read_action(action))
+    except BadManifest as error:
+        return GivenAction(name=name, spec=None, problem=str(error))
 
 
 def denied(caches: Iterable[Cache]) -> str:

@@ -340,9 +340,9 @@ def forbidden() -> errors.Denied:
 
 async def test_a_lesser_kind_that_may_not_be_read_counts_as_empty_until_it_may_be() -> None:
     cluster = FakeCluster(FakeClock())
-    cluster.put(POD, thing())
+    cluster.put(VIRTUAL_SERVICE, thing())
     cluster.faults.refuse(forbidden(), times=2)
-    reflector = new_reflector(cluster, [], kind=POD)
+    reflector = new_reflector(cluster, [], kind=VIRTUAL_SERVICE)
     reflector.essential = False
 
     async with running(reflector):
@@ -356,8 +356,8 @@ async def test_a_lesser_kind_that_may_not_be_read_counts_as_empty_until_it_may_b
 
 async def test_a_lesser_kind_that_is_taken_from_us_for_good_is_forgotten() -> None:
     cluster = FakeCluster(FakeClock())
-    cluster.put(POD, thing())
-    reflector = new_reflector(cluster, [], kind=POD)
+    cluster.put(VIRTUAL_SERVICE, thing())
+    reflector = new_reflector(cluster, [], kind=VIRTUAL_SERVICE)
     reflector.essential = False
 
     async with running(reflector):

@@ -119,7 +119,7 @@ class Note:
             ``GuardPassedBy``; of what is around routes and rules: ``VirtualServiceIgnored``,
             ``CallersNotGoverned``, ``CallersWithoutSubset``, ``IngressNotGoverned``,
             ``DelegateUnreached``, ``SeveralCatchAlls``, ``PortProtocolGuessed``,
-            ``EnvoyFilterMissesRoute``.
+            ``EnvoyFilterMissesRoute``; of our own role: ``KindsNotRead``.
         message: one sentence without a full stop: object, field, what it means for a run.
     """
 

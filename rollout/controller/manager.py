@@ -12,7 +12,15 @@ from typing import Protocol
 import structlog
 
 from rollout.api.action import ActionStatus
-from rollout.api.meta import EVENT, ROLLOUT_ACTION, Key, Manifest
+from rollout.api.meta import (
+    DESTINATION_RULE,
+    EVENT,
+    ROLLOUT,
+    ROLLOUT_ACTION,
+    VIRTUAL_SERVICE,
+    Key,
+    Manifest,
+)
 from rollout.api.reading import read
 from rollout.base.errors import BadManifest, Retry, RolloutError
 from rollout.controller.apply import Applier
@@ -27,6 +35,9 @@ from rollout.controller.telescope import Telescope
 from rollout.controller.watch import Notify, Reflector
 from rollout.controller.world import World
 from rollout.ports import Alarms, Clock, Cluster, Metrics
+
+ESSENTIAL = (ROLLOUT, ROLLOUT_ACTION, VIRTUAL_SERVICE, DESTINATION_RULE)
+"""Kinds without which nothing can be decided. Without any other an abort is obeyed all the same."""
 
 EVENTS_MAX = 1000
 """Events waiting to be written; beyond that the oldest is dropped: nobody may wait for an Event."""
@@ -130,6 +141,7 @@ class Manager:
                 clock=clock,
                 random=random,
                 namespace=options.namespace,
+                essential=cache.kind in ESSENTIAL,
                 record=record,
             )
             for cache in self.world.caches()
@@ -170,6 +182,10 @@ class Manager:
     def synced(self) -> bool:
         """Whether all caches have been filled."""
         return all(reflector.synced.is_set() for reflector in self.reflectors)
+
+    def denied(self) -> tuple[str, ...]:
+        """The kinds that our role does not let us read, and without which work goes on."""
+        return tuple(cache.kind.kind for cache in self.world.caches() if cache.denied)
 
     async def _beat(self) -> None:
         while True:

@@ -23,7 +23,7 @@ from rollout.controller.refusals import Denial, Refusals
 from rollout.controller.surroundings import Lookout, Place
 from rollout.controller.world import World
 from rollout.engine import plan as plans
-from rollout.engine.observation import GivenAction, Observation
+from rollout.engine.observation import Observation
 from rollout.ports import Clock
 from rollout.routes import destinationrule, ownership
 
@@ -147,14 +147,17 @@ class Observer:
         spec = manifest.get("spec") or {}
         revision = spec["revision"] if isinstance(spec.get("revision"), str) else ""
         subsets = self._subsets(key, full, traffic, now=now)
-        pair = _pair(parsed, revision)
+        pair = _pair(parsed, revision, namespace=key.namespace)
         arms = self._arms_of(key, full, parsed, subsets, pair=pair)
         sure = arms if isinstance(arms, Arms) else None
         routing = self._routing(key, parsed, full, pair=pair, now=now)
         judged = self._judging.judge(key, run, sure, routing, now=now) if run else None
         rival = "" if run else _said_of(self._world.rival_on(full, manifest), full)
         metadata = manifest["metadata"]
-        ready = endpoints.ready_by_subset(self._world, full, subsets, namespace=key.namespace)
+        near = {ref.namespace for ref in refs_of(traffic, key.namespace)}
+        ready = endpoints.ready_by_subset(
+            self._world, full, subsets, namespace=key.namespace, near=near
+        )
         ready, doubted_until = self._damped(key, run, ready, now=now)
         observation = Observation(
             now=now,
@@ -170,8 +173,9 @@ class Observer:
             routing=routing,
             subsets=subsets,
             ready=ready,
+            unread=endpoints.unread(self._world),
             arms_problem=arms if isinstance(arms, Problem) else None,
-            actions=self._actions(key),
+            actions=self._world.given(key),
             settle_seconds=self._settle_seconds,
             evidence=judged.evidence if judged else None,
             verdicts=judged.verdicts if judged else (),
@@ -270,7 +274,7 @@ class Observer:
         return replace(
             routing,
             problems=(*around.problems, *routing.problems, *denied),
-            notes=(*routing.notes, *around.notes),
+            notes=(*self._world.notes(), *routing.notes, *around.notes),
         )
 
     def definition(self, key: Key, host: str, traffic: Traffic, *, subset: str) -> Manifest | None:
@@ -323,17 +327,6 @@ class Observer:
             self._arms[key] = (run.id, found)
         return None if isinstance(found, Problem) and not plan.gates else found
 
-    def _actions(self, key: Key) -> tuple[GivenAction, ...]:
-        found = [
-            action
-            for action in self._world.actions.by("rollout", str(key))
-            if not (action.get("status") or {}).get("outcome")
-        ]
-        found.sort(
-            key=lambda a: (a["metadata"].get("creationTimestamp", ""), a["metadata"]["name"])
-        )
-        return tuple(_given(action) for action in found)
-
 
 def _salvaged(manifest: Manifest, known: _Parsed | None) -> Salvaged:
     """The status; where it cannot be read the one before, or after a restart what is left of it."""
@@ -361,16 +354,16 @@ def _said_of(rival: Key | None, host: str) -> str:
     )
 
 
-def _pair(parsed: _Parsed, revision: str) -> tuple[str, str]:
-    """The stable revision and the one that is, or would be, on trial."""
+def _pair(parsed: _Parsed, revision: str, *, namespace: str) -> tuple[str, str]:
+    """The stable revision and the one that is, or would be, on trial.
+
+    Nobody knows yet what is stable of a host that has not been taken over.
+    """
     if parsed.run is not None:
         return parsed.run.stable_revision, parsed.run.canary_revision
-    return parsed.status.stable_revision, revision
-
-
-def _given(action: Manifest) -> GivenAction:
-    name = action["metadata"]["name"]
-    try:
-        return GivenAction(name=name, spec=reading.read_action(action))
-    except BadManifest as error:
-        return GivenAction(name=name, spec=None, problem=str(error))
+    status, spec = parsed.status, parsed.spec
+    if spec is not None and status.host:
+        known, wanted = (fqdn(host, namespace=namespace) for host in (status.host, spec.host))
+        if known != wanted:
+            return "", revision
+    return status.stable_revision, revision

@@ -29,7 +29,7 @@ CODES = ("2xx", "404", "409", "410", "429", "4xx", "5xx", "none")
 """How the API server answers; ``none`` when it does not."""
 
 QUERY_OUTCOMES = ("ok", "unreachable", "overloaded", "broken", "refused")
-RESTART_REASONS = ("closed", "broken", "gone", "absent", "crash")
+RESTART_REASONS = ("closed", "broken", "gone", "absent", "denied", "crash")
 
 QUERY_SHAPES = (*(str(shape) for shape in Shape), "custom")
 """What is asked of Prometheus: one shape is one grouped query for all Rollouts."""

@@ -150,6 +150,7 @@ def _decided_in_run(run: Run) -> tuple[object, ...]:
         run.weight,
         run.step_started_at,
         run.settled_since,
+        run.unrouted_since,
         run.ended_at,
         run.paused,
         run.promoted_full,

@@ -47,6 +47,7 @@ class Observation:
         routing: the owned routes for the host, the stable and the canary revision.
         subsets: the host's subsets.
         ready: ready endpoints per subset; a subset that is not there has none.
+        unread: which objects that may bring endpoints are not seen, in a sentence; empty: none.
         arms_problem: why the revisions' metrics cannot be told apart, if so.
         evidence: what has been counted up to now in the present step; None before the first look.
         verdicts: the gates' verdicts on that evidence.
@@ -68,6 +69,7 @@ class Observation:
     routing: Routing
     subsets: SubsetTable
     ready: Mapping[str, int]
+    unread: str = ""
     arms_problem: Problem | None = None
     evidence: RunEvidence | None = None
     verdicts: tuple[GateVerdict, ...] = ()

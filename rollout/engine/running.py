@@ -46,6 +46,7 @@ def in_run(o: Observation, run: Run) -> Decision:
         message = (
             f"{end.because}; but {run.stable_revision} has no ready endpoint to go back to: mend "
             f"it, or `rollout abort {o.key.name}` goes back all the same"
+            f"{o.unread and '; '}{o.unread}"
         )
         return staying.stay(
             o, run, orders, phase=Phase.BLOCKED, reason="StableNotReady", message=message
@@ -63,8 +64,9 @@ def _counting(o: Observation, run: Run, *, hindered: bool) -> Run:
         return run.model_copy(update={"unrouted_since": run.unrouted_since or o.now})
     if run.unrouted_since is None:
         return run
-    # Whatever somebody has made of the status: a time to come has taken nothing yet.
-    began = run.step_started_at + max(o.now - run.unrouted_since, timedelta())
+    # Whatever times somebody wrote there: no step begins before it did, or after now.
+    lost = o.now - max(run.unrouted_since, run.step_started_at)
+    began = run.step_started_at + max(lost, timedelta())
     return run.model_copy(update={"step_started_at": began, "unrouted_since": None})
 
 
@@ -136,7 +138,7 @@ def _missing(o: Observation, run: Run) -> tuple[str, str] | None:
     if o.ready.get(canary, 0) == 0:
         labels = ", ".join(f"{k}={v}" for k, v in sorted(o.subsets.subsets[canary].items()))
         told = f"{canary} has no ready endpoint; make pods with {labels or 'its labels'} ready"
-        return "NoReadyEndpoints", told
+        return "NoReadyEndpoints", f"{told}{o.unread and '; '}{o.unread}"
     if o.routing.problems:
         return o.routing.problems[0].reason, o.routing.problems[0].message
     if o.arms_problem is not None:

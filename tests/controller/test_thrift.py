@@ -153,3 +153,11 @@ def test_a_rollout_that_is_gone_is_forgotten() -> None:
     frugal.forget(KEY)
 
     assert frugal.wait_seconds(KEY, now=NOW) == 0
+
+
+def test_that_a_run_lost_its_route_is_written_at_once_for_its_time_is_counted_from_there() -> None:
+    old = in_run()
+    assert old.run is not None
+    new = old.model_copy(update={"run": old.run.model_copy(update={"unrouted_since": NOW})})
+
+    assert thrift().matters(old, new, key=KEY, now=NOW)

@@ -214,3 +214,35 @@ def test_a_run_that_lost_its_100_percent_is_given_the_same_time_from_then() -> N
     assert ladder.deadline(run_at(2, retreated=True, step_started_at=lost)) == MORNING + timedelta(
         hours=1
     )
+
+
+def test_a_gate_of_the_last_step_written_is_waited_for_at_100_percent_and_in_the_bake() -> None:
+    gates = [{"name": "errors", "errorRate": {"maxPercent": 1}, "steps": [1, 2]}]
+    steps = [{"weight": 5}, {"weight": 50}]
+    plan = plans.resolve(spec_of(gates=gates, strategy={"steps": steps, "bake": "10s"}))
+
+    for step in (3, 4):
+        rung = ladder.read(
+            run_at(step, plan=plan, weight=100),
+            says(errors=UNKNOWN),
+            now=MORNING + timedelta(minutes=5),
+            settle_seconds=5,
+            promoted=False,
+        )
+        assert rung.missing == ("errors",)
+
+
+def test_a_check_with_which_the_run_ends_needs_the_gates_that_the_bake_would() -> None:
+    steps = [{"weight": 100}, {"check": {"gates": ["slow"]}}]
+    plan = plans.resolve(spec_of(gates=GATES, strategy={"steps": steps, "bake": "0s"}))
+
+    rung = ladder.read(
+        run_at(2, plan=plan, weight=100),
+        says(errors=UNKNOWN, slow=PASS),
+        now=MORNING + timedelta(minutes=2),
+        settle_seconds=5,
+        promoted=False,
+    )
+
+    assert rung.missing == ("errors",)
+    assert not rung.done

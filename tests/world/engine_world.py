@@ -127,6 +127,7 @@ class World:
     says: Says = field(default_factory=lambda: passes_after(15))
     metrics_problem: str = ""
     arms_problem: Problem | None = None
+    unread: str = ""
     settle_seconds: float = SETTLE_SECONDS
     waiting: list[GivenAction] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -193,6 +194,7 @@ class World:
             subsets=self._table(),
             ready=dict(self.ready),
             arms_problem=self.arms_problem,
+            unread=self.unread,
             evidence=evidence,
             verdicts=self._verdicts(run) if run is not None else (),
             metrics_problem=self.metrics_problem,

@@ -37,6 +37,7 @@ from rollout.controller.observe import (
     Seen,
     refs_of,
 )
+from rollout.controller.propagation import Propagations
 from rollout.controller.thrift import PUT_BACK, RESTORED, Thrift
 from rollout.controller.world import World
 from rollout.engine.decision import Answer, Decision, Happening, Weights
@@ -69,6 +70,7 @@ class Applier:
         cluster: the API server.
         world: caches; answers to our own writes go in at once, so that their echo is no news.
         observer: is told what was refused.
+        propagations: are told of weights that were written.
         status_seconds: how old what only people read may grow in the status before it is written.
         noticed: is told of what others have written, when a conflict shows it.
     """
@@ -78,6 +80,7 @@ class Applier:
         cluster: Cluster,
         world: World,
         observer: Observer,
+        propagations: Propagations,
         *,
         status_seconds: float,
         noticed: Callable[[Cache, Change], object],
@@ -85,6 +88,7 @@ class Applier:
         self._cluster = cluster
         self._world = world
         self._observer = observer
+        self._propagations = propagations
         self._thrift = Thrift(status_seconds=status_seconds)
         self._noticed = noticed
         self._put_backs = Brake()
@@ -100,8 +104,7 @@ class Applier:
         self._restores.forget(key)
         self._held_until.pop(key, None)
         self._owed.pop(key, None)
-        for pair in [pair for pair in self._right if pair[0] == key]:
-            del self._right[pair]
+        self._right = {pair: stamp for pair, stamp in self._right.items() if pair[0] != key}
 
     def wait_seconds(self, key: Key, *, now: datetime) -> float:
         """How long a Rollout must wait because it was written for too often; 0: not at all."""
@@ -175,15 +178,13 @@ class Applier:
 
         What was decided just now is written at once; what somebody undid, not at each blow.
         """
-        key, is_sure = seen.observation.key, False
+        key, is_sure, was_written = seen.observation.key, False, False
         is_again = not is_new(seen.observation.status, decision.status)
         put_back_at = self._put_back_at(seen, weights) if is_again else None
-        was_written = False
         host = fqdn(weights.host, namespace=key.namespace)
         for manifest in self._observer.virtual_services(key, host, weights.traffic):
-            target, metadata = key_of(manifest), manifest["metadata"]
-            stamp = (metadata.get("uid"), metadata.get("resourceVersion"), weights)
-            if self._right.get((key, target)) == stamp:
+            target = key_of(manifest)
+            if self._right.get((key, target)) == _stamp(manifest, weights):
                 continue  # looked at before: it was as it should be
             try:
                 patch = self._missing(seen, manifest, weights, host=host)
@@ -191,10 +192,12 @@ class Applier:
                     self._hold_until(key, put_back_at)
                     continue
                 if patch and not is_sure:
+                    await self._propagations.before_write(seen.observation, weights.percent)
                     await self._make_sure(key, rollout)
                     is_sure = True
                 if patch:
                     await self._write(self._world.virtual_services, target, patch)
+                    self._propagations.wrote(seen.observation, decision.status.run)
                     self._thrift.spend(key, now=seen.observation.now)
                     was_written = True
             except (BadManifest, Denied) as error:
@@ -218,9 +221,7 @@ class Applier:
             canary_percent=decimal_of(weights.percent),
         )
         if not patch:
-            metadata = manifest["metadata"]
-            stamp = (metadata.get("uid"), metadata.get("resourceVersion"), weights)
-            self._right[key, target] = stamp
+            self._right[key, target] = _stamp(manifest, weights)
             return ()
         known = self._observer.denial(key, target, now=seen.observation.now)
         return () if known is not None and known.percent == weights.percent else patch
@@ -321,10 +322,8 @@ class Applier:
         """Put our finalizer on, or take it off; others' stay."""
         others = [f for f in rollout["metadata"].get("finalizers", ()) if f != FINALIZER]
         finalizers = [*others, FINALIZER] if on else others
-        metadata: dict[str, Any] = {
-            "resourceVersion": rollout["metadata"]["resourceVersion"],
-            "finalizers": finalizers,
-        }
+        version = rollout["metadata"]["resourceVersion"]
+        metadata: dict[str, Any] = {"resourceVersion": version, "finalizers": finalizers}
         try:
             return await self._write(self._world.rollouts, key, {"metadata": metadata})
         except NotFound:
@@ -336,6 +335,11 @@ class Applier:
 def is_new(old: RolloutStatus, new: RolloutStatus) -> bool:
     """Whether the weights of a decision were decided just now, or stand in the status already."""
     return _share(old) != _share(new)
+
+
+def _stamp(manifest: Manifest, weights: Weights) -> tuple[object, ...]:
+    """Which version of an object, and what was wanted of it."""
+    return manifest["metadata"].get("uid"), manifest["metadata"].get("resourceVersion"), weights
 
 
 def _is_restorable(seen: Seen) -> bool:

@@ -35,7 +35,7 @@ from rollout.api.reading import read_status
 from rollout.api.status import Condition, RolloutStatus, Run
 from rollout.controller.manager import Manager, Options
 from rollout.controller.record import Record
-from rollout.ports import Clock, Cluster, Metrics
+from rollout.ports import Clock, Cluster, Mesh, Metrics
 from tests.world.alarms import FakeAlarms
 from tests.world.clock import FakeClock
 from tests.world.cluster import FakeCluster
@@ -331,12 +331,14 @@ def controller(
     clock: Clock | None = None,
     metrics: Metrics | None = None,
     prometheus: bool = True,
+    mesh: Mesh | None = None,
     seed: int = 1,
 ) -> Manager:
     """A new controller over the story's world, with nothing remembered."""
     return Manager(
         cluster=cluster or story.cluster,
         metrics=(metrics or story.metrics) if prometheus else None,
+        mesh=mesh,
         clock=clock or story.clock,
         alarms=FakeAlarms(clock or story.clock),
         random=Random(seed),

@@ -21,7 +21,7 @@ from rollout.api.phase import Phase
 from rollout.api.rollout import RolloutSpec
 from rollout.api.rules import check
 from rollout.api.status import RolloutStatus, Run
-from rollout.api.traffic import Note, Problem, RouteState, Routing, SubsetTable
+from rollout.api.traffic import Note, Problem, Propagation, RouteState, Routing, SubsetTable
 from rollout.engine import plan as plans
 from rollout.engine.decision import Answer, Decision, Happening
 from rollout.engine.observation import GivenAction, Observation
@@ -109,6 +109,7 @@ class World:
     metrics_problem: str = ""
     arms_problem: Problem | None = None
     settle_seconds: float = SETTLE_SECONDS
+    propagation: Propagation = field(default_factory=Propagation)
     waiting: list[GivenAction] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
     happenings: list[Happening] = field(default_factory=list)
@@ -179,6 +180,7 @@ class World:
             metrics_problem=self.metrics_problem,
             actions=tuple(self.waiting),
             settle_seconds=self.settle_seconds,
+            propagation=self.propagation,
         )
 
     def _routing(self) -> Routing:

@@ -38,8 +38,8 @@ class Settings:
     prometheus_token_file: Path | None = None
     """A file with a bearer token for Prometheus; read anew for every query. None: no token."""
     istiod_address: str = ""
-    """Where every istiod answers, such as ``http://istiod.istio-system:15014``: it tells when
-    proxies have taken a change. Empty: nobody is asked, and proxies are given the settle time."""
+    """Where istiod answers, such as ``http://istiod.istio-system:15014``: all its replicas are
+    asked when proxies have taken a change. Empty: nobody is, and proxies get the settle time."""
     istiod_token_file: Path | None = None
     """A file with a bearer token for istiod (audience ``istio-ca``); read anew for every look.
     None: no token."""

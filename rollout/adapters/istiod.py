@@ -1,10 +1,10 @@
 """Asks istiod what its proxies have been sent and have taken: `/debug/syncz` of every replica.
 
 Each replica knows only the proxies that are connected to itself, so all addresses of the host are
-asked: with several replicas that must be the host of a headless Service. Whoever asks from another
-pod needs a token of a service account with the audience ``istio-ca``, and the account's namespace
-must be istiod's own or be named in ``DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES`` of istiod
-(``pilot/pkg/xds/debug.go`` of Istio 1.31: allowAuthenticatedOrLocalhost, AuthorizeDebugRequest).
+asked. Whoever asks from another pod needs a token of a service account with the audience
+``istio-ca``, and the account's namespace must be istiod's own or be named in
+``DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES`` of istiod (``pilot/pkg/xds/debug.go`` of Istio 1.31:
+allowAuthenticatedOrLocalhost, AuthorizeDebugRequest).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class IstiodMesh:
         self._port = split.port or (443 if split.scheme == "https" else 80)
         self._server = f"istiod at {split.scheme}://{self._host}:{self._port}"
         self._token_file = token_file
-        self._resolve = resolve or _all_addresses
+        self._resolve = resolve or all_addresses
         self._session = aiohttp.ClientSession(
             # Names are resolved here, since all of a name's addresses are asked.
             connector=aiohttp.TCPConnector(use_dns_cache=False),
@@ -183,11 +183,11 @@ _REMEDIES: Mapping[int, str] = MappingProxyType(
 """What to do about an answer that is none."""
 
 
-async def _all_addresses(host: str) -> list[str]:
-    """As the system's resolver knows them."""
+async def all_addresses(host: str) -> list[str]:
+    """As the system's resolver knows them. Raises `OSError` when there is none."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return [str(info[4][0]) for info in found]
+    return sorted({str(info[4][0]) for info in found})
 
 
 def _read(document: list[dict[str, Any]] | None) -> Iterator[_Connected]:

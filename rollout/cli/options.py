@@ -94,9 +94,9 @@ TokenFile = Annotated[str | None, _setting("Its bearer token, in a file.", metav
 Istiod = Annotated[
     str | None,
     _setting(
-        "Where every istiod answers: it tells when proxies have taken a change. With several "
-        "replicas the host of a headless Service. It must let our namespace ask: "
-        "DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES. Default: nobody is asked.",
+        "Where istiod answers: all its replicas are asked when proxies have taken a change. Its "
+        "variable DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES must name the controller's namespace. "
+        "Default: nobody is asked.",
         metavar="URL",
     ),
 ]

@@ -63,10 +63,10 @@ class Nonced:
         self.newest, self.at_seconds = found, now
 
     @property
-    def count(self) -> str:
-        """How many proxies there are, in words."""
+    def everybody(self) -> str:
+        """All proxies there are, in words."""
         count = len({name for name, _ in self.newest})
-        return "1 proxy" if count == 1 else f"{count:,} proxies"
+        return "the only proxy" if count == 1 else f"all {count:,} proxies"
 
     def of(self, types: Collection[XdsType]) -> Found:
         """The newest nonces of some types."""

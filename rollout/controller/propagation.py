@@ -52,6 +52,9 @@ FRESH_SECONDS = 0.3
 BEFORE_SECONDS_MAX = 0.5
 """How long a write that gives the canary more waits for them; then it goes without."""
 
+SLOW_SECONDS = 5.0
+"""After it waited in vain no write waits for so long: all runs share one istiod, and workers."""
+
 UNREACHABLE_SECONDS = 2.0
 """How long istiod may not answer before traffic or time must tell."""
 
@@ -140,6 +143,7 @@ class Propagations:
         self._stirred = asyncio.Event()
         self._is_wanted = False
         self._cost_seconds = 0.0
+        self._slow_until_seconds = -math.inf
 
     # What deciding asks.
 
@@ -179,18 +183,21 @@ class Propagations:
         A write that takes traffic from the canary waits for nothing: they come while it is made,
         and istiod gathers changes for longer than that takes.
         """
-        run = o.status.run
+        run, now = o.status.run, self._clock.monotonic_seconds()
         if self._mesh is None or self._fresh() is not None:
             return
-        if run is None or percent < run.weight or percent == 0:
+        is_less = run is None or percent < run.weight or percent == 0
+        if is_less or now < self._slow_until_seconds:
             self._is_wanted = True
             self._stirred.set()
             return
         try:
             async with asyncio.timeout(BEFORE_SECONDS_MAX):
-                await self._look()
+                has_told = await self._look()
         except TimeoutError:
-            return
+            has_told = False
+        if not has_told:
+            self._slow_until_seconds = self._clock.monotonic_seconds() + SLOW_SECONDS
 
     def wrote(self, o: Observation, run: Run | None) -> None:
         """A run's weight was written just now."""
@@ -322,10 +329,10 @@ class Propagations:
             refused = any(nonces.error for nonces in behind.values())
             self._tell(key, wait, Spread.PENDING, told, refused=refused, hindered=bool(named))
         elif self._has_arrived(wait, now=now):
-            self._tell(key, wait, Spread.DONE, f"acknowledged by {_all(nonced.count)}")
+            self._tell(key, wait, Spread.DONE, f"acknowledged by {nonced.everybody}")
             self._record.propagated(seconds=now - wait.since_seconds)
         elif wait.changed_seconds is None and now - wait.since_seconds >= wait.bound_seconds:
-            told = f"istiod has sent {nonced.count} nothing new for it"
+            told = f"istiod has sent {nonced.everybody} nothing new for it"
             self._tell(key, wait, Spread.UNKNOWN, told)
         else:
             self._tell(key, wait, Spread.PENDING, WAITING)
@@ -390,7 +397,3 @@ def _prepares(run: Run) -> bool:
 def _asking(percent: float | None) -> Propagation:
     """What is known before the first look."""
     return Propagation(spread=Spread.PENDING, percent=percent, message=WAITING)
-
-
-def _all(count: str) -> str:
-    return f"the only {count.removeprefix('1 ')}" if count.startswith("1 ") else f"all {count}"

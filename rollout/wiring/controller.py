@@ -24,6 +24,7 @@ from rollout.controller.record import Record
 from rollout.ports import Clock, Cluster, Mesh, Metrics
 from rollout.settings import Settings
 from rollout.web import health
+from rollout.wiring.replicas import Replicas
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +87,7 @@ async def controller(chosen: Settings) -> AsyncIterator[Manager]:
         metrics = _metrics(chosen)
         if metrics is not None:
             stack.push_async_callback(metrics.close)
-        mesh = _mesh(chosen)
+        mesh = _mesh(chosen, cluster, clock)
         if mesh is not None:
             stack.push_async_callback(mesh.close)
         manager = Manager(
@@ -119,10 +120,14 @@ def _metrics(chosen: Settings) -> Metrics | None:
     return PrometheusMetrics(chosen.prometheus_address, options=options)
 
 
-def _mesh(chosen: Settings) -> Mesh | None:
+def _mesh(chosen: Settings, cluster: Cluster, clock: Clock) -> Mesh | None:
     if not chosen.istiod_address:
         return None
-    return IstiodMesh(chosen.istiod_address, token_file=chosen.istiod_token_file)
+    return IstiodMesh(
+        chosen.istiod_address,
+        token_file=chosen.istiod_token_file,
+        resolve=Replicas(cluster, clock),
+    )
 
 
 def _election(

@@ -188,7 +188,7 @@ async def test_what_changes_nothing_at_any_proxy_is_unknown_after_a_while() -> N
         await asyncio.sleep(3)
 
         assert at.seen(o).spread is Spread.UNKNOWN
-        assert at.seen(o).message == "istiod has sent 2 proxies nothing new for it"
+        assert at.seen(o).message == "istiod has sent all 2 proxies nothing new for it"
         count = len(at.mesh.looks_at)
         await asyncio.sleep(60)
         assert len(at.mesh.looks_at) == count
@@ -254,6 +254,19 @@ async def test_a_write_waits_for_a_slow_istiod_but_not_for_long() -> None:
 
         waited = asyncio.get_running_loop().time() - before
         assert waited == pytest.approx(BEFORE_SECONDS_MAX)
+
+
+@pytest.mark.parametrize("mesh", [Slow(60), None], ids=["slow", "gone"])
+async def test_after_one_that_waited_in_vain_the_next_writes_do_not(mesh: Mesh | None) -> None:
+    o = observed(10)
+    async with desk(mesh, problem="refused") as at:
+        await at.watched.before_write(o, 20)
+        before = asyncio.get_running_loop().time()
+
+        for _ in range(10):
+            await at.watched.before_write(o, 20)
+
+        assert asyncio.get_running_loop().time() == before
 
 
 @pytest.mark.parametrize("percent", [0, 5])

@@ -391,10 +391,12 @@ async def told(manifest: Manifest | None = None) -> AsyncIterator[Story]:
         yield story
 
 
-async def one_life(story: Story, *, writes_count: int, effective: bool) -> None:
+async def one_life(
+    story: Story, *, writes_count: int, effective: bool, mesh: Mesh | None = None
+) -> None:
     """A controller with nothing remembered, until it is killed at one of its writes."""
     mortal = Mortal(story.cluster, writes_count=writes_count, effective=effective)
-    async with running(controller(story, mortal).run):
+    async with running(controller(story, mortal, mesh=mesh).run):
         await mortal.died.wait()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rollout.analysis import delta, query
 from rollout.analysis.query import Shape
 from rollout.analysis.sample import Series
-from rollout.api.evidence import COMMON, TARGETS_MAX, RunEvidence
+from rollout.api.evidence import COMMON, TARGETS_MAX
 
 SETTLE_MS = 5_000
 """How much later than one scrape interval a sample may become visible and still be counted, for the
@@ -16,7 +16,13 @@ targets that share a cursor. Those with their own have no such limit."""
 FORGET_MS = query.WINDOW_SECONDS_MAX * 1000
 """A target silent for longer than any window loses its cursor: no answer shows its old samples."""
 
-_KEY_BITS = {Shape.REQUESTS: 0, Shape.DURATIONS: 0x5555_5555, Shape.TCP: 0xAAAA_AAAA}
+_KEY_BITS = {
+    Shape.REQUESTS: 0,
+    Shape.DURATIONS: 0x5555_5555,
+    Shape.TCP: 0xAAAA_AAAA,
+    Shape.ARRIVALS: 0x3333_3333,
+    Shape.ARRIVAL_DURATIONS: 0xCCCC_CCCC,
+}
 
 
 class Cursors:
@@ -25,13 +31,21 @@ class Cursors:
     A target has a cursor per question, because one answer may hold a scrape that another, asked a
     moment earlier, misses. Targets beyond the `TARGETS_MAX` first share one per question, which
     stays a scrape interval and `SETTLE_MS` behind what is seen.
+
+    Args:
+        through: what `kept` gave after the last look.
+        origin_ms: what stamps are counted from; nothing up to it counts.
+        newest_ms: the newest stamp seen at all.
+        step_ms: the scrape interval.
     """
 
-    def __init__(self, evidence: RunEvidence, *, newest_ms: int, step_ms: int) -> None:
-        self.origin_ms = evidence.origin_ms or newest_ms
+    def __init__(
+        self, through: Mapping[str, int], *, origin_ms: int, newest_ms: int, step_ms: int
+    ) -> None:
+        self.origin_ms = origin_ms
         self._behind_ms = step_ms + SETTLE_MS
-        horizon = max(newest_ms, evidence.newest_ms) - self.origin_ms - FORGET_MS
-        known = evidence.through.items()
+        horizon = newest_ms - origin_ms - FORGET_MS
+        known = through.items()
         self._common = {key: at for key, at in known if key.startswith(COMMON)}
         self._own = {key: at for key, at in known if not key.startswith(COMMON) and at >= horizon}
 

@@ -6,17 +6,17 @@ used. A late sample is therefore counted by a later look, and the same answer tw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from rollout.analysis import delta
+from rollout.analysis import delta, sample
 from rollout.analysis.arm import Arms
-from rollout.analysis.cursor import Cursors
-from rollout.analysis.query import Shape
+from rollout.analysis.cursor import SETTLE_MS, Cursors
+from rollout.analysis.query import ARRIVED, Shape
 from rollout.analysis.sample import Series
 from rollout.analysis.tally import Tally, added
-from rollout.analysis.verdict import GateQuestion
-from rollout.api.evidence import GateEvidence, RunEvidence
+from rollout.analysis.verdict import GateKind, GateQuestion
+from rollout.api.evidence import Arrivals, GateEvidence, RunEvidence
 
 LAG_INTERVALS_MAX = 8
 """Scrape intervals that a target may lag behind and still widen the window: more is a dead pod."""
@@ -24,6 +24,36 @@ LAG_INTERVALS_MAX = 8
 Answers = Mapping[Shape, Sequence[Series]]
 """One service's series by question. A question that got no usable answer is left out: then its
 cursors stay, and the next look makes up for it."""
+
+
+COPIES_GONE_INTERVALS = 2
+"""Scrape intervals, `SETTLE_MS` aside, after which no sample brings copies of a step that is over:
+the newest sample may be an interval old, and each pod is scraped at a time of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """Which arrivals are counted together.
+
+    Attributes:
+        epoch: the step since which requests have been mirrored, or not any more; 0 while they
+            never were.
+        copies: whether they are mirrored.
+    """
+
+    epoch: int
+    copies: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """How answers are counted: what `look` was told."""
+
+    arms: Arms
+    gates: Sequence[GateQuestion]
+    step_ms: int
+    young: Collection[str]
+    returned: Callable[[Mapping[str, str]], bool] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +79,15 @@ def begin_step(evidence: RunEvidence) -> RunEvidence:
             "gates": {name: _fresh(gate) for name, gate in evidence.gates.items()},
             "traffic": _fresh(evidence.traffic),
             "unattributed": 0,
+            "unattributed_before": evidence.unattributed_before + evidence.unattributed,
+            "arrivals": None if evidence.arrivals is None else _next_page(evidence.arrivals),
         }
     )
+
+
+def _next_page(book: Arrivals) -> Arrivals:
+    gates = {name: _fresh(gate) for name, gate in book.gates.items()}
+    return book.model_copy(update={"gates": gates})
 
 
 def absorb(
@@ -61,9 +98,12 @@ def absorb(
     gates: Sequence[GateQuestion],
     step_ms: int,
     young: Collection[str] = frozenset(),
+    book: Book | None = None,
 ) -> RunEvidence:
     """The evidence after a look, see `look`."""
-    return look(evidence, answers, arms=arms, gates=gates, step_ms=step_ms, young=young).evidence
+    return look(
+        evidence, answers, arms=arms, gates=gates, step_ms=step_ms, young=young, book=book
+    ).evidence
 
 
 def look(
@@ -75,10 +115,12 @@ def look(
     step_ms: int,
     young: Collection[str] = frozenset(),
     returned: Callable[[Mapping[str, str]], bool] | None = None,
+    book: Book | None = None,
 ) -> Look:
     """Adds to the evidence what answers hold that it does not know yet.
 
     The first look of a run counts nothing: it sets the origin. Gates of kind query are passed over.
+    Arrivals have a book of their own and are part of no other count.
 
     Args:
         evidence: what is known.
@@ -88,36 +130,79 @@ def look(
         step_ms: the scrape interval in milliseconds.
         young: see `delta.cut`.
         returned: see `delta.cut`.
+        book: where arrivals are counted; None: nowhere.
     """
-    newest_ms = max(
-        (one.samples[-1][0] for series in answers.values() for one in series), default=0
-    )
+    newest_ms = max(evidence.newest_ms, sample.newest_ms(answers.values()))
     if not newest_ms:
         return Look(evidence=evidence, notes=())
-    cursors = Cursors(evidence, newest_ms=newest_ms, step_ms=step_ms)
-    tally = Tally(arms=arms, gates=gates)
+    way = _Way(arms=arms, gates=gates, step_ms=step_ms, young=young, returned=returned)
+    origin_ms = evidence.origin_ms or newest_ms
+    cursors = Cursors(evidence.through, origin_ms=origin_ms, newest_ms=newest_ms, step_ms=step_ms)
+    sent = {shape: series for shape, series in answers.items() if shape not in ARRIVED}
+    tally, notes = _count(sent, cursors, way)
+    arrivals, noted = _arrived(evidence.arrivals, answers, book, way)
+    fresh = RunEvidence(
+        origin_ms=origin_ms,
+        through=cursors.kept(),
+        newest_ms=newest_ms,
+        gates={**evidence.gates, **tally.gates(evidence.gates)},
+        traffic=tally.traffic.added_to(evidence.traffic),
+        canary_run=added(evidence.canary_run, tally.traffic.canary),
+        unattributed=evidence.unattributed + tally.unattributed,
+        unattributed_before=evidence.unattributed_before,
+        arrivals=arrivals,
+    )
+    return Look(evidence=evidence if fresh == evidence else fresh, notes=(*notes, *noted))
+
+
+def _count(answers: Answers, cursors: Cursors, way: _Way) -> tuple[Tally, list[delta.Note]]:
+    """Counts what cursors have not passed yet, and moves them."""
+    tally = Tally(arms=way.arms, gates=way.gates)
     notes: list[delta.Note] = []
     for shape, series in answers.items():
         piece = delta.cut(
             series,
             span_of=cursors.spans(shape, series),
-            step_ms=step_ms,
-            young=young,
-            returned=returned,
+            step_ms=way.step_ms,
+            young=way.young,
+            returned=way.returned,
         )
         cursors.advance(shape, piece.newest_ms)
         notes.extend(piece.notes)
         tally.add(shape, series, piece.rows)
-    fresh = RunEvidence(
-        origin_ms=cursors.origin_ms,
-        through=cursors.kept(),
-        newest_ms=max(evidence.newest_ms, newest_ms),
-        gates={**evidence.gates, **tally.gates(evidence.gates)},
-        traffic=tally.traffic.added_to(evidence.traffic),
-        canary_run=added(evidence.canary_run, tally.traffic.canary),
-        unattributed=evidence.unattributed + tally.unattributed,
+    return tally, notes
+
+
+def _arrived(
+    known: Arrivals | None, answers: Answers, book: Book | None, way: _Way
+) -> tuple[Arrivals | None, list[delta.Note]]:
+    """The book of arrivals with those of a look; one of another epoch is closed and begun anew."""
+    if book is None:
+        return None, []
+    seen = {shape: series for shape, series in answers.items() if shape in ARRIVED}
+    if known is None or known.epoch != book.epoch:
+        first_ms = sample.newest_ms(seen.values())
+        if not first_ms:
+            return None, []
+        were_copies = book.epoch > 0 and not book.copies
+        pause_ms = COPIES_GONE_INTERVALS * way.step_ms + SETTLE_MS if were_copies else 0
+        known = Arrivals(epoch=book.epoch, origin_ms=first_ms + pause_ms)
+    newest_ms = max(known.newest_ms, sample.newest_ms(seen.values()))
+    cursors = Cursors(
+        known.through, origin_ms=known.origin_ms, newest_ms=newest_ms, step_ms=way.step_ms
     )
-    return Look(evidence=evidence if fresh == evidence else fresh, notes=tuple(notes))
+    judged = [g for g in way.gates if g.kind in {GateKind.ERRORS, GateKind.LATENCY}]
+    tally, notes = _count(seen, cursors, replace(way, gates=judged))
+    return (
+        Arrivals(
+            epoch=known.epoch,
+            origin_ms=known.origin_ms,
+            through=cursors.kept(),
+            newest_ms=newest_ms,
+            gates={**known.gates, **tally.gates(known.gates)},
+        ),
+        notes,
+    )
 
 
 def observed_percent(evidence: RunEvidence) -> float | None:
@@ -132,8 +217,7 @@ def oldest_live_ms(evidence: RunEvidence, *, step_ms: int) -> int:
     Milliseconds on Prometheus' clock; 0 when nothing was seen yet.
     """
     floor_ms = evidence.newest_ms - LAG_INTERVALS_MAX * step_ms
-    stamps = (evidence.origin_ms + after_ms for after_ms in evidence.through.values())
-    return min((stamp for stamp in stamps if stamp >= floor_ms), default=evidence.newest_ms)
+    return min((at for at in _cursors(evidence) if at >= floor_ms), default=evidence.newest_ms)
 
 
 def next_sample_ms(evidence: RunEvidence, *, step_ms: int) -> int | None:
@@ -144,10 +228,17 @@ def next_sample_ms(evidence: RunEvidence, *, step_ms: int) -> int | None:
     """
     if not evidence.newest_ms:
         return None
-    stamps = (evidence.origin_ms + after_ms + step_ms for after_ms in evidence.through.values())
+    stamps = (at + step_ms for at in _cursors(evidence))
     return min(
         (at for at in stamps if at > evidence.newest_ms), default=evidence.newest_ms + step_ms
     )
+
+
+def _cursors(evidence: RunEvidence) -> Iterator[int]:
+    """All cursors, in milliseconds on Prometheus' clock."""
+    for book in (evidence, evidence.arrivals):
+        if book is not None:
+            yield from (book.origin_ms + after_ms for after_ms in book.through.values())
 
 
 def _fresh(gate: GateEvidence) -> GateEvidence:

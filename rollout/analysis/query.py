@@ -34,15 +34,25 @@ _QUOTED_OR_COMMENT = re.compile(
     r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`|#[^\n]*', re.DOTALL
 )
 _BARE = re.compile(r"[A-Za-z0-9_:.]+")
-_REPORTER = 'reporter=~"source|waypoint"'
+_SENT = 'reporter=~"source|waypoint"'
+_ARRIVED = 'reporter="destination"'
 
 
 class Shape(StrEnum):
-    """The kinds of question that we ask Prometheus ourselves."""
+    """The kinds of question that we ask Prometheus ourselves.
+
+    The last two are asked of the pods' own proxies, the others of their callers'.
+    """
 
     REQUESTS = "requests"
     DURATIONS = "durations"
     TCP = "tcp"
+    ARRIVALS = "arrivals"
+    ARRIVAL_DURATIONS = "arrival_durations"
+
+
+ARRIVED = frozenset({Shape.ARRIVALS, Shape.ARRIVAL_DURATIONS})
+"""Questions about what arrived: every attempt of a retried request, and mirrored requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,30 +128,50 @@ def requests(hosts: Iterable[str], *, window_seconds: int) -> tuple[Question, ..
         Question(
             shape=Shape.REQUESTS,
             hosts=batch,
-            promql=f"istio_requests_total{{{_REPORTER},{_services(batch)}}}[{window_seconds}s]",
+            promql=f"istio_requests_total{{{_SENT},{_services(batch)}}}[{window_seconds}s]",
+        )
+        for batch in _batches(hosts)
+    )
+
+
+def arrivals(hosts: Iterable[str], *, window_seconds: int) -> tuple[Question, ...]:
+    """All requests that arrived at services' pods, as the pods' own proxies saw them.
+
+    Each attempt of a retried request is one of them, and so is a mirrored one; what never reached
+    a pod is not. A try that its caller gave up counts there as a client that went away.
+    """
+    return tuple(
+        Question(
+            shape=Shape.ARRIVALS,
+            hosts=batch,
+            promql=f"istio_requests_total{{{_ARRIVED},{_services(batch)}}}[{window_seconds}s]",
         )
         for batch in _batches(hosts)
     )
 
 
 def durations(
-    edges_ms_by_host: Mapping[str, Iterable[float]], *, window_seconds: int
+    edges_ms_by_host: Mapping[str, Iterable[float]],
+    *,
+    window_seconds: int,
+    shape: Shape = Shape.DURATIONS,
 ) -> tuple[Question, ...]:
-    """The buckets of services' durations at given edges and at infinity.
+    """The buckets of services' durations at given edges and at infinity; of either shape.
 
     Services with the same edges share a query. Each edge is asked for in the spelling of Envoy
     (``250``) and in those of Prometheus 3 (``250.0``, ``1.8e+06``).
     """
+    reporter = _ARRIVED if shape in ARRIVED else _SENT
     hosts_by_edges: dict[tuple[float, ...], list[str]] = {}
     for host, edges_ms in edges_ms_by_host.items():
         hosts_by_edges.setdefault(tuple(sorted(set(edges_ms))), []).append(host)
     return tuple(
         Question(
-            shape=Shape.DURATIONS,
+            shape=shape,
             hosts=batch,
             promql=(
                 f"istio_request_duration_milliseconds_bucket"
-                f"{{{_REPORTER},{_services(batch)},le=~{_edges(edges_ms)}}}[{window_seconds}s]"
+                f"{{{reporter},{_services(batch)},le=~{_edges(edges_ms)}}}[{window_seconds}s]"
             ),
         )
         for edges_ms, hosts in sorted(hosts_by_edges.items())
@@ -156,7 +186,7 @@ def tcp(hosts: Iterable[str], *, window_seconds: int) -> tuple[Question, ...]:
         Question(
             shape=Shape.TCP,
             hosts=batch,
-            promql=f"{{{names},{_REPORTER},{_services(batch)}}}[{window_seconds}s]",
+            promql=f"{{{names},{_SENT},{_services(batch)}}}[{window_seconds}s]",
         )
         for batch in _batches(hosts)
     )
@@ -236,19 +266,23 @@ def render_pair(template: str, variables: Variables) -> tuple[str, str]:
     return canary, stable
 
 
-def render_itself(template: str, variables: Variables) -> str | None:
-    """A user's query that compares with stable by itself, comparing the canary with the canary.
+def render_itself(template: str, variables: Variables) -> tuple[str, str] | None:
+    """A user's query that compares with stable by itself, comparing each with its own self.
 
-    It has a number as soon as the canary has, whatever the stable revision gets. None: the query
-    names no ``{{ stable }}``.
+    The first, of the canary, has a number as soon as the canary has, whatever the stable revision
+    gets; the second, of the stable revision, has none while that has none. None: the query names no
+    ``{{ stable }}``.
 
     Raises:
         BadManifest: as `render`.
     """
     if all(match.group(1).strip() != "stable" for match in _PLACEHOLDER.finditer(template)):
         return None
-    canary = variables.canary
-    return render(template, replace(variables, revision=canary, stable=canary))
+    canary, stable = (
+        render(template, replace(variables, revision=one, canary=one, stable=one))
+        for one in (variables.canary, variables.stable)
+    )
+    return canary, stable
 
 
 def _fill(text: str, variables: Variables, *, quoted: bool) -> str:

@@ -154,6 +154,11 @@ def by_service(series: Iterable[Series]) -> dict[str, list[Series]]:
     return services
 
 
+def newest_ms(answers: Iterable[Sequence[Series]]) -> int:
+    """The newest stamp in any of several answers, in milliseconds; 0 when there is none."""
+    return max((one.samples[-1][0] for series in answers for one in series), default=0)
+
+
 def spacing_ms(series: Sequence[Series]) -> int | None:
     """The scrape interval as the stamps show it: the median of their gaps, in milliseconds.
 

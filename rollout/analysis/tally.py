@@ -77,10 +77,10 @@ class Tally:
 
     def add(self, shape: Shape, series: Sequence[Series], rows: Sequence[delta.Row]) -> None:
         """Counts the increments of one question; ``series`` are all its series, counting or not."""
-        if shape is Shape.DURATIONS:
+        if shape in {Shape.DURATIONS, Shape.ARRIVAL_DURATIONS}:
             self._add_durations(series, rows)
             return
-        add_row = self._add_requests if shape is Shape.REQUESTS else self._add_connections
+        add_row = self._add_connections if shape is Shape.TCP else self._add_requests
         for row in rows:
             side = arm.side_of(row.metric, self._arms)
             if side is not Side.OTHER:

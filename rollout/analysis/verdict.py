@@ -46,6 +46,34 @@ class GateQuestion:
     min_requests: int = 100
 
 
+class Counted(StrEnum):
+    """What a judge's counts are counts of, as sentences call it."""
+
+    REQUESTS = "requests"
+    ATTEMPTS = "attempts"
+    COPIES = "copies"
+    ARRIVALS = "arrivals"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """How the step's requests were shared, which tells whose those without an upstream were.
+
+    Attributes:
+        canary_count: requests that the canary was seen to get.
+        stable_count: requests that the stable revision was seen to get.
+        lost_before_count: requests without an upstream in the earlier steps of the run.
+        before_count: all other requests in those.
+        blur_ratio: the part of the step, from 0 to 1, whose counts may be of the weight before.
+    """
+
+    canary_count: int
+    stable_count: int
+    lost_before_count: int = 0
+    before_count: int = 0
+    blur_ratio: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What a judge is told besides the counts.
@@ -56,9 +84,19 @@ class Context:
             what found no upstream is the canary's.
         unattributed: requests since the step began that found no upstream.
         newest_ms: the newest stamp seen, in milliseconds on Prometheus' clock; 0 when unknown.
+        share: how requests were shared; None: others than the weights may decide that too.
+        counted: what the counts are counts of.
+        mirrors: whether requests are mirrored to the canary.
+        retries: whether failed requests are sent again before callers see them.
+        silent: whether the pods' own proxies have stopped to tell what arrives.
     """
 
     elapsed_seconds: float
     weight_percent: float
     unattributed: int = 0
     newest_ms: int = 0
+    share: Share | None = None
+    counted: Counted = Counted.REQUESTS
+    mirrors: bool = False
+    retries: bool = False
+    silent: bool = False

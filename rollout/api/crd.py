@@ -64,11 +64,23 @@ def _rollout() -> Manifest:
 def _rule_steps(steps: dict[str, Any]) -> None:
     steps["items"]["x-kubernetes-validations"] = [
         _rule(
-            "[has(self.weight), has(self.pause), has(self.check)].filter(x, x).size() == 1",
-            "a step is exactly one of weight, pause or check",
+            "[has(self.weight), has(self.match), has(self.mirror), has(self.pause),"
+            " has(self.check)].filter(x, x).size() == 1",
+            "a step is exactly one of weight, match, mirror, pause or check",
         ),
-        _rule("!has(self.hold) || has(self.weight)", "hold goes with weight alone"),
+        _rule(
+            "!has(self.hold) || has(self.weight) || has(self.match) || has(self.mirror)",
+            "hold goes with weight, match or mirror",
+        ),
     ]
+    match = steps["items"]["properties"]["match"]["properties"]
+    for part in ("headers", "cookies"):
+        match[part]["additionalProperties"]["x-kubernetes-validations"] = [
+            _rule(
+                "[has(self.exact), has(self.prefix), has(self.regex)].filter(x, x).size() == 1",
+                "a text is matched by exactly one of exact, prefix or regex",
+            )
+        ]
     steps["x-kubernetes-validations"] = [
         _rule(
             "self.filter(s, has(s.weight)).map(s, s.weight).isSorted()",

@@ -20,7 +20,7 @@ COMMON = "*"
 """Begins the keys of the cursors that all further scrape targets share, one per question."""
 
 QUESTIONS_MAX = 3
-"""Kinds of question that have cursors: requests, durations, tcp."""
+"""Kinds of question that share a book of cursors: requests, durations, tcp."""
 
 SENTENCE_LENGTH_MAX = 1024
 """Characters in a verdict's sentence: what Events and printer columns still take."""
@@ -60,6 +60,28 @@ class GateEvidence(Model):
     Prometheus' clock; 0 when there was none."""
 
 
+class Arrivals(Model):
+    """What the pods' own proxies counted, in a book of its own.
+
+    Kept only while requests are mirrored to the canary, or retried: the callers' proxies see no
+    mirrored request, and of a retried one its last answer.
+    """
+
+    epoch: Annotated[int, Field(ge=0)] = 0
+    """The step that began the present share of mirrored requests, 0 while none has; another one
+    begins another book, so that copies are never taken for real requests."""
+    origin_ms: Stamp = 0
+    """Nothing up to this stamp is counted, milliseconds on Prometheus' clock."""
+    through: Annotated[
+        dict[str, Stamp], Field(max_length=TARGETS_MAX + QUESTIONS_MAX, default_factory=dict)
+    ]
+    """As ``through`` of the evidence, milliseconds after this ``originMs``."""
+    newest_ms: Stamp = 0
+    """The newest stamp seen from any such proxy, milliseconds on Prometheus' clock."""
+    gates: Annotated[dict[str, GateEvidence], Field(max_length=16, default_factory=dict)]
+    """Counts by the name of the gate; error and latency gates have them."""
+
+
 class RunEvidence(Model):
     """All that has been counted in a run."""
 
@@ -85,6 +107,11 @@ class RunEvidence(Model):
     unattributed: Count = 0
     """Requests since the step began that found no upstream (UH, UO, NC, NR) and therefore belong
     to no revision; 0 or more."""
+    unattributed_before: Count = 0
+    """The same in the earlier steps of this run; what was so before is not the canary's doing."""
+    arrivals: Arrivals | None = None
+    """What arrived at the pods, mirrored requests and each attempt of retried ones among it.
+    Absent: it is not asked for."""
 
 
 class GateVerdict(Model):

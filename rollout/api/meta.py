@@ -93,6 +93,10 @@ WORKLOAD_ENTRY = Kind(
 SERVICE_ENTRY = Kind(
     group="networking.istio.io", version="v1", plural="serviceentries", kind="ServiceEntry"
 )
+SIDECAR = Kind(group="networking.istio.io", version="v1", plural="sidecars", kind="Sidecar")
+ENVOY_FILTER = Kind(
+    group="networking.istio.io", version="v1alpha3", plural="envoyfilters", kind="EnvoyFilter"
+)
 SERVICE = Kind(group="", version="v1", plural="services", kind="Service")
 ENDPOINT_SLICE = Kind(
     group="discovery.k8s.io", version="v1", plural="endpointslices", kind="EndpointSlice"

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rollout.api.gate import GATES_MAX, NAME_PATTERN, ErrorRate, Gate, Judge, Name
+from rollout.api.guard import Guard
 from rollout.api.meta import Model
 from rollout.api.step import Strategy
 
@@ -93,6 +94,8 @@ class RolloutSpec(Model):
     nothing: then time alone decides."""
     judge: Judge = Judge()
     """How much evidence a verdict needs."""
+    guard: Guard = Guard()
+    """What protects users during a run. Absent: nothing but what is there already."""
     on_failure: Literal["Rollback", "Hold"] = "Rollback"
     """What to do when a gate fails."""
     suspend: bool = False
@@ -114,6 +117,8 @@ class Plan(Model):
     """What the canary is judged by."""
     judge: Judge
     """How much evidence a verdict needs."""
+    guard: Guard = Guard()
+    """What protects users during the run."""
     on_failure: Literal["Rollback", "Hold"] = "Rollback"
     """What to do when a gate fails."""
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from rollout.api.gate import GATE_KINDS, Gate
+from rollout.api.guard import Guard
+from rollout.api.match import NAME_PATTERN, TEXT_MATCH_KINDS, Match
 from rollout.api.meta import Model
+from rollout.api.remedies import place
 from rollout.api.rollout import RolloutSpec
 from rollout.api.step import STEP_KINDS, STEPS_MAX, Step
 from rollout.base.errors import BadManifest, BadQuantity
@@ -53,8 +57,64 @@ def _steps_have_one_kind(spec: RolloutSpec) -> Iterator[BadManifest]:
     for i, step in enumerate(spec.strategy.steps):
         path = f"spec.strategy.steps[{i}]"
         yield from _one_kind(path, step, STEP_KINDS)
-        if step.hold is not None and step.weight is None:
-            yield _wrong(f"{path}.hold", "goes with weight alone", "use `for` in pause or check")
+        if step.hold is not None and (step.pause is not None or step.check is not None):
+            problem = "goes with weight, match or mirror"
+            yield _wrong(f"{path}.hold", problem, "use `for` in pause or check")
+        if step.match is not None:
+            yield from _match_can_be_made(f"{path}.match", step.match)
+
+
+def _match_can_be_made(path: str, match: Match) -> Iterator[BadManifest]:
+    named = [("headers", name, text) for name, text in match.headers.items()]
+    named += [("cookies", name, text) for name, text in match.cookies.items()]
+    for part, name, text in named:
+        if not re.fullmatch(NAME_PATTERN, name):
+            remedy = "use letters, digits, dashes, dots and underscores, such as x-canary"
+            yield _wrong(f"{path}.{part}{place(name)}", "is no name", remedy)
+        yield from _one_kind(f"{path}.{part}.{name}", text, TEXT_MATCH_KINDS)
+    lowered = [name.lower() for name in match.headers]
+    twice = next((name for name in match.headers if lowered.count(name.lower()) > 1), None)
+    if twice is not None:
+        problem = "is there twice, since headers have no case"
+        yield _wrong(f"{path}.headers.{twice}", problem, "keep one of the two")
+    if match.cookies and "cookie" in lowered:
+        problem = "stands beside cookies, which are compared in the same header"
+        yield _wrong(f"{path}.headers.cookie", problem, "keep one of the two")
+
+
+def _matches_end_what_began(spec: RolloutSpec) -> Iterator[BadManifest]:
+    is_on = False
+    for i, step in enumerate(spec.strategy.steps):
+        if step.match is None:
+            continue
+        if step.match == Match() and not is_on:
+            problem = "ends a match, and none is on"
+            remedy = "name headers or cookies, or remove this step"
+            yield _wrong(f"spec.strategy.steps[{i}].match", problem, remedy)
+        is_on = step.match != Match()
+
+
+def _nothing_is_tried_at_full_weight(spec: RolloutSpec) -> Iterator[BadManifest]:
+    is_full = False
+    for i, step in enumerate(spec.strategy.steps):
+        is_full = is_full or step.weight == 100
+        kind = "mirror" if step.mirror is not None else "match" if step.match else ""
+        if is_full and kind:
+            problem = "comes after weight 100, when every request goes to the canary"
+            yield _wrong(f"spec.strategy.steps[{i}].{kind}", problem, "move it before that step")
+
+
+def _guards_say_something(spec: RolloutSpec) -> Iterator[BadManifest]:
+    for name in ("outlier_detection", "connection_pool"):
+        part = getattr(spec.guard, name)
+        if part is not None and part == type(part)():
+            field = f"spec.guard.{type(spec.guard).model_fields[name].alias}"
+            yield _wrong(field, "is empty", "give it a field, or remove it")
+    pool = spec.guard.connection_pool
+    for name in ("tcp", "http"):
+        part = getattr(pool, name) if pool is not None else None
+        if part is not None and part == type(part)():
+            yield _wrong(f"spec.guard.connectionPool.{name}", "is empty", "give it a field")
 
 
 def _ladder_rises(spec: RolloutSpec) -> Iterator[BadManifest]:
@@ -141,6 +201,7 @@ def _durations_can_be_read(spec: RolloutSpec) -> Iterator[BadManifest]:
     }
     for i, step in enumerate(strategy.steps):
         fields.update(_step_durations(f"spec.strategy.steps[{i}]", step))
+    fields.update(_guard_durations(spec.guard))
     for i, gate in enumerate(spec.gates):
         if gate.latency is not None and gate.latency.max is not None:
             fields[f"spec.gates[{i}].latency.max"] = gate.latency.max
@@ -150,7 +211,8 @@ def _durations_can_be_read(spec: RolloutSpec) -> Iterator[BadManifest]:
         except BadQuantity as error:
             yield _wrong(field, f"is {text!r}", f"use {error.wanted}")
         else:
-            if seconds == 0 and field.endswith(("maxDuration", "latency.max", "maxInterval")):
+            is_never_zero = field.endswith(("maxDuration", "latency.max", "maxInterval"))
+            if seconds == 0 and (is_never_zero or field.startswith("spec.guard.")):
                 yield _wrong(field, "is zero", "use a longer duration")
 
 
@@ -161,6 +223,22 @@ def _step_durations(path: str, step: Step) -> Iterator[tuple[str, str]]:
         yield f"{path}.pause.for", step.pause.for_
     if step.check is not None and step.check.for_ is not None:
         yield f"{path}.check.for", step.check.for_
+
+
+def _guard_durations(guard: Guard) -> Iterator[tuple[str, str]]:
+    pool = guard.connection_pool
+    parts: tuple[tuple[str, Model | None], ...] = (
+        ("spec.guard", guard),
+        ("spec.guard.retries", guard.retries),
+        ("spec.guard.outlierDetection", guard.outlier_detection),
+        ("spec.guard.connectionPool.tcp", pool and pool.tcp),
+        ("spec.guard.connectionPool.http", pool and pool.http),
+    )
+    for path, part in parts:
+        for name, field in type(part).model_fields.items() if part is not None else ():
+            value = getattr(part, name)
+            if isinstance(value, str) and name != "retry_on":
+                yield f"{path}.{field.alias or name}", value
 
 
 def _arms_differ(spec: RolloutSpec) -> Iterator[BadManifest]:
@@ -192,6 +270,9 @@ _RULES: tuple[Callable[[RolloutSpec], Iterator[BadManifest]], ...] = (
     _durations_can_be_read,
     _ladder_rises,
     _ladder_has_room,
+    _matches_end_what_began,
+    _nothing_is_tried_at_full_weight,
+    _guards_say_something,
     _gates_are_whole,
     _checks_name_gates,
     _arms_differ,

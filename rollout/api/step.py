@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rollout.api.gate import Duration, Name
+from rollout.api.match import Match
 from rollout.api.meta import Model
 
 STEPS_MAX = 50
@@ -30,20 +31,26 @@ class Check(Model):
 
 
 class Step(Model):
-    """One rung of the ladder: exactly one of ``weight``, ``pause``, ``check``."""
+    """One rung of the ladder: a ``weight``, ``match``, ``mirror``, ``pause`` or ``check``."""
 
     weight: Annotated[float, Field(ge=0.01, le=100)] | None = None
     """Percent of the traffic that goes to the canary; may be fractional, and never falls."""
+    match: Match | None = None
+    """Requests that match go to the canary, beside the weights, until another ``match`` or the end.
+    ``match: {}`` ends it. Http routes only."""
+    mirror: Annotated[float, Field(ge=0.01, le=100)] | None = None
+    """Copies of so many percent of the requests go to the canary, whose answers nobody gets, until
+    the next step with a weight. The gates judge the copies. Http routes only."""
     hold: Duration | None = None
-    """With ``weight``: the least time to stay; the step ends when also every gate passes. Absent:
-    the step ends as soon as the gates pass."""
+    """With ``weight``, ``match`` or ``mirror``: the least time to stay; the step ends when also
+    every gate passes. Absent: the step ends as soon as the gates pass."""
     pause: Pause | None = None
     """Wait, for a time or for ``promote``. ``pause: {}`` waits for ``promote``."""
     check: Check | None = None
     """Stay at the present weight until the named gates pass."""
 
 
-STEP_KINDS = ("weight", "pause", "check")
+STEP_KINDS = ("weight", "match", "mirror", "pause", "check")
 """The fields of `Step` of which exactly one is given."""
 
 

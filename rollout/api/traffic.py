@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
+from rollout.api.guard import Retries
+from rollout.api.match import Match
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteRef:
@@ -38,6 +41,7 @@ class RouteState:
         foreign_share: share of the route's traffic, from 0 to 1, that goes elsewhere: to other
             hosts, or to our host without a subset.
         total: sum of the weights as written, missing ones counted as 0.
+        retries: whether it says itself that failed requests are sent again.
     """
 
     virtual_service: str
@@ -46,6 +50,44 @@ class RouteState:
     shares: tuple[tuple[str, Fraction], ...]
     foreign_share: Fraction
     total: int
+    retries: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagedRoutes:
+    """What routes of our own do for the time being, in front of every owned http route.
+
+    Attributes:
+        owner: the Rollout's ``namespace/name``; it stands in the names of its managed routes.
+        match: the requests that go to the canary whatever the weights; None: no such route.
+        mirror_percent: how many requests are copied to the canary, in percent; 0: none.
+        timeout: how long a request may take; empty: as the owned route says.
+        retries: how often a failed request is sent again; None: as the owned route says.
+    """
+
+    owner: str
+    match: Match | None = None
+    mirror_percent: float = 0
+    timeout: str = ""
+    retries: Retries | None = None
+
+    @property
+    def copies(self) -> bool:
+        """Whether a copy of the owned route, weights and all, is to stand in front of it."""
+        return self.mirror_percent > 0 or bool(self.timeout) or self.retries is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagedRoute:
+    """A route of ours as it stands, whatever has been made of it.
+
+    Attributes:
+        virtual_service: ``namespace/name`` of the object that holds the route.
+        route: its name.
+    """
+
+    virtual_service: str
+    route: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +99,8 @@ class Problem:
             ``RouteMissing``, ``DestinationMissing``, ``SubsetMissing``, ``AmbiguousRoutes``,
             ``ForeignOnly``, ``BrokenManifest``. Of subsets: ``DestinationRuleMissing``,
             ``SubsetMissing``, ``SubsetShadowed``, ``HostMismatch``, ``PassthroughBalancing``,
-            ``BrokenManifest``.
+            ``BrokenManifest``. Of what is around them: ``VirtualServiceOverruled``,
+            ``DelegateMissing``, ``CallersWithoutSubset``, ``PortProtocol``.
         message: one sentence without a full stop: object, field, remedy.
     """
 
@@ -71,7 +114,10 @@ class Note:
 
     Attributes:
         reason: one CamelCase word for programs: ``FaultInjected``, ``OnlyNewConnections``,
-            ``WeightsNotSticky``, ``SelectiveDestinationRule``.
+            ``WeightsNotSticky``, ``SelectiveDestinationRule``; of what is around routes and rules:
+            ``VirtualServiceIgnored``, ``CallersNotGoverned``, ``CallersWithoutSubset``,
+            ``IngressNotGoverned``, ``DelegateUnreached``, ``SeveralCatchAlls``,
+            ``PortProtocolGuessed``, ``EnvoyFilterMissesRoute``.
         message: one sentence without a full stop: object, field, what it means for a run.
     """
 
@@ -88,10 +134,25 @@ class Routing:
             does with traffic is seen.
         problems: what a person must mend; empty when traffic may move.
         notes: what is worth knowing about the owned routes.
+        managed: the routes of our own that stand there for this Rollout.
     """
 
     routes: tuple[RouteState, ...]
     problems: tuple[Problem, ...]
+    notes: tuple[Note, ...] = ()
+    managed: tuple[ManagedRoute, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What other objects do to the routes and subsets of a Rollout.
+
+    Attributes:
+        problems: what a person must mend; empty when traffic may move.
+        notes: what is worth knowing.
+    """
+
+    problems: tuple[Problem, ...] = ()
     notes: tuple[Note, ...] = ()
 
 

@@ -121,8 +121,7 @@ class Applier:
             Conflict: somebody wrote meanwhile; the cache has the new state: decide again.
             Retry, Terminal, BrokenAnswer: as the cluster says.
         """
-        o, key = seen.observation, seen.observation.key
-        rollout = seen.manifest
+        o, key, rollout = seen.observation, seen.observation.key, seen.manifest
         self._held_until.pop(key, None)
         if decision.finalizer and not o.finalized:
             rollout = await self._hold(seen)
@@ -201,7 +200,7 @@ class Applier:
                     self._thrift.spend(key, now=seen.observation.now)
                     was_written = True
             except (BadManifest, Denied) as error:
-                self._deny(seen, manifest, str(error), percent=weights.percent)
+                self._deny(seen, manifest, str(error), weights=weights)
         if was_written and is_again:
             self._put_backs.strike(key, now=seen.observation.now)
         self._decide_again_if_denials_changed(seen)
@@ -219,12 +218,13 @@ class Applier:
             stable=weights.stable,
             canary=weights.canary,
             canary_percent=decimal_of(weights.percent),
+            managed=weights.managed,
         )
         if not patch:
             self._right[key, target] = _stamp(manifest, weights)
             return ()
         known = self._observer.denial(key, target, now=seen.observation.now)
-        return () if known is not None and known.percent == weights.percent else patch
+        return () if known is not None and known.weights == weights else patch
 
     async def _make_sure(self, key: Key, rollout: Manifest) -> None:
         """Traffic moves by the Rollout as it is now, and not as a watch that lags shows it.
@@ -238,13 +238,13 @@ class Applier:
             raise Conflict(_called(key))
 
     def _deny(
-        self, seen: Seen, manifest: Manifest | None, message: str, *, percent: float | None = None
+        self, seen: Seen, manifest: Manifest | None, message: str, *, weights: Weights | None = None
     ) -> None:
         """Remember a refusal about a VirtualService, or (None) about the Rollout itself."""
-        seconds = RETURN_DENIAL_SECONDS if percent == 0 else DENIAL_SECONDS
+        seconds = RETURN_DENIAL_SECONDS if weights and weights.percent == 0 else DENIAL_SECONDS
         denial = Denial(
             version=manifest["metadata"].get("resourceVersion", "") if manifest else "",
-            percent=percent,
+            weights=weights,
             until=seen.observation.now + timedelta(seconds=seconds),
             message=message,
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rollout.analysis import sample
-from rollout.analysis.query import Question
+from rollout.analysis.query import Question, Shape
 from rollout.analysis.sample import NoAnswer, Series
 from rollout.base.errors import BadInput, Overloaded, RolloutError, Unreachable
 from rollout.controller.record import Record
@@ -80,3 +80,16 @@ def _outcome(error: RolloutError) -> str:
     if isinstance(error, Unreachable):
         return "unreachable"
     return "refused" if isinstance(error, BadInput) else "broken"
+
+
+def by_host(
+    found: Mapping[Question, tuple[Series, ...] | NoAnswer],
+) -> dict[str, dict[Shape, tuple[Series, ...] | NoAnswer]]:
+    """Answers sorted by the service they are about; a bad answer is bad for all it was about."""
+    by_host: dict[str, dict[Shape, tuple[Series, ...] | NoAnswer]] = {}
+    for question, answer in found.items():
+        sorted_ = {} if isinstance(answer, NoAnswer) else sample.by_service(answer)
+        for host in question.hosts:
+            mine = answer if isinstance(answer, NoAnswer) else tuple(sorted_.get(host, ()))
+            by_host.setdefault(host, {})[question.shape] = mine
+    return by_host

@@ -17,6 +17,9 @@ Trim = Callable[[Manifest], Manifest]
 Index = Callable[[Manifest], Iterable[str]]
 """An object to the names under which it is to be found."""
 
+EXPORT_TO = "networking.istio.io/exportTo"
+"""The annotation by which a Kubernetes Service is seen in some namespaces only."""
+
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -71,11 +74,38 @@ def pod(manifest: Manifest) -> Manifest:
 
 
 def service(manifest: Manifest) -> Manifest:
-    """Of a Service: what it selects."""
+    """Of a Service: what it selects, what its ports carry, and who sees it."""
+    metadata = manifest["metadata"]
+    kept = _pick(metadata, "name", "namespace", "resourceVersion")
+    annotations = metadata.get("annotations") or {}
+    if EXPORT_TO in annotations:
+        kept["annotations"] = {EXPORT_TO: annotations[EXPORT_TO]}
+    spec = manifest.get("spec")
+    picked = _pick(spec, "selector", "ports") if isinstance(spec, dict) else {}
+    if isinstance(picked.get("ports"), list):
+        fields = ("name", "port", "protocol", "appProtocol")
+        picked["ports"] = [_pick(p, *fields) for p in picked["ports"] if isinstance(p, dict)]
+    return {"metadata": kept, "spec": picked}
+
+
+def sidecar(manifest: Manifest) -> Manifest:
+    """Of a Sidecar: whom it is for, and what it lets them import."""
     kept = _pick(manifest["metadata"], "name", "namespace", "resourceVersion")
     spec = manifest.get("spec")
-    selected = _pick(spec, "selector") if isinstance(spec, dict) else {}
-    return {"metadata": kept, "spec": selected}
+    picked = _pick(spec, "workloadSelector", "egress") if isinstance(spec, dict) else {}
+    if isinstance(picked.get("egress"), list):
+        found = [listener for listener in picked["egress"] if isinstance(listener, dict)]
+        picked["egress"] = [_pick(listener, "hosts") for listener in found]
+    return {"metadata": kept, "spec": picked}
+
+
+def envoy_filter(manifest: Manifest) -> Manifest:
+    """Of an EnvoyFilter: the names of the routes that it is about."""
+    kept = _pick(manifest["metadata"], "name", "namespace", "resourceVersion")
+    found: object = manifest.get("spec")
+    patches = found.get("configPatches") if isinstance(found, dict) else None
+    names = {_route_named(patch) for patch in patches or () if isinstance(patch, dict)}
+    return {"metadata": kept, "routes": sorted(names - {""})}
 
 
 def endpoint_slice(manifest: Manifest) -> Manifest:
@@ -238,6 +268,11 @@ class Cache:
                 found.setdefault(name, {})[key] = None
 
 
+def versions(manifests: Iterable[Manifest]) -> tuple[tuple[str, str], ...]:
+    """Which objects, and how new: equal only when nothing about them has changed."""
+    return tuple((m["metadata"].get("uid") or str(key_of(m)), _version(m)) for m in manifests)
+
+
 def newest(one: str, other: str) -> str:
     """The newer of two resource versions of a kind."""
     return one if _older(other, one) else other
@@ -269,6 +304,13 @@ def _unversioned(manifest: Manifest) -> Mapping[str, Any]:
 
 def _pick(source: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: source[name] for name in names if name in source}
+
+
+def _route_named(patch: Mapping[str, Any]) -> str:
+    found: object = patch
+    for name in ("match", "routeConfiguration", "vhost", "route", "name"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def _endpoint(endpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,19 +6,19 @@ the status after a restart, and is thrown away with the step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from rollout.analysis import arm, gauge, query
 from rollout.analysis import evidence as evidences
-from rollout.analysis import gauge, query
-from rollout.analysis.arm import Arms
-from rollout.analysis.judge import plain
-from rollout.analysis.query import Variables
-from rollout.analysis.verdict import Context, GateKind, GateQuestion
+from rollout.analysis.arm import Arms, Side
+from rollout.analysis.evidence import Book
+from rollout.analysis.judge import arrived
+from rollout.analysis.query import Shape, Variables
+from rollout.analysis.verdict import Context, GateKind, GateQuestion, Share
 from rollout.api.evidence import (
     SENTENCE_LENGTH_MAX,
-    GateEvidence,
     GateVerdict,
     RunEvidence,
     Verdict,
@@ -27,6 +27,8 @@ from rollout.api.gate import Gate
 from rollout.api.meta import Key
 from rollout.api.rollout import Plan
 from rollout.api.status import Run
+from rollout.api.traffic import Routing
+from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.base.quantity import parse_duration
 from rollout.controller.telescope import Sight, Telescope, Wish
@@ -60,19 +62,33 @@ class Judging:
     def __init__(self, telescope: Telescope) -> None:
         self._telescope = telescope
         self._evidence: dict[Key, tuple[_Step, RunEvidence]] = {}
+        self._idle: dict[Key, _Idle] = {}
+        self._stamps: dict[Key, dict[Shape, int]] = {}
+        self._unaskable: dict[Key, dict[str, str]] = {}
 
     def is_blind(self, key: Key) -> bool:
         """Whether Prometheus has told nothing of a run yet, and soon should: after a start."""
         return self._telescope.is_blind(key)
 
+    def begin(self) -> None:
+        """A term as the leader begins: what was seen in an earlier one may be long out of date."""
+        for key in tuple(self._evidence):
+            self.forget(key)
+
     def forget(self, key: Key) -> None:
         """The run is over."""
         self._evidence.pop(key, None)
+        self._idle.pop(key, None)
+        self._stamps.pop(key, None)
+        self._unaskable.pop(key, None)
         self._telescope.forget(key)
 
-    def judge(self, key: Key, run: Run, arms: Arms | None, *, now: datetime) -> Judged:
+    def judge(
+        self, key: Key, run: Run, arms: Arms | None, routing: Routing, *, now: datetime
+    ) -> Judged:
         """Count what was seen since the last look, and judge it."""
         sight = self._telescope.seen(key)
+        hidden = _hidden(run, routing)
         evidence = self._newest(key, run)
         if arms is not None and sight.answers:
             evidence = evidences.absorb(
@@ -81,45 +97,170 @@ class Judging:
                 arms=arms,
                 gates=tuple(question_of(gate, run.plan) for gate in run.plan.gates),
                 step_ms=self._telescope.step_ms,
+                book=hidden.book,
             )
         self._evidence[key] = (_step_of(run), evidence)
         if run.step == 0:
             return Judged(evidence=evidence, verdicts=(), problem=sight.problem)
-        context = Context(
-            elapsed_seconds=max(0.0, (now - run.step_started_at).total_seconds()),
-            weight_percent=run.weight,
-            unattributed=evidence.unattributed,
-            newest_ms=evidence.newest_ms,
+        context = _context(run, evidence, hidden, now=now, step_ms=self._telescope.step_ms)
+        own = _Own(
+            sight=sight if sight.about == _step_of(run) else Sight(),
+            is_stable_idle=self._is_stable_idle(key, run, evidence),
+            unaskable=self._unaskable.get(key, {}),
         )
+        doubt = sight.problem or sight.doubt or self._canary_silence(key, sight, run, arms)
         verdicts = tuple(
-            _doubted(_verdict(question_of(gate, run.plan), evidence, sight, context), sight.problem)
+            _doubted(_verdict(question_of(gate, run.plan), evidence, own, context), doubt)
             for gate in plans.judged(run.plan, run.step)
         )
         return Judged(evidence=evidence, verdicts=verdicts, problem=sight.problem)
 
-    def want(self, key: Key, run: Run, *, now: datetime) -> None:
+    def want(self, key: Key, run: Run, routing: Routing, *, now: datetime) -> None:
         """Have Prometheus asked for what the run needs next."""
         evidence = self._newest(key, run)
         questions = [question_of(gate, run.plan) for gate in run.plan.gates]
         step_ms = self._telescope.step_ms
+        hidden = _hidden(run, routing)
+        edges_ms = {query.edge_below(q.edge_ms) for q in questions if q.edge_ms is not None}
         wish = Wish(
             host=fqdn(run.plan.host, namespace=key.namespace),
-            edges_ms=tuple(
-                sorted({query.edge_below(q.edge_ms) for q in questions if q.edge_ms is not None})
-            ),
+            edges_ms=tuple(sorted(edges_ms)),
+            arrivals=hidden.book is not None
+            and any(q.kind in {GateKind.ERRORS, GateKind.LATENCY} for q in questions),
+            arrival_edges_ms=tuple(sorted(edges_ms)) if hidden.mirrors else (),
             tcp=any(q.kind is GateKind.TCP for q in questions),
-            queries=_texts(key, run, questions, now=now),
+            queries=self._texts(key, run, questions, now=now),
             since_ms=evidences.oldest_live_ms(evidence, step_ms=step_ms),
             next_ms=evidences.next_sample_ms(evidence, step_ms=step_ms),
+            seen_ms=evidence.newest_ms,
             about=_step_of(run),
         )
         self._telescope.want(key, wish)
+
+    def _texts(
+        self, key: Key, run: Run, questions: Iterable[GateQuestion], *, now: datetime
+    ) -> dict[str, str]:
+        """The run's own queries filled in; one that cannot be is not asked, and says so."""
+        texts: dict[str, str] = {}
+        unaskable: dict[str, str] = {}
+        for question in questions if run.step > 0 else ():
+            try:
+                texts |= _texts_of(question, key, run, now=now)
+            except BadManifest as error:
+                unaskable[question.name] = str(error)
+        self._unaskable[key] = unaskable
+        return texts
+
+    def _is_stable_idle(self, key: Key, run: Run, evidence: RunEvidence) -> bool:
+        """Whether no request to the stable revision was counted for a while, though others were."""
+        count = evidence.traffic.stable.requests
+        known = self._idle.get(key)
+        if known is None or (known.step, known.count) != (_step_of(run), count):
+            known = _Idle(step=_step_of(run), count=count, since_ms=evidence.newest_ms)
+            self._idle[key] = known
+        lag_ms = evidences.LAG_INTERVALS_MAX * self._telescope.step_ms
+        return known.since_ms > 0 and evidence.newest_ms - known.since_ms >= lag_ms
+
+    def _canary_silence(self, key: Key, sight: Sight, run: Run, arms: Arms | None) -> str:
+        """That series of the canary stopped while others go on; empty: they did not."""
+        if arms is None or run.weight == 0:
+            return ""
+        seen = self._stamps.setdefault(key, {})
+        newest_ms = 0
+        for shape in (Shape.REQUESTS, Shape.DURATIONS):
+            for one in sight.answers.get(shape, ()):
+                stamp = one.samples[-1][0]
+                newest_ms = max(newest_ms, stamp)
+                if arm.side_of(one.metric, arms) is Side.CANARY:
+                    seen[shape] = max(stamp, seen.get(shape, 0))
+        lag_ms = max((newest_ms - stamp for stamp in seen.values()), default=0)
+        if lag_ms <= evidences.LAG_INTERVALS_MAX * self._telescope.step_ms:
+            return ""
+        about = f"{run.canary_revision} for {lag_ms / 1000:.0f} s"
+        return f"Prometheus has had no new sample about {about}, though it has of others"
 
     def _newest(self, key: Key, run: Run) -> RunEvidence:
         known = self._evidence.get(key)
         if known is not None and known[0] == _step_of(run):
             return known[1]
         return run.evidence or RunEvidence()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Idle:
+    """Since which sample, in milliseconds, the stable revision's count has been what it is."""
+
+    step: _Step
+    count: int
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Own:
+    """What the gates with queries of their own are judged by.
+
+    Attributes:
+        sight: the answers to the present step's queries.
+        is_stable_idle: see `gauge.judge`.
+        unaskable: why a gate's query cannot be asked, by its name.
+    """
+
+    sight: Sight
+    is_stable_idle: bool
+    unaskable: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hidden:
+    """What callers' proxies do not see of a run in its present step.
+
+    Attributes:
+        mirrors: requests are mirrored to the canary.
+        retries: failed requests are sent again.
+        book: where arrivals are counted; None: nothing is hidden, and nobody asks for them.
+    """
+
+    mirrors: bool
+    retries: bool
+    book: Book | None
+
+
+def _hidden(run: Run, routing: Routing) -> _Hidden:
+    tries = run.plan.guard.retries
+    guarded = tries is not None and tries.attempts > 0
+    retries = guarded or any(route.retries for route in routing.routes)
+    mirrors = plans.mirror_at(run.plan, run.step) > 0 and not run.retreated
+    if not mirrors and not retries:
+        return _Hidden(mirrors=False, retries=False, book=None)
+    book = Book(epoch=plans.mirror_epoch(run.plan, run.step), copies=mirrors)
+    return _Hidden(mirrors=mirrors, retries=retries, book=book)
+
+
+def _context(
+    run: Run, evidence: RunEvidence, hidden: _Hidden, *, now: datetime, step_ms: int
+) -> Context:
+    elapsed_seconds = max(0.0, (now - run.step_started_at).total_seconds())
+    traffic, book = evidence.traffic, evidence.arrivals
+    share = Share(
+        canary_count=traffic.canary.requests,
+        stable_count=traffic.stable.requests,
+        lost_before_count=evidence.unattributed_before,
+        before_count=traffic.stable_before.requests
+        + evidence.canary_run.requests
+        - traffic.canary.requests,
+        blur_ratio=min(1.0, 2 * step_ms / 1000 / max(elapsed_seconds, 0.001)),
+    )
+    return Context(
+        elapsed_seconds=elapsed_seconds,
+        weight_percent=run.weight,
+        unattributed=evidence.unattributed,
+        newest_ms=evidence.newest_ms,
+        share=share if plans.match_at(run.plan, run.step) is None else None,
+        mirrors=hidden.mirrors,
+        retries=hidden.retries,
+        silent=book is not None
+        and evidence.newest_ms - book.newest_ms > evidences.LAG_INTERVALS_MAX * step_ms,
+    )
 
 
 def _step_of(run: Run) -> _Step:
@@ -168,21 +309,27 @@ def question_of(gate: Gate, plan: Plan) -> GateQuestion:
 
 
 def _verdict(
-    question: GateQuestion, evidence: RunEvidence, sight: Sight, context: Context
+    question: GateQuestion, evidence: RunEvidence, own: _Own, context: Context
 ) -> GateVerdict:
     if question.kind is not GateKind.QUERY:
-        counted = evidence.gates.get(question.name, GateEvidence())
-        return plain.judge(question, counted, context=context)
-    document = sight.documents.get(question.name)
-    if document is None:
-        told = f"{question.name}: Prometheus has not answered the query yet"
+        return arrived.judge(question, evidence, context=context)
+    documents = own.sight.documents
+    document = documents.get(question.name)
+    why_not = own.unaskable.get(question.name, "")
+    if document is None and not why_not:
+        why_not = "Prometheus has not answered the query yet"
+    if document is None or why_not:
+        told = f"{question.name}: {why_not}"[:SENTENCE_LENGTH_MAX]
         return GateVerdict(name=question.name, verdict=Verdict.UNKNOWN, because=told)
-    return gauge.judge(
+    verdict = gauge.judge(
         question,
         document,
-        sight.documents.get(_about_stable(question)),
-        itself=sight.documents.get(_about_itself(question)),
+        documents.get(_about_stable(question)),
+        itself=documents.get(_about_itself(question)),
+        between=documents.get(_about_stable_itself(question)),
+        is_stable_idle=own.is_stable_idle,
     )
+    return _doubted(verdict, own.sight.age)
 
 
 def _about_stable(question: GateQuestion) -> str:
@@ -193,21 +340,28 @@ def _about_itself(question: GateQuestion) -> str:
     return f"{question.name}/itself"
 
 
+def _about_stable_itself(question: GateQuestion) -> str:
+    return f"{question.name}/stable itself"
+
+
 def _doubted(verdict: GateVerdict, problem: str) -> GateVerdict:
-    """Without fresh data a pass is no pass any more; a fail stays one."""
-    if not problem or verdict.verdict is not Verdict.PASS:
+    """Without fresh data a pass is no pass any more, nor anything excused; a fail stays one."""
+    if not problem or verdict.verdict is Verdict.FAIL:
         return verdict
+    if verdict.verdict is Verdict.UNKNOWN:
+        return verdict.model_copy(update={"incomparable": False})
     told = f"{verdict.name}: {problem}"[:SENTENCE_LENGTH_MAX]
     return verdict.model_copy(update={"verdict": Verdict.UNKNOWN, "because": told})
 
 
-def _texts(
-    key: Key, run: Run, questions: Iterable[GateQuestion], *, now: datetime
-) -> dict[str, str]:
-    """The run's own queries with their variables filled in, by the name of the gate."""
-    texts: dict[str, str] = {}
-    if run.step == 0:
-        return texts
+def _texts_of(question: GateQuestion, key: Key, run: Run, *, now: datetime) -> dict[str, str]:
+    """The texts to ask for one gate, by the names that the answers will have.
+
+    Raises:
+        BadManifest: a value needs quotes where the query has none.
+    """
+    if question.kind is not GateKind.QUERY:
+        return {}
     variables = Variables(
         window=f"{max(1, round((now - run.step_started_at).total_seconds()))}s",
         revision=run.canary_revision,
@@ -219,15 +373,14 @@ def _texts(
         step=str(run.step),
         name=key.name,
     )
-    for question in questions:
-        if question.kind is GateKind.QUERY and question.relative_to_stable:
-            canary, stable = query.render_pair(question.promql, variables)
-            texts[question.name], texts[_about_stable(question)] = canary, stable
-        elif question.kind is GateKind.QUERY:
-            texts[question.name] = query.render(question.promql, variables)
-        if question.kind is GateKind.QUERY and run.weight >= plans.FULL_PERCENT:
-            # Nothing goes to stable any more: is it that, when the query finds nothing?
-            itself = query.render_itself(question.promql, variables)
-            if itself is not None:
-                texts[_about_itself(question)] = itself
+    if question.relative_to_stable:
+        canary, stable = query.render_pair(question.promql, variables)
+        texts = {question.name: canary, _about_stable(question): stable}
+    else:
+        texts = {question.name: query.render(question.promql, variables)}
+    if run.weight >= plans.FULL_PERCENT:
+        # Nothing goes to stable any more: is it that, when the query finds nothing?
+        alone = query.render_itself(question.promql, variables)
+        if alone is not None:
+            texts[_about_itself(question)], texts[_about_stable_itself(question)] = alone
     return texts

@@ -105,7 +105,7 @@ class Manager:
         self._record = record
         self._leadership = leadership
         self._options = options
-        self.world = World()
+        self.world = World(namespace=options.namespace)
         self.queue = WorkQueue(clock, random, on_room=self._add_all)
         self._telescope = Telescope(
             metrics, clock, self._ring_patiently, record, interval_seconds=options.scrape_seconds

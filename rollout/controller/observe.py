@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,18 +16,19 @@ from rollout.api.traffic import Problem, RouteRef, Routing, SubsetTable
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import endpoints
-from rollout.controller.cache import key_of
+from rollout.controller.cache import key_of, versions
 from rollout.controller.damper import Damper
 from rollout.controller.judging import Judging
+from rollout.controller.surroundings import Lookout, Place
 from rollout.controller.world import World, running_hosts
 from rollout.engine import plan as plans
+from rollout.engine.decision import Weights
 from rollout.engine.observation import GivenAction, Observation
 from rollout.ports import Clock
 from rollout.routes import destinationrule, ownership
 
 FINALIZER = "rollout.dev/return-traffic"
 """On a Rollout while a run is on: deleting it then returns traffic first."""
-
 
 WRITE_DENIED = "WriteDenied"
 
@@ -38,13 +39,13 @@ class Denial:
 
     Attributes:
         version: of the VirtualService; another one is worth another try. Empty: of none.
-        percent: what was to be written; another percent is worth another try.
+        weights: what was to be written; anything else is worth another try.
         until: when the same is tried again although nothing has changed.
         message: what was said.
     """
 
     version: str = ""
-    percent: float | None = None
+    weights: Weights | None = None
     until: datetime
     message: str
 
@@ -114,6 +115,7 @@ class Observer:
         self._subsetted: dict[Key, tuple[object, SubsetTable]] = {}
         self._denied: dict[Key, dict[Key | None, Denial]] = {}
         self._damper = Damper()
+        self._lookout = Lookout(world)
 
     def forget_statuses(self) -> None:
         """Another controller may have written since: only what stands there counts."""
@@ -139,6 +141,7 @@ class Observer:
         self._parsed.pop(key, None)
         self._routed.pop(key, None)
         self._subsetted.pop(key, None)
+        self._lookout.forget(key)
         self._denied.pop(key, None)
 
     def deny(self, key: Key, target: Key | None, denial: Denial) -> None:
@@ -177,7 +180,8 @@ class Observer:
         pair = _pair(parsed, revision)
         arms = self._arms_of(key, full, parsed, subsets, pair=pair)
         sure = arms if isinstance(arms, Arms) else None
-        judged = self._judging.judge(key, run, sure, now=now) if run else None
+        routing = self._routing(key, parsed, full, pair=pair, now=now)
+        judged = self._judging.judge(key, run, sure, routing, now=now) if run else None
         rival = "" if run else self._rival(key, manifest, full)
         metadata = manifest["metadata"]
         ready = endpoints.ready_by_subset(self._world, full, subsets, namespace=key.namespace)
@@ -193,7 +197,7 @@ class Observer:
             revision=revision,
             suspended=spec.get("suspend") is True,
             status=parsed.status,
-            routing=self._routing(key, full, traffic, pair=pair, now=now),
+            routing=routing,
             subsets=subsets,
             ready=ready,
             arms_problem=arms if isinstance(arms, Problem) else None,
@@ -279,12 +283,15 @@ class Observer:
         return ""
 
     def _routing(
-        self, key: Key, host: str, traffic: Traffic, *, pair: tuple[str, str], now: datetime
+        self, key: Key, parsed: _Parsed, host: str, *, pair: tuple[str, str], now: datetime
     ) -> Routing:
         """As the VirtualServices say; read again only when one of them is another version."""
         stable, canary = pair
+        plan = parsed.run.plan if parsed.run else parsed.spec
+        _, traffic = parsed.aim()
         services = self.virtual_services(key, host, traffic)
-        stamp = (host, traffic, pair, _versions(services))
+        managed = plans.managed_ever(plan, owner=str(key)) if plan is not None else ()
+        stamp = (host, traffic, pair, managed, versions(services))
         known = self._routed.get(key)
         if known is not None and known[0] == stamp:
             routing = known[1]
@@ -296,19 +303,27 @@ class Observer:
                 refs=refs_of(traffic, key.namespace),
                 stable=stable or None,
                 canary=canary if stable and canary not in {"", stable} else None,
+                owner=str(key),
+                managed=managed,
             )
             self._routed[key] = (stamp, routing)
         denied = tuple(
             Problem(reason=WRITE_DENIED, message=known.message)
             for known in self.denials(key, now=now)
         )
-        return replace(routing, problems=(*routing.problems, *denied))
+        place = Place(key=key, host=host, traffic=traffic, pair=pair, mine=services)
+        around = self._lookout.look(place, routing)
+        return replace(
+            routing,
+            problems=(*around.problems, *routing.problems, *denied),
+            notes=(*routing.notes, *around.notes),
+        )
 
     def _subsets(self, key: Key, host: str, traffic: Traffic) -> SubsetTable:
         """As the DestinationRules say; read again only when one of them is another version."""
         ref = traffic.destination_rule
         rules = self._world.destination_rules.by("host", host)
-        stamp = (host, ref, _versions(rules))
+        stamp = (host, ref, versions(rules))
         known = self._subsetted.get(key)
         if known is not None and known[0] == stamp:
             return known[1]
@@ -369,12 +384,6 @@ def refs_of(traffic: Traffic, namespace: str) -> tuple[RouteRef, ...]:
         RouteRef(namespace=ref.namespace or namespace, name=ref.name, routes=ref.routes)
         for ref in traffic.virtual_services
     )
-
-
-def _versions(manifests: Sequence[Manifest]) -> tuple[tuple[str, str], ...]:
-    """Which objects, and how new: equal only when nothing about them has changed."""
-    metadata = (manifest["metadata"] for manifest in manifests)
-    return tuple((m.get("uid", m["name"]), m.get("resourceVersion", "")) for m in metadata)
 
 
 def _rank(manifest: Manifest, host: str) -> tuple[bool, str, str]:

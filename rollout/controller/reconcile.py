@@ -10,6 +10,7 @@ from enum import Enum
 import structlog
 
 from rollout.api import phase
+from rollout.api.action import ActionOutcome
 from rollout.api.meta import Key
 from rollout.api.status import Run
 from rollout.base.errors import Conflict, Overloaded, Retry, RolloutError
@@ -114,7 +115,7 @@ class Reconciler:
                 return self._wait_for_calm(key, wait, now=seen.observation.now)
             run = seen.observation.status.run
             if run is not None and self._is_rash(key, run, seen.observation, decision):
-                return self._wait_for_sight(key, run, now=seen.observation.now)
+                return self._wait_for_sight(run, seen.observation)
             try:
                 events = await self._applier.apply(seen, decision)
             except Conflict as error:
@@ -139,7 +140,8 @@ class Reconciler:
         after = decision.status.run
         if after is None or run.ended_at is not None or run.step == 0:
             return False
-        if decision.answers or not self._judging.is_blind(key):
+        is_told = any(a.outcome is ActionOutcome.APPLIED for a in decision.answers)
+        if is_told or not self._judging.is_blind(key):
             return False
         if after.ending is not None:
             return after.ending.outcome is phase.Outcome.PROMOTED
@@ -151,9 +153,9 @@ class Reconciler:
         known = self._propagations.seen(seen.observation)
         return replace(seen, observation=replace(seen.observation, propagation=known))
 
-    def _wait_for_sight(self, key: Key, run: Run, *, now: datetime) -> Result:
-        self._judging.want(key, run, now=now)
-        self._alarms.set(key, now + timedelta(seconds=FIRST_SIGHT_SECONDS))
+    def _wait_for_sight(self, run: Run, o: Observation) -> Result:
+        self._judging.want(o.key, run, o.routing, now=o.now)
+        self._alarms.set(o.key, o.now + timedelta(seconds=FIRST_SIGHT_SECONDS))
         return Result(outcome=Outcome.LOOK_AGAIN)
 
     def _wait_for_calm(self, key: Key, seconds: float, *, now: datetime) -> Result:
@@ -167,7 +169,7 @@ class Reconciler:
         key, now = seen.observation.key, seen.observation.now
         run = decision.status.run
         if run is not None and run.ended_at is None and decision.finalizer:
-            self._judging.want(key, run, now=now)
+            self._judging.want(key, run, seen.observation.routing, now=now)
             self._propagations.want(key, run)
         else:
             self._observer.forget_run(key)
@@ -186,6 +188,7 @@ class Reconciler:
     def begin(self) -> None:
         """A term as the leader begins: what was read in an earlier one may be long out of date."""
         self._observer.forget_statuses()
+        self._judging.begin()
 
     def forget(self, key: Key) -> None:
         """A Rollout is gone: so are its alarm, its evidence and everything else about it."""
@@ -218,4 +221,5 @@ def _takes_away(o: Observation, decision: Decision) -> bool:
     before, after = o.status.run, decision.status.run
     if before is None or after is None or not is_new(o.status, decision.status):
         return False
-    return after.ending is not None or after.weight < before.weight
+    retreats = after.retreated and not before.retreated
+    return after.ending is not None or retreats or after.weight < before.weight

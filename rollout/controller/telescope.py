@@ -17,6 +17,7 @@ from rollout.analysis import query, sample
 from rollout.analysis.query import Question, Shape
 from rollout.analysis.sample import NoAnswer, Series
 from rollout.api.meta import Key
+from rollout.controller import asking
 from rollout.controller.asking import Asker, Document
 from rollout.controller.record import Record
 from rollout.ports import Clock, Metrics
@@ -43,6 +44,9 @@ LAG_CREEP_SECONDS = 0.002
 """What the expected lag shrinks by after the first hit, so that it follows when samples come
 earlier; twice as much after each further one."""
 
+NOT_SEEN = "Prometheus has shown nothing new since the controller started"
+"""Why a run cannot go on right after a restart."""
+
 FIRST_SIGHT_SECONDS = 2.0
 """How long the first answer about a run is worth waiting for: longer than a healthy query takes,
 and shorter than anybody would notice."""
@@ -59,18 +63,24 @@ class Wish:
         host: the service, its full name.
         edges_ms: bucket edges of its latency gates; empty: no durations are asked for.
         tcp: whether connections are asked for.
+        arrivals: whether what arrived at the pods is asked for.
+        arrival_edges_ms: bucket edges to ask the pods' own proxies for.
         queries: texts of its own queries, by a name that the answer will have.
         since_ms: what must be in the window, in milliseconds on Prometheus' clock; 0: anything.
         next_ms: when the next sample is due, on Prometheus' clock; None: not known.
+        seen_ms: the newest stamp that was used before; what is older is no news after a restart.
         about: run and step its own queries are about; answers about another step are dropped.
     """
 
     host: str
     edges_ms: tuple[float, ...] = ()
     tcp: bool = False
+    arrivals: bool = False
+    arrival_edges_ms: tuple[float, ...] = ()
     queries: Mapping[str, str] = field(default_factory=dict)
     since_ms: int = 0
     next_ms: int | None = None
+    seen_ms: int = 0
     about: tuple[object, ...] = ()
 
 
@@ -81,12 +91,19 @@ class Sight:
     Attributes:
         answers: the service's series by shape; only of shapes that were answered.
         documents: answers to the run's own queries, by name.
+        about: run and step that the documents are about.
+        age: that the documents are out of date, in a sentence; empty when they are not.
         problem: why there is no good answer, in a sentence; empty when there is.
+        doubt: why what is known is not enough, though nothing is wrong yet: nothing new was seen
+            since the start. Empty when something was.
     """
 
     answers: Mapping[Shape, Sequence[Series]] = field(default_factory=dict)
     documents: Mapping[str, Document | NoAnswer] = field(default_factory=dict)
+    about: tuple[object, ...] = ()
+    age: str = ""
     problem: str = ""
+    doubt: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,12 +114,16 @@ class _Watched:
     due_seconds: float
     begun_seconds: float
     looked: bool = False
+    is_fresh: bool = False
     sight: Sight = field(default_factory=Sight)
     newest_ms: int = 0
+    newest_sent_ms: int = 0
     advanced_seconds: float
     misses: int = 0
     missed_at_seconds: float = -math.inf
     asked_seconds: float = -math.inf
+    answered_from_seconds: float = -math.inf
+    round_seconds: float = 0.0
     pending_count: int = 0
     arrived: dict[str, Document | NoAnswer] = field(default_factory=dict)
 
@@ -150,12 +171,20 @@ class Telescope:
         if known is None:
             if len(self._watched) >= RUNS_MAX:
                 return
-            known = _Watched(wish=wish, due_seconds=now, begun_seconds=now, advanced_seconds=now)
+            known = _Watched(
+                wish=wish,
+                due_seconds=now,
+                begun_seconds=now,
+                advanced_seconds=now,
+                newest_ms=wish.seen_ms,
+                newest_sent_ms=wish.seen_ms,
+                sight=Sight(about=wish.about),
+            )
             self._watched[key] = known
         elif wish == known.wish:
             return
         if wish.about != known.wish.about:
-            known.sight = replace(known.sight, documents={})
+            known.sight = replace(known.sight, documents={}, about=wish.about)
             known.asked_seconds = -math.inf
         known.wish = wish
         known.due_seconds = self._due(known, now=now)
@@ -168,12 +197,25 @@ class Telescope:
 
     def seen(self, key: Key) -> Sight:
         """What was last seen for a run; nothing at first."""
-        known = self._watched.get(key)
-        if known is None:
-            return Sight()
         if self._metrics is None:
             return Sight(problem="no Prometheus address is configured: set --prometheus")
-        return known.sight
+        known = self._watched.get(key)
+        if known is None:
+            return Sight(doubt=NOT_SEEN)
+        return replace(known.sight, age=self._age(known), doubt="" if known.is_fresh else NOT_SEEN)
+
+    def _age(self, watched: _Watched) -> str:
+        """That answers to own queries are old; slow ones may be as old as they take to come."""
+        age_seconds = self._clock.monotonic_seconds() - watched.answered_from_seconds
+        if not watched.sight.documents or age_seconds <= self._missed_seconds + (
+            2 * watched.round_seconds
+        ):
+            return ""
+        return f"Prometheus last answered the query {age_seconds:.0f} s ago"
+
+    @property
+    def _missed_seconds(self) -> float:
+        return max(MISSED_SECONDS_MIN, MISSED_INTERVALS * self._interval_seconds)
 
     def is_blind(self, key: Key) -> bool:
         """Whether nothing has been heard of a run yet, and soon should be: after a start."""
@@ -239,21 +281,21 @@ class Telescope:
         wished = {key: watched.wish for key, watched in due.items()}
         found = await self._asker.series(self._questions(tuple(wished.values())))
         self._learn_interval(found)
-        by_host = _by_host(found)
+        answers = asking.by_host(found)
         hits: list[tuple[int, float]] = []
-        asking: dict[Key, _Watched] = {}
+        asked: dict[Key, _Watched] = {}
         now = self._clock.monotonic_seconds()
         for key, watched in due.items():
             if self._watched.get(key) is not watched:
                 continue
             missed_at_seconds = watched.missed_at_seconds
-            hit = self._tell(key, watched, wished[key], by_host.get(wished[key].host, {}))
+            hit = self._tell(key, watched, wished[key], answers.get(wished[key].host, {}))
             if hit or now >= watched.asked_seconds + self._interval_seconds:
-                asking[key] = watched
+                asked[key] = watched
             watched.missed_at_seconds = -math.inf if hit else asked_at_seconds
             if hit:
                 hits.append((watched.newest_ms, missed_at_seconds))
-        self._begin_own(tasks, asking)
+        self._begin_own(tasks, asked)
         if hits:
             self._learn_lag(hits, asked_at_seconds=asked_at_seconds)
 
@@ -262,11 +304,13 @@ class Telescope:
         window = max(self._window_seconds(wish) for wish in wishes)
         hosts = {wish.host for wish in wishes}
         edges = {wish.host: wish.edges_ms for wish in wishes if wish.edges_ms}
-        tcp = {wish.host for wish in wishes if wish.tcp}
+        arrived = {w.host: w.arrival_edges_ms for w in wishes if w.arrival_edges_ms}
         return [
             *query.requests(hosts, window_seconds=window),
-            *(query.durations(edges, window_seconds=window) if edges else ()),
-            *(query.tcp(tcp, window_seconds=window) if tcp else ()),
+            *query.durations(edges, window_seconds=window),
+            *query.tcp({wish.host for wish in wishes if wish.tcp}, window_seconds=window),
+            *query.arrivals({w.host for w in wishes if w.arrivals}, window_seconds=window),
+            *query.durations(arrived, window_seconds=window, shape=Shape.ARRIVAL_DURATIONS),
         ]
 
     def _window_seconds(self, wish: Wish) -> int:
@@ -306,6 +350,8 @@ class Telescope:
             is_meant = self._watched.get(key) is watched and about == watched.wish.about
             if is_meant and not watched.pending_count:
                 watched.sight = replace(watched.sight, documents=watched.arrived)
+                watched.answered_from_seconds = watched.asked_seconds
+                watched.round_seconds = self._clock.monotonic_seconds() - watched.asked_seconds
                 self._ring(key)
 
     def _learn_interval(self, found: Mapping[Question, tuple[Series, ...] | NoAnswer]) -> None:
@@ -329,11 +375,14 @@ class Telescope:
         """
         good = {s: a for s, a in answers.items() if not isinstance(a, NoAnswer)}
         bad = [a.sentence for a in answers.values() if isinstance(a, NoAnswer)]
-        newest = max((one.samples[-1][0] for a in good.values() for one in a), default=0)
+        newest = sample.newest_ms(good.values())
+        sent = sample.newest_ms(a for s, a in good.items() if s not in query.ARRIVED)
         now = self._clock.monotonic_seconds()
         hit = newest > watched.newest_ms
+        if sent > watched.newest_sent_ms:
+            watched.newest_sent_ms, watched.advanced_seconds = sent, now
         if hit:
-            watched.newest_ms, watched.advanced_seconds, watched.misses = newest, now, 0
+            watched.newest_ms, watched.misses, watched.is_fresh = newest, 0, True
             watched.due_seconds = self._due(watched, now=now)
         elif wish is watched.wish:
             watched.misses += 1
@@ -350,10 +399,10 @@ class Telescope:
 
     def _silence(self, watched: _Watched, *, now: float) -> str:
         """Prometheus answers, but nothing new comes: that is no good news either."""
-        missed = max(MISSED_SECONDS_MIN, MISSED_INTERVALS * self._interval_seconds)
+        missed = self._missed_seconds
         if now - watched.advanced_seconds < missed:
             return ""
-        if not watched.newest_ms:
+        if not watched.newest_sent_ms:
             return f"Prometheus has no istio_requests_total for {watched.wish.host}"
         return (
             f"Prometheus has had no new sample for {watched.wish.host} for {missed:.0f} s or more"
@@ -384,16 +433,3 @@ class Telescope:
             self._lag_seconds -= self._creep_seconds
             self._creep_seconds *= 2
         self._lag_seconds = min(self._lag_seconds, self._clock.now().timestamp() - newest)
-
-
-def _by_host(
-    found: Mapping[Question, tuple[Series, ...] | NoAnswer],
-) -> dict[str, dict[Shape, tuple[Series, ...] | NoAnswer]]:
-    """Answers sorted by the service they are about; a bad answer is bad for all it was about."""
-    by_host: dict[str, dict[Shape, tuple[Series, ...] | NoAnswer]] = {}
-    for question, answer in found.items():
-        sorted_ = {} if isinstance(answer, NoAnswer) else sample.by_service(answer)
-        for host in question.hosts:
-            mine = answer if isinstance(answer, NoAnswer) else tuple(sorted_.get(host, ()))
-            by_host.setdefault(host, {})[question.shape] = mine
-    return by_host

@@ -132,6 +132,8 @@ def _decided(status: RolloutStatus) -> tuple[object, ...]:
         status.rejected_revision,
         status.retirable,
         len(status.history),
+        # Each is told in an Event too, and again at every look until it stands there.
+        status.notes,
         tuple((c.type, c.status) for c in status.conditions if c.type not in _FACTS),
         _decided_in_run(run) if run is not None else None,
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from rollout.api.meta import (
     DESTINATION_RULE,
     ENDPOINT_SLICE,
+    ENVOY_FILTER,
     POD,
     ROLLOUT,
     ROLLOUT_ACTION,
     SERVICE,
     SERVICE_ENTRY,
+    SIDECAR,
     VIRTUAL_SERVICE,
     WORKLOAD_ENTRY,
     Key,
@@ -56,10 +58,7 @@ def destination_hosts(virtual_service: Manifest) -> Iterator[str]:
     spec = virtual_service.get("spec")
     if not isinstance(spec, dict):
         return
-    hosts = spec.get("hosts")
-    for host in hosts if isinstance(hosts, list) else ():
-        if isinstance(host, str):
-            yield fqdn(host, namespace=namespace)
+    yield from served_hosts(virtual_service)
     for protocol in PROTOCOLS:
         routes = spec.get(protocol)
         for route in routes if isinstance(routes, list) else ():
@@ -67,6 +66,25 @@ def destination_hosts(virtual_service: Manifest) -> Iterator[str]:
             for leg in legs if isinstance(legs, list) else ():
                 if isinstance(leg, dict):
                     yield from _host(leg.get("destination"), namespace)
+
+
+def served_hosts(item: Manifest) -> Iterator[str]:
+    """The hosts that a VirtualService is for, or that a ServiceEntry adds to the mesh."""
+    spec = item.get("spec")
+    hosts = spec.get("hosts") if isinstance(spec, dict) else None
+    for host in hosts if isinstance(hosts, list) else ():
+        if isinstance(host, str):
+            yield fqdn(host, namespace=_namespace(item))
+
+
+def delegates(virtual_service: Manifest) -> Iterator[str]:
+    """The VirtualServices that routes of one leave the answer to, as ``namespace/name``."""
+    spec = virtual_service.get("spec")
+    routes = spec.get("http") if isinstance(spec, dict) else None
+    for route in routes if isinstance(routes, list) else ():
+        found = route.get("delegate") if isinstance(route, dict) else None
+        if isinstance(found, dict) and isinstance(found.get("name"), str):
+            yield f"{found.get('namespace') or _namespace(virtual_service)}/{found['name']}"
 
 
 def named_virtual_services(rollout: Manifest) -> Iterator[str]:
@@ -107,23 +125,19 @@ def _pods_of(piece: Manifest) -> Iterator[str]:
             yield str(Key(_namespace(piece), target))
 
 
-def entry_hosts(entry: Manifest) -> Iterator[str]:
-    """The hosts that a ServiceEntry adds to the mesh."""
-    spec = entry.get("spec")
-    hosts = spec.get("hosts") if isinstance(spec, dict) else None
-    for host in hosts if isinstance(hosts, list) else ():
-        if isinstance(host, str):
-            yield fqdn(host, namespace=_namespace(entry))
-
-
 def _namespaces(manifest: Manifest) -> Iterator[str]:
     yield _namespace(manifest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """The caches, each kept by a watch."""
+    """The caches, each kept by a watch.
 
+    Attributes:
+        namespace: the only one whose objects are known; empty: all are.
+    """
+
+    namespace: str = ""
     rollouts: Cache = field(
         default_factory=lambda: Cache(
             ROLLOUT,
@@ -134,7 +148,9 @@ class World:
         default_factory=lambda: Cache(ROLLOUT_ACTION, indexes={"rollout": _rollout_of})
     )
     virtual_services: Cache = field(
-        default_factory=lambda: Cache(VIRTUAL_SERVICE, indexes={"host": destination_hosts})
+        default_factory=lambda: Cache(
+            VIRTUAL_SERVICE, indexes={"host": destination_hosts, "delegate": delegates}
+        )
     )
     destination_rules: Cache = field(
         default_factory=lambda: Cache(DESTINATION_RULE, indexes={"host": _rule_hosts})
@@ -154,8 +170,17 @@ class World:
     services: Cache = field(default_factory=lambda: Cache(SERVICE, trim=cache.service))
     service_entries: Cache = field(
         default_factory=lambda: Cache(
-            SERVICE_ENTRY, indexes={"host": entry_hosts, "namespace": _namespaces}
+            SERVICE_ENTRY, indexes={"host": served_hosts, "namespace": _namespaces}
         )
+    )
+
+    sidecars: Cache = field(
+        default_factory=lambda: Cache(
+            SIDECAR, trim=cache.sidecar, indexes={"namespace": _namespaces}
+        )
+    )
+    envoy_filters: Cache = field(
+        default_factory=lambda: Cache(ENVOY_FILTER, trim=cache.envoy_filter)
     )
 
     def caches(self) -> tuple[Cache, ...]:
@@ -168,22 +193,27 @@ class World:
             self.slices,
             self.pods,
             self.workload_entries,
+            self.sidecars,
+            self.envoy_filters,
             self.actions,
             self.rollouts,
         )
 
     def concerned(self, changed: Cache, manifest: Manifest) -> set[Key]:
         """The Rollouts that a changed object may matter to."""
-        listeners = (
+        listeners: tuple[tuple[Cache, Callable[[Manifest], set[Key]]], ...] = (
             (self.rollouts, self._of_rollout),
-            (self.actions, lambda action: {_parsed_key(name) for name in _rollout_of(action)}),
+            (self.actions, lambda action: {parsed_key(name) for name in _rollout_of(action)}),
             (self.virtual_services, self._of_virtual_service),
-            (self.destination_rules, lambda rule: self._about(_rule_hosts(rule))),
+            (self.destination_rules, self._of_rule),
             (self.services, lambda item: self._of_services(iter([str(cache.key_of(item))]))),
-            (self.service_entries, lambda entry: self._about(entry_hosts(entry))),
+            (self.service_entries, lambda entry: self._about(served_hosts(entry))),
             (self.slices, lambda piece: self._of_services(service_of(piece))),
             (self.pods, self._of_pod),
             (self.workload_entries, lambda entry: self._near(_namespace(entry))),
+            # What these do is told in notes, which a run in progress looks at by itself.
+            (self.sidecars, lambda _: set()),
+            (self.envoy_filters, lambda _: set()),
         )
         return next(listen(manifest) for known, listen in listeners if known is changed)
 
@@ -194,7 +224,26 @@ class World:
     def _of_virtual_service(self, manifest: Manifest) -> set[Key]:
         named = self.rollouts.by("virtual service", str(cache.key_of(manifest)))
         about = self._about(destination_hosts(manifest))
-        return about | {cache.key_of(rollout) for rollout in named}
+        about |= {cache.key_of(rollout) for rollout in named}
+        # Whether a route is reached, and whether one leads anywhere, is seen from the other end.
+        roots = self.virtual_services.by("delegate", str(cache.key_of(manifest)))
+        about |= self._about(host for root in roots for host in served_hosts(root))
+        targets = (self.virtual_services.get(parsed_key(name)) for name in delegates(manifest))
+        return about | self._about(
+            host for target in targets if target is not None for host in destination_hosts(target)
+        )
+
+    def _of_rule(self, rule: Manifest) -> set[Key]:
+        host = next(_rule_hosts(rule), "")
+        if not host.startswith("*"):
+            return self._about(iter((host,)))
+        # One for all hosts of a domain is rare enough to look through all Rollouts.
+        ends = host.removeprefix("*")
+        return {
+            cache.key_of(rollout)
+            for rollout in self.rollouts
+            if any(each.endswith(ends) for each in rollout_hosts(rollout))
+        }
 
     def _of_pod(self, pod: Manifest) -> set[Key]:
         pieces = self.slices.by("pod", str(cache.key_of(pod)))
@@ -204,16 +253,17 @@ class World:
         """Those to whom a WorkloadEntry of a namespace may matter."""
         near = {cache.key_of(r) for r in self.rollouts if _namespace(r) == namespace}
         entries = self.service_entries.by("namespace", namespace)
-        return near | self._about(host for entry in entries for host in entry_hosts(entry))
+        return near | self._about(host for entry in entries for host in served_hosts(entry))
 
     def _about(self, hosts: Iterator[str]) -> set[Key]:
         return {cache.key_of(r) for host in hosts for r in self.rollouts.by("host", host)}
 
     def _of_services(self, services: Iterator[str]) -> set[Key]:
-        keys = (_parsed_key(service) for service in services)
+        keys = (parsed_key(service) for service in services)
         return self._about(iter([fqdn(key.name, namespace=key.namespace) for key in keys]))
 
 
-def _parsed_key(text: str) -> Key:
+def parsed_key(text: str) -> Key:
+    """A key that was printed as ``namespace/name``."""
     namespace, _, name = text.partition("/")
     return Key(namespace, name)

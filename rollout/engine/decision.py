@@ -9,6 +9,7 @@ from typing import Literal
 from rollout.api.action import ActionOutcome
 from rollout.api.rollout import Traffic
 from rollout.api.status import MESSAGE_LENGTH_MAX, RolloutStatus
+from rollout.api.traffic import ManagedRoutes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,8 @@ class Weights:
         stable: subset that gets the rest.
         canary: subset that gets ``percent``.
         percent: 0 to 100.
+        managed: what routes of our own do in front of the owned ones; they stand beside the
+            weights, and change in the same write.
     """
 
     host: str
@@ -28,6 +31,7 @@ class Weights:
     stable: str
     canary: str
     percent: float
+    managed: ManagedRoutes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from rollout.api.status import (
     RolloutStatus,
     Run,
 )
+from rollout.engine import plan as plans
 from rollout.engine import propagation
 from rollout.engine.conclude import Conclusion, State, conclude
 from rollout.engine.decision import Answer, Decision, Happening, Weights, cut
@@ -53,14 +54,20 @@ def _pair(by_subset: dict[str, Fraction], run: Run) -> tuple[Fraction, Fraction]
     return canary, canary + by_subset.get(run.stable_revision, Fraction(0))
 
 
-def weights(run: Run, percent: float) -> Weights:
-    """The desired weights of a run's pair."""
+def weights(o: Observation, run: Run, percent: float) -> Weights:
+    """The desired weights of a run's pair, and the managed routes that belong to its step.
+
+    Of a run that ends, or whose canary cannot answer, no managed route may stand.
+    """
+    sends = run.ending is None and not run.retreated
+    managed = plans.managed_at(run.plan, run.step if sends else 0, owner=str(o.key))
     return Weights(
         host=run.plan.host,
         traffic=run.plan.traffic,
         stable=run.stable_revision,
         canary=run.canary_revision,
         percent=percent,
+        managed=managed,
     )
 
 
@@ -87,7 +94,7 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     """
     ending = run.ending
     assert ending is not None, "a run is taken back for a reason"
-    moved = any(share > 0 for share in shares(o, run))
+    moved = any(share > 0 for share in shares(o, run)) or bool(o.routing.managed)
     under_way = o.status.phase is Phase.ROLLING_BACK
     untouched = run.step == 0 and not moved and not under_way
     since = run.settled_since if under_way and not moved and run.settled_since else o.now
@@ -125,7 +132,7 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
             phase=Phase.ROLLING_BACK,
             reason=str(ending.outcome),
             message=message,
-            weights=weights(run, 0.0),
+            weights=weights(o, run, 0.0),
             finalizer=True,
             answers=answers,
             look_again_at=look,
@@ -213,7 +220,7 @@ def promote(o: Observation, run: Run, *, answers: tuple[Answer, ...], because: s
             phase=Phase.STABLE,
             reason=str(Outcome.PROMOTED),
             message=message,
-            weights=weights(run, run.weight),
+            weights=weights(o, run, run.weight),
             finalizer=False,
             answers=answers,
             look_again_at=o.now if _was_edited(o) else None,
@@ -266,7 +273,8 @@ def max_weight(run: Run) -> float:
 def let_go(o: Observation, *, answers: tuple[Answer, ...] = ()) -> Decision:
     """A Rollout that is being deleted: a run is taken back first, at rest nothing changes."""
     run = o.status.run
-    if not o.finalized or run is None or run.ended_at is not None or not o.routing.routes:
+    nothing = not o.routing.routes and not o.routing.managed
+    if not o.finalized or run is None or run.ended_at is not None or nothing:
         return _gone(o, answers, "let go: no traffic is ours")
     if run.ending is None or run.ending.outcome is not Outcome.DELETED:
         why = f"Rollout {o.key.name} was deleted"

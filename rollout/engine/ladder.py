@@ -95,7 +95,7 @@ def _lasting(run: Run) -> frozenset[str]:
 def _least_seconds(step: Step) -> float | None:
     if step.pause is not None:
         return None if step.pause.for_ is None else parse_duration(step.pause.for_)
-    text = step.hold if step.weight is not None else step.check and step.check.for_
+    text = step.hold or (step.check and step.check.for_)
     return parse_duration(text) if text else 0.0
 
 

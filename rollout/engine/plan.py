@@ -5,31 +5,45 @@ from __future__ import annotations
 from rollout.analysis import query
 from rollout.analysis.query import Variables
 from rollout.api.gate import Gate
+from rollout.api.match import Match
 from rollout.api.rollout import Plan, RolloutSpec
 from rollout.api.step import Step
+from rollout.api.traffic import ManagedRoutes
 from rollout.base.errors import BadManifest
 
 FULL_PERCENT = 100.0
 
 
 def resolve(spec: RolloutSpec) -> Plan:
-    """What a run that starts now will obey until it is over."""
-    strategy = spec.strategy
+    """What a run that starts now will obey until it is over.
+
+    Where 100 percent is added as a step of its own, gates of the last written step are its gates.
+    """
+    strategy, gates = spec.strategy, spec.gates
     if not strategy.steps or strategy.steps[-1].weight != FULL_PERCENT:
         # A ladder that reached 100 before its end, and goes on with pauses, needs no second 100.
         reached = any(step.weight == FULL_PERCENT for step in strategy.steps)
         if not reached:
             steps = (*strategy.steps, Step(weight=FULL_PERCENT))
+            gates = tuple(_lasting(gate, written=len(strategy.steps)) for gate in gates)
             strategy = strategy.model_copy(update={"steps": steps})
     return Plan(
         host=spec.host,
         traffic=spec.traffic,
         metrics=spec.metrics,
         strategy=strategy,
-        gates=spec.gates,
+        gates=gates,
         judge=spec.judge,
+        guard=spec.guard,
         on_failure=spec.on_failure,
     )
+
+
+def _lasting(gate: Gate, *, written: int) -> Gate:
+    """A gate of the last written step is one of the step that is added after it, too."""
+    if gate.steps is None or written not in gate.steps:
+        return gate
+    return gate.model_copy(update={"steps": (*gate.steps, written + 1)})
 
 
 def check_queries(spec: RolloutSpec) -> None:
@@ -44,6 +58,7 @@ def check_queries(spec: RolloutSpec) -> None:
         try:
             if gate.query.relative_to is None:
                 query.render(gate.query.promql, _sample(spec))
+                query.render_itself(gate.query.promql, _sample(spec))
             else:
                 query.render_pair(gate.query.promql, _sample(spec))
         except BadManifest as error:
@@ -83,6 +98,55 @@ def weight_at(plan: Plan, step: int) -> float:
     """The canary's percent in a step, counted from 1: the last weight named up to there."""
     reached = [s.weight for s in plan.strategy.steps[:step] if s.weight is not None]
     return reached[-1] if reached else 0.0
+
+
+def match_at(plan: Plan, step: int) -> Match | None:
+    """What goes to the canary beside the weights in a step, counted from 1; None: nothing."""
+    given = [s.match for s in plan.strategy.steps[:step] if s.match is not None]
+    return given[-1] if given and given[-1] != Match() else None
+
+
+def mirror_at(plan: Plan, step: int) -> float:
+    """Percent of the requests that are copied to the canary in a step, counted from 1."""
+    for known in reversed(plan.strategy.steps[:step]):
+        if known.weight is not None:
+            break
+        if known.mirror is not None:
+            return known.mirror
+    return 0.0
+
+
+def managed_at(plan: Plan, step: int, *, owner: str) -> ManagedRoutes:
+    """What managed routes do in a step, counted from 1; in step 0, before and after a run, nothing.
+
+    ``owner`` is the Rollout's ``namespace/name``.
+    """
+    if step == 0:
+        return ManagedRoutes(owner=owner)
+    return ManagedRoutes(
+        owner=owner,
+        match=match_at(plan, step),
+        mirror_percent=mirror_at(plan, step),
+        timeout=plan.guard.timeout or "",
+        retries=plan.guard.retries,
+    )
+
+
+def managed_ever(plan: Plan | RolloutSpec, *, owner: str) -> tuple[ManagedRoutes, ...]:
+    """All that managed routes will do in a run, each once: what routes must be fit for."""
+    resolved = resolve(plan) if isinstance(plan, RolloutSpec) else plan
+    steps = range(1, len(resolved.strategy.steps) + 1)
+    found: list[ManagedRoutes] = []
+    for one in (managed_at(resolved, step, owner=owner) for step in steps):
+        if one not in found and (one.match is not None or one.copies):
+            found.append(one)
+    return tuple(found)
+
+
+def mirror_epoch(plan: Plan, step: int) -> int:
+    """The step, counted from 1, that began or ended mirroring last, up to a step; 0: none did."""
+    known = [mirror_at(plan, before) > 0 for before in range(step + 1)]
+    return max((s for s in range(1, step + 1) if known[s] != known[s - 1]), default=0)
 
 
 def full_step(plan: Plan) -> int:

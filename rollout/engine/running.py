@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from rollout.analysis import evidence as evidences
 from rollout.api.evidence import Verdict
 from rollout.api.phase import Outcome, Phase
@@ -56,12 +58,15 @@ def _counting(o: Observation, run: Run, *, hindered: bool) -> Run:
         return run.model_copy(update={"unrouted_since": run.unrouted_since or o.now})
     if run.unrouted_since is None:
         return run
-    began = run.step_started_at + (o.now - run.unrouted_since)
+    # Whatever somebody has made of the status: a time to come has taken nothing yet.
+    began = run.step_started_at + max(o.now - run.unrouted_since, timedelta())
     return run.model_copy(update={"step_started_at": began, "unrouted_since": None})
 
 
 def _as_written(o: Observation, run: Run) -> bool:
     routed = ending.shares(o, run)
+    if staying.lacks_managed(o, run):
+        return False
     return bool(routed) and all(abs(s - run.weight) <= staying.SAME_PERCENT for s in routed)
 
 
@@ -104,7 +109,8 @@ def _too_late(o: Observation, run: Run, orders: Orders) -> bool:
 
 def _may_return(o: Observation, run: Run, end: Ending) -> bool:
     """Whether the stable revision can take the traffic; a person's abort is obeyed regardless."""
-    if end.outcome is Outcome.ABORTED or run.weight == 0:
+    sends = run.weight > 0 or plans.match_at(run.plan, run.step) is not None
+    if end.outcome is Outcome.ABORTED or not sends:
         return True
     return _serves(o, run.stable_revision)
 
@@ -251,8 +257,6 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int) -> Decision:
     )
     settled_at = propagation.of_weight(o, run).due
     rung = ladder.read(run, (), now=o.now, settled_at=settled_at, promoted=False)
-    told = (
-        f"{percent(weight)} of {run.plan.host} goes to {run.canary_revision} {staying.where(run)}"
-    )
+    told = f"{staying.share(run)} {staying.where(run)}"
     news = Happening(type="Normal", reason="StepBegan", message=told)
     return staying.hold(o, run, orders, rung=rung, news=news)

@@ -250,6 +250,8 @@ def _matches(o: Observation) -> tuple[State, str, str] | None:
     """At rest we touch nothing; that traffic was moved is worth knowing all the same."""
     stable = o.status.stable_revision
     live = _live(o)
+    if o.routing.managed and stable:
+        return "False", "ManagedRouteLeft", _moved(o)
     if not stable or not live or (o.spec is not None and not _same_host(o, o.spec.host)):
         return None
     if set(live) == {stable}:
@@ -260,6 +262,12 @@ def _matches(o: Observation) -> tuple[State, str, str] | None:
 def _moved(o: Observation) -> str:
     """That traffic is not where the last run left it, in words; empty when it is."""
     live = _live(o)
+    if o.routing.managed:
+        left = o.routing.managed[0]
+        return (
+            f"VirtualService {left.virtual_service} has the managed route {left.route}, which "
+            "somebody has put there while no run is on; remove it"
+        )
     if not live or set(live) == {o.status.stable_revision}:
         return ""
     return f"traffic was moved by somebody else: {_told(live)}; it is left alone"

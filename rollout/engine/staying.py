@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from rollout.api.match import Match
 from rollout.api.phase import Phase
 from rollout.api.status import Run
 from rollout.base.quantity import parse_duration
@@ -25,6 +26,32 @@ from rollout.engine.observation import Observation
 from rollout.engine.propagation import Known
 
 
+def share(run: Run) -> str:
+    """What the canary gets, in words."""
+    told = f"{percent(run.weight)} of {run.plan.host} goes to {run.canary_revision}"
+    match, copied = plans.match_at(run.plan, run.step), plans.mirror_at(run.plan, run.step)
+    if match is not None:
+        told += f", and what matches {in_line(match_text(match))}"
+    if copied:
+        told += f", and copies of {percent(copied)}"
+    return told
+
+
+def match_text(match: Match) -> str:
+    """A match in few words: the names of what is compared."""
+    headers = [f"header {name}" for name in match.headers]
+    return " and ".join([*headers, *(f"cookie {name}" for name in match.cookies)])
+
+
+def lacks_managed(o: Observation, run: Run) -> bool:
+    """Whether managed routes belong to the run's step, and none stands."""
+    if run.step == 0 or run.retreated or o.routing.managed:
+        return False
+    wanted = ending.weights(o, run, run.weight).managed
+    # A copy is left out where the owned routes have all of it already.
+    return wanted.match is not None or wanted.mirror_percent > 0
+
+
 def where(run: Run) -> str:
     """Which step of how many, in brackets."""
     if run.step > run.step_count:
@@ -41,14 +68,15 @@ def hold(
     news: Happening | None = None,
 ) -> Decision:
     """Stay on the rung and say until when, or for what."""
-    share = f"{percent(run.weight)} of {run.plan.host} goes to {run.canary_revision}"
     look, known = None, propagation.of_weight(o, run)
     is_due = rung.due is not None and o.now >= rung.due and not rung.missing
     if known.is_hindered or (is_due and not known.is_over):
         reason = known.reason
         then = f"{_coming(run)} when proxies use it: {known.told}{_way_out(o, known)}"
         if known.is_hindered and news is None and o.status.reason != reason:
-            news = Happening(type="Warning", reason=reason, message=f"{share} {where(run)}; {then}")
+            news = Happening(
+                type="Warning", reason=reason, message=f"{share(run)} {where(run)}; {then}"
+            )
     elif rung.due is None:
         reason = "Paused"
         then = f"waits for `rollout promote {o.key.name}`"
@@ -68,7 +96,7 @@ def hold(
         orders,
         phase=rung.phase,
         reason=reason,
-        message=f"{share} {where(run)}; {then}",
+        message=f"{share(run)} {where(run)}; {then}",
         look=look,
         news=news,
     )
@@ -108,6 +136,10 @@ def _coming(run: Run) -> str:
     following = run.plan.strategy.steps[run.step]
     if following.weight is not None:
         return percent(following.weight)
+    if following.match is not None:
+        return "a match" if following.match != Match() else "the end of the match"
+    if following.mirror is not None:
+        return f"copies of {percent(following.mirror)}"
     return "a pause" if following.pause is not None else "a check"
 
 
@@ -125,17 +157,16 @@ def _why(o: Observation, rung: Rung) -> str:
 
 def held(o: Observation, run: Run, orders: Orders) -> Decision:
     """Stay because a person, or the spec, says so."""
-    share = f"{percent(run.weight)} of {run.plan.host} goes to {run.canary_revision}"
     if run.paused is not None:
         reason = in_line(run.paused.reason)
         told = f" ({reason})" if reason else ""
         message = (
-            f"{share} {where(run)}; paused by {run.paused.by}{told} until "
+            f"{share(run)} {where(run)}; paused by {run.paused.by}{told} until "
             f"`rollout resume {o.key.name}`; gates go on judging"
         )
         reason = "PausedByPerson"
     else:
-        message = f"{share} {where(run)}; spec.suspend is true: no increase until it is false"
+        message = f"{share(run)} {where(run)}; spec.suspend is true: no increase until it is false"
         reason = "Suspended"
     return stay(o, run, orders, phase=Phase.WAITING, reason=reason, message=message)
 
@@ -179,7 +210,7 @@ def stay(
             phase=phase,
             reason=reason,
             message=message + _edited(o, run),
-            weights=None if _unsure(o, run) else ending.weights(run, run.weight),
+            weights=None if _unsure(o, run) else ending.weights(o, run, run.weight),
             finalizer=True,
             answers=orders.answers,
             news=news,
@@ -196,7 +227,9 @@ def _unsure(o: Observation, run: Run) -> bool:
     Such as those of a second VirtualService that somebody adds in mid-run. Taking the canary's
     traffic away does reach them all.
     """
-    return run.weight > 0 and any(p.reason == "AmbiguousRoutes" for p in o.routing.problems)
+    wanted = ending.weights(o, run, run.weight).managed
+    gives = run.weight > 0 or wanted.match is not None or wanted.copies
+    return gives and any(p.reason == "AmbiguousRoutes" for p in o.routing.problems)
 
 
 def _drift(
@@ -212,14 +245,20 @@ def _drift(
     foreign = sorted(share for share in where if all(abs(share - w) > SAME_PERCENT for w in ours))
     if not where:
         return ("Unknown", "NoRoute", "there is no route to look at"), ()
-    if not foreign:
+    removed = run.step == before.step and not before.retreated and lacks_managed(o, run)
+    if not foreign and not removed:
         if run.step == 0 or run.retreated:
             return ("True", "AsWritten", propagation.written(o, run)), ()
         return propagation.condition(o, run, known=propagation.of_weight(o, run)), ()
-    found = f"somebody else had set the weight of {run.canary_revision} to {percent(foreign[0])}"
+    found = "somebody else had removed the managed routes"
+    if foreign:
+        found = (
+            f"somebody else had set the weight of {run.canary_revision} to {percent(foreign[0])}"
+        )
     if o.routing.problems:
         return ("False", "Moved", f"{found}; it is put back when routes can be written"), ()
-    told = f"{found}; it was put back to {percent(run.weight)} at {calendar_time(o.now)}"
+    as_it_was = f"to {percent(run.weight)} " if foreign else ""
+    told = f"{found}; it was put back {as_it_was}at {calendar_time(o.now)}"
     event = Happening(type="Warning", reason="PutBack", message=told)
     return ("True", "PutBack", told), () if _was_put_back(o) else (event,)
 

@@ -47,6 +47,7 @@ class Rule:
         host: the full name of its host; empty when it cannot be made out.
         subsets: its subsets in list order; empty when it cannot be read.
         policy: its top-level traffic policy; empty when it has none.
+        exports: what its ``exportTo`` says, word for word; empty when it says nothing.
         selective: whether a workloadSelector limits it to some callers.
         fault: why it cannot be read, if so.
     """
@@ -55,6 +56,7 @@ class Rule:
     host: str
     subsets: tuple[Subset, ...] = ()
     policy: Policy
+    exports: frozenset[str]
     selective: bool
     fault: BadManifest | None
 
@@ -85,7 +87,7 @@ def subsets(
     Rules with a workloadSelector act for some callers only: they are left out, with a note.
     """
     full = fqdn(host, namespace=namespace)
-    known = [_read(each, namespace=namespace) for each in rules]
+    known = [read(each, namespace=namespace) for each in rules]
     where = ref[0] if ref else service_namespace
     near = [rule for rule in known if rule.meta.namespace == where]
     fitting = sorted((rule for rule in near if rule.host == full), key=lambda rule: rule.age)
@@ -112,7 +114,8 @@ def subsets(
     )
 
 
-def _read(manifest: Manifest, *, namespace: str) -> Rule:
+def read(manifest: Manifest, *, namespace: str) -> Rule:
+    """Read a DestinationRule; one without a namespace is in ``namespace``."""
     who = fields.meta(manifest, namespace=namespace)
     root = Place(subject=f"DestinationRule {who}", path="spec")
     host = fields.text(fields.dig(manifest, "spec", "host"))
@@ -131,9 +134,16 @@ def _read(manifest: Manifest, *, namespace: str) -> Rule:
         host=fqdn(host, namespace=who.namespace) if host else "",
         subsets=found,
         policy=policy,
+        exports=_exports(manifest),
         selective=fields.dig(manifest, "spec", "workloadSelector") is not None,
         fault=fault,
     )
+
+
+def _exports(manifest: Manifest) -> frozenset[str]:
+    found = fields.dig(manifest, "spec", "exportTo")
+    names = found if isinstance(found, list | tuple) else ()
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def _subsets(spec: Mapping[str, Any], *, place: Place) -> Iterator[Subset]:

@@ -1,19 +1,20 @@
 """A VirtualService read into routes and legs, without changing it and without raising.
 
 Only what decides about weights is modelled; everything else stays in the manifest, where patches
-leave it untouched. A part that cannot be read becomes a fault beside the parts that can.
+leave it untouched. A part that cannot be read becomes a fault beside the parts that can. Managed
+routes, ours or another Rollout's, are kept apart: nobody owns them, and they move nobody's place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
-from rollout.routes import fields
-from rollout.routes.fields import Manifest, Meta, Place
+from rollout.routes import fields, names
+from rollout.routes.fields import Finding, Manifest, Meta, Place
 
 PROTOCOLS = ("http", "tcp", "tls")
 """The lists of routes in a VirtualService's spec."""
@@ -42,11 +43,12 @@ class Leg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One route of a VirtualService.
+    """One route of a VirtualService that a person wrote.
 
     Attributes:
         protocol: ``http``, ``tcp`` or ``tls``.
-        index: its place in the list.
+        index: its place in the list, for patches.
+        number: its place among the routes that are not managed, for people; from 0.
         name: its name; empty when it has none. Istio names http routes only.
         legs: its destinations, all of them; empty when it cannot be read.
         conditional: whether only some requests reach it. Ports, gateways and SNI names say where a
@@ -55,18 +57,25 @@ class Route:
             place of destinations; else empty.
         concerns: whether a destination is our host, with or without subset.
         injects: whether it delays or aborts requests on purpose (Istio's ``fault``).
+        retries: whether it has retries of its own. Without any Istio sends again what never
+            reached a pod, which hides nothing that pods could tell, and gRPC requests that were
+            answered Unavailable or Cancelled.
         fault: why it cannot be read, if so.
+        entry: all of it, as written.
     """
 
     protocol: str
     index: int
+    number: int
     name: str = ""
     legs: tuple[Leg, ...] = ()
     conditional: bool = False
     elsewhere: str = ""
     concerns: bool = False
     injects: bool = False
+    retries: bool = False
     fault: BadManifest | None = None
+    entry: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def label(self) -> str:
@@ -75,8 +84,8 @@ class Route:
 
     @property
     def position(self) -> str:
-        """Its place, such as ``http[2]``."""
-        return f"{self.protocol}[{self.index}]"
+        """Its place, such as ``http[2]``; managed routes do not count."""
+        return f"{self.protocol}[{self.number}]"
 
     @property
     def title(self) -> str:
@@ -101,18 +110,37 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Managed:
+    """One managed route, ours or another Rollout's.
+
+    Attributes:
+        index: its place in the list of http routes.
+        name: its name.
+        owner: the Rollout's ``namespace/name``.
+        entry: all of it, as written.
+    """
+
+    index: int
+    name: str
+    owner: str
+    entry: Mapping[str, Any] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """One VirtualService.
 
     Attributes:
         meta: who it is.
-        routes: its routes in list order, http before tcp before tls.
+        routes: the routes that people wrote, in list order, http before tcp before tls.
+        managed: the managed ones, in list order.
         serves: whether ``spec.hosts`` names our host.
         faults: why parts of it, other than single routes, cannot be read.
     """
 
     meta: Meta
     routes: tuple[Route, ...]
+    managed: tuple[Managed, ...]
     serves: bool
     faults: tuple[BadManifest, ...]
 
@@ -127,6 +155,21 @@ class Service:
         return bool(self.faults) or any(route.fault for route in self.routes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """A route and the VirtualService that holds it."""
+
+    service: Service
+    route: Route
+
+    def finding(self, reason: str, problem: str, *, remedy: str) -> Finding:
+        """Something wrong with the route."""
+        fault = BadManifest(
+            subject=self.service.subject, field=self.route.title, problem=problem, remedy=remedy
+        )
+        return Finding(reason=reason, fault=fault)
+
+
 def read(manifest: Manifest, *, host: str, namespace: str) -> Service:
     """Read a VirtualService with the eyes of ``host``, a full name; never raises for its content.
 
@@ -136,6 +179,7 @@ def read(manifest: Manifest, *, host: str, namespace: str) -> Service:
     root = Place(subject=f"VirtualService {who}", path="spec")
     faults: list[BadManifest] = []
     routes: list[Route] = []
+    managed: list[Managed] = []
     spec: Mapping[str, Any] = {}
     try:
         spec = root.mapping(manifest.get("spec"))
@@ -147,12 +191,31 @@ def read(manifest: Manifest, *, host: str, namespace: str) -> Service:
         except BadManifest as fault:
             faults.append(fault)
             continue
-        for index, entry in enumerate(entries):
-            place = root.at(protocol).at(index)
-            route = Route(protocol=protocol, index=index)
-            routes.append(_route(entry, route, place=place, host=host, namespace=who.namespace))
-    serves = _serves(spec.get("hosts"), host=host, namespace=who.namespace)
-    return Service(meta=who, routes=tuple(routes), serves=serves, faults=tuple(faults))
+        ours = tuple(_managed(entries)) if protocol == "http" else ()
+        managed += ours
+        taken = {each.index for each in ours}
+        theirs = (index for index in range(len(entries)) if index not in taken)
+        for number, index in enumerate(theirs):
+            here = root.at(protocol).at(number)
+            route = Route(protocol=protocol, index=index, number=number)
+            found = _route(entries[index], route, place=here, host=host, namespace=who.namespace)
+            routes.append(found)
+    return Service(
+        meta=who,
+        routes=tuple(routes),
+        managed=tuple(managed),
+        serves=_serves(spec.get("hosts"), host=host, namespace=who.namespace),
+        faults=tuple(faults),
+    )
+
+
+def _managed(entries: Sequence[object]) -> Iterator[Managed]:
+    for index, entry in enumerate(entries):
+        data: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {}
+        name = fields.text(data.get("name"))
+        owner = names.owner_of(name)
+        if owner:
+            yield Managed(index=index, name=name, owner=owner, entry=data)
 
 
 def _serves(hosts: object, *, host: str, namespace: str) -> bool:
@@ -171,16 +234,17 @@ def _route(entry: object, route: Route, *, place: Place, host: str, namespace: s
     except BadManifest as problem:
         legs, fault = (), problem
     data: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {}
-    return Route(
-        protocol=route.protocol,
-        index=route.index,
+    return replace(
+        route,
         name=name,
         legs=legs,
         conditional=route.protocol == "http" and _conditional(data.get("match")),
         elsewhere=next((field for field in _ELSEWHERE if data.get(field) is not None), ""),
         concerns=concerns,
         injects=bool(data.get("fault")),
+        retries=_retries(data.get("retries")),
         fault=fault,
+        entry=data,
     )
 
 
@@ -223,6 +287,12 @@ def _weight(value: object, *, place: Place) -> int:
         problem = f"is {fields.shown(value)}"
         raise place.fault(problem, remedy=f"make it a whole number from 0 to {WEIGHT_MAX}")
     return value
+
+
+def _retries(wish: object) -> bool:
+    """Istio's rule: without ``attempts``, or with 0 of them, nothing is sent again."""
+    attempts = wish.get("attempts") if isinstance(wish, Mapping) else None
+    return isinstance(attempts, int) and attempts > 0
 
 
 def _conditional(match: object) -> bool:

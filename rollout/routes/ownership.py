@@ -16,12 +16,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rollout.api.traffic import Note, RouteRef, RouteState, Routing
+from rollout.api.traffic import (
+    ManagedRoute,
+    ManagedRoutes,
+    Note,
+    RouteRef,
+    RouteState,
+    Routing,
+)
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import CLUSTER_DOMAIN, fqdn
 from rollout.routes import fields, legs
+from rollout.routes import managed as managed_routes
 from rollout.routes.fields import Finding, Manifest
-from rollout.routes.legs import Route, Service
+from rollout.routes.legs import Holding, Route, Service
 
 _NAME_THEM = "name the routes to shift under spec.traffic.virtualServices[].routes"
 
@@ -55,21 +63,6 @@ class Aim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
-    """A route and the VirtualService that holds it."""
-
-    service: Service
-    route: Route
-
-    def finding(self, reason: str, problem: str, *, remedy: str) -> Finding:
-        """Something wrong with the route."""
-        fault = BadManifest(
-            subject=self.service.subject, field=self.route.title, problem=problem, remedy=remedy
-        )
-        return Finding(reason=reason, fault=fault)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
     """What a Rollout owns.
 
@@ -99,11 +92,14 @@ def select(
     refs: tuple[RouteRef, ...],
     stable: str | None,
     canary: str | None,
+    owner: str = "",
+    managed: Sequence[ManagedRoutes] = (),
 ) -> Routing:
     """The routes that a Rollout in ``namespace`` owns, and the problems on the way; never raises.
 
     ``host`` is the full name of the service; ``stable`` is None before the first adoption, and
-    ``canary`` is None while no run is on.
+    ``canary`` is None while no run is on. ``owner`` is the Rollout's ``namespace/name``, and
+    ``managed`` all that a run will want of managed routes: what is in their way is a problem too.
     """
     full = fqdn(host, namespace=namespace)
     aim = Aim(host=full, namespace=namespace, refs=refs, stable=stable, canary=canary)
@@ -111,11 +107,23 @@ def select(
     claims = claim(services, aim)
     held = dict.fromkeys((*claims.owned, *claims.candidates))
     problems = dict.fromkeys(finding.problem for finding in claims.findings)
-    notes = (note for holding in held for note in _notes(holding))
+    for wanted in managed:
+        problems |= dict.fromkeys(
+            finding.problem for finding in managed_routes.in_the_way(claims.owned, wanted)
+        )
+    notes = [note for holding in held for note in _notes(holding)]
+    for wanted in managed:
+        notes += managed_routes.notes(claims.owned, wanted)
     return Routing(
         routes=tuple(_state(holding) for holding in held),
         problems=tuple(problems),
         notes=tuple(dict.fromkeys(notes)),
+        managed=tuple(
+            ManagedRoute(virtual_service=str(service.meta), route=one.name)
+            for service in services
+            for one in service.managed
+            if one.owner == owner
+        ),
     )
 
 
@@ -363,6 +371,7 @@ def _state(holding: Holding) -> RouteState:
         shares=tuple((subset, _part(weight, ours)) for subset, weight in by_subset.items()),
         foreign_share=Fraction(1) if route.elsewhere else _part(total - ours, total),
         total=route.total,
+        retries=route.retries,
     )
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from rollout.api.traffic import RouteRef, RouteState
+from rollout.api.traffic import ManagedRoutes, RouteRef, RouteState
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.routes import legs, ownership, split
+from rollout.routes import managed as managed_routes
 from rollout.routes.fields import Manifest
-from rollout.routes.legs import Route
-from rollout.routes.ownership import Aim, Holding
+from rollout.routes.legs import Holding, Route
+from rollout.routes.ownership import Aim
 
 Operation = dict[str, Any]
 """One operation of a JSON patch (RFC 6902)."""
@@ -39,10 +41,12 @@ def weight_patch(
     stable: str,
     canary: str,
     canary_percent: Decimal,
+    managed: ManagedRoutes | None = None,
 ) -> list[Operation]:
     """The JSON patch that gives the canary its percent of the pair on every owned route.
 
-    It holds only ``replace`` and ``add`` of weight fields, after a ``replace`` of the resource
+    It holds only ``replace`` and ``add`` of weight fields, then what makes managed routes the
+    wanted ones, after a ``replace`` of the resource
     version the manifest was read at, so that a write decided on an old version is a conflict (a
     manifest from a file has none, and gets no such operation). It is empty when every owned route
     already divides that way, whatever its total, when nothing of the object is owned, and when
@@ -56,12 +60,14 @@ def weight_patch(
         stable: the stable subset.
         canary: the canary subset, another one.
         canary_percent: from 0 to 100.
+        managed: what managed routes are to do; None leaves them alone.
 
     Raises:
         BadManifest: when a named route cannot be shifted, when a route of the host cannot be read,
-            when the pair has no weight to share, or when the percent needs too large a total. Never
-            at 0 percent: taking traffic away from the canary does whatever can be done, and what
-            cannot is to be seen in `rollout.routes.ownership.select`.
+            when the pair has no weight to share, when the percent needs too large a total, or when
+            something is in the way of a managed route. Never at 0 percent and without managed
+            routes: taking traffic away from the canary does whatever can be done, and what cannot
+            is to be seen in `rollout.routes.ownership.select`.
     """
     assert stable != canary
     full = fqdn(host, namespace=namespace)
@@ -75,29 +81,41 @@ def weight_patch(
         return []
     aim = Aim(host=full, namespace=namespace, refs=mine, stable=stable, canary=canary)
     claims = ownership.claim([service], aim)
-    if not claims.owned and not mine:
+    if not claims.owned and not mine and not service.managed:
         return []
-    if claims.findings and canary_percent > 0:
-        raise claims.findings[0].fault
-    operations = [
-        operation
-        for holding in dict.fromkeys(claims.owned)
-        for operation in _shift(holding, aim=aim, percent=canary_percent)
-    ]
+    wanted = managed or ManagedRoutes(owner="")
+    findings = [*claims.findings, *managed_routes.in_the_way(claims.owned, wanted)]
+    if findings and (canary_percent > 0 or wanted.match is not None or wanted.copies):
+        raise findings[0].fault
+    operations: list[Operation] = []
+    desired: dict[int, Sequence[managed_routes.Entry]] = {}
+    for holding in dict.fromkeys(claims.owned):
+        route = holding.route
+        weights = _weights(holding, aim=aim, percent=canary_percent)
+        operations += _shift(route, weights)
+        if route.protocol == "http":
+            entry = _weighted(route, weights)
+            desired[route.index] = managed_routes.before(
+                holding, entry, canary=canary, wanted=wanted
+            )
+    if managed is not None:
+        operations += managed_routes.operations(service, desired, owner=managed.owner)
     version = service.meta.resource_version
     if not operations or not version:
         return operations
     return [_replace("/metadata/resourceVersion", version), *operations]
 
 
-def _shift(holding: Holding, *, aim: Aim, percent: Decimal) -> Iterator[Operation]:
+def _weights(holding: Holding, *, aim: Aim, percent: Decimal) -> tuple[int, ...]:
+    """The weights that a route's destinations are to have, in list order."""
     route = holding.route
     stable, canary = aim.needed
     pair = route.weight_of(stable, canary)
+    as_it_is = tuple(leg.weight for leg in route.legs)
     if not pair and route.total:
-        return  # Only at 0 percent, and nothing goes to the canary here.
+        return as_it_is  # Only at 0 percent, and nothing goes to the canary here.
     if pair and route.weight_of(canary) * 100 == Fraction(percent) * pair:
-        return
+        return as_it_is
     weights = split.reweigh(
         [leg.weight for leg in route.legs],
         stable=_places(route, stable),
@@ -112,6 +130,19 @@ def _shift(holding: Holding, *, aim: Aim, percent: Decimal) -> Iterator[Operatio
             f"{route.total}, or to a multiple up to {split.TOTAL_MAX}",
             remedy="use weights that sum to 100 or 1000, or a percent with fewer digits",
         )
+    return weights
+
+
+def _weighted(route: Route, weights: tuple[int, ...]) -> managed_routes.Entry:
+    """The route as it is to be."""
+    entry: managed_routes.Entry = copy.deepcopy(dict(route.entry))
+    for leg, known, weight in zip(entry["route"], route.legs, weights, strict=True):
+        if known.weight != weight:
+            leg["weight"] = weight
+    return entry
+
+
+def _shift(route: Route, weights: tuple[int, ...]) -> Iterator[Operation]:
     for place, (leg, weight) in enumerate(zip(route.legs, weights, strict=True)):
         path = f"/spec/{route.protocol}/{route.index}/route/{place}/weight"
         if leg.weight != weight:

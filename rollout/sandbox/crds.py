@@ -188,7 +188,8 @@ def _definition(
 def istio_crds() -> list[Json]:
     """Return the CRDs, each served as v1 (stored), v1beta1 and v1alpha3 with one schema.
 
-    The kinds: VirtualService, DestinationRule, Gateway, ServiceEntry, Sidecar, WorkloadEntry.
+    The kinds: VirtualService, DestinationRule, Gateway, ServiceEntry, Sidecar, WorkloadEntry, and
+    EnvoyFilter, which is kept and not followed.
     """
     return [*_routing_kinds(), *_edge_kinds()]
 
@@ -246,6 +247,14 @@ def _edge_kinds() -> list[Json]:
             spec=_sidecar(),
             columns=[],
             description="What the proxies beside some workloads listen to and can reach.",
+        ),
+        _definition(
+            "EnvoyFilter",
+            plural="envoyfilters",
+            short_name=None,
+            spec=_open(configPatches=_list(_open())),
+            columns=[],
+            description="Changes to what Istio makes of its objects for Envoy.",
         ),
         _definition(
             "WorkloadEntry",

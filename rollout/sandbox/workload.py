@@ -5,7 +5,8 @@ version's listeners and breaks its connections, as the end of a process would.
 
 ``python -m rollout.sandbox.workload --name reviews --version v1=127.9.0.11:9080 --version v2=…``
 prints ``{"port": …}``, the control port, when it is ready:
-``GET /dials``, ``PUT /dials?version=v2``, ``POST /crash?version=v2``, ``POST /revive?version=v2``.
+``GET /answered``, ``GET /dials``, ``PUT /dials?version=v2``,
+``POST /crash?version=v2``, ``POST /revive?version=v2``.
 """
 
 from __future__ import annotations
@@ -165,12 +166,15 @@ class Control:
         self._reviving: set[asyncio.Task[None]] = set()
 
     def handle(self, request: Request, reply: Reply) -> None:
-        """Do what is asked; every answer shows the dials as they are then."""
+        """Do what is asked; the answers show the dials as they are then."""
         name = request.argument("version")
         if name and name not in self._versions:
             reply(Answer.of({"error": f"there is no version {name}"}, status=404))
             return
         chosen = [self._versions[name]] if name else list(self._versions.values())
+        if (request.method, request.path) == ("GET", "/answered"):
+            reply(Answer.of({version.name: version.answered_count for version in chosen}))
+            return
         try:
             status = self._act(request, chosen)
         except BadManifest as error:

@@ -91,6 +91,11 @@ def rung_text(step: Step) -> str:
         return percent(step.weight)
     if step.pause is not None:
         return f"pause {step.pause.for_}" if step.pause.for_ else "pause"
+    if step.match is not None:
+        names = ", ".join([*step.match.headers, *step.match.cookies])
+        return f"match {names}" if names else "end of the match"
+    if step.mirror is not None:
+        return f"mirror {percent(step.mirror)}"
     assert step.check is not None, "a step has exactly one kind"
     return "check " + ", ".join(step.check.gates)
 
@@ -138,7 +143,8 @@ def next_step(run: Run) -> str:
         following = steps[run.step]
         if following.weight is not None:
             return f"{percent(following.weight)} of the traffic"
-        return f"a {rung_text(following)}"
+        text = rung_text(following)
+        return f"an {text}" if text.startswith("end") else f"a {text}"
     if run.step == len(steps) and parse_duration(run.plan.strategy.bake) > 0:
         return f"a bake of {run.plan.strategy.bake}"
     return f"{run.canary_revision} becomes the stable revision"

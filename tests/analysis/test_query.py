@@ -171,7 +171,10 @@ def test_a_relative_query_is_asked_about_each_revision() -> None:
 def test_a_query_that_compares_by_itself_can_compare_the_canary_with_itself() -> None:
     template = 'x{v="{{ canary }}"} / x{v="{{stable}}"} * x{v="{{ revision }}"}'
 
-    assert query.render_itself(template, VARIABLES) == 'x{v="v3"} / x{v="v3"} * x{v="v3"}'
+    assert query.render_itself(template, VARIABLES) == (
+        'x{v="v3"} / x{v="v3"} * x{v="v3"}',
+        'x{v="v1"} / x{v="v1"} * x{v="v1"}',
+    )
     assert query.render_itself('x{v="{{ revision }}"}', VARIABLES) is None
 
 

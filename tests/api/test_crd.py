@@ -178,6 +178,7 @@ def test_rules_in_cel_read_fields_that_exist() -> None:
 def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield node
     below = [*node.get("properties", {}).values(), node.get("items")]
+    below.append(node.get("additionalProperties"))
     for child in below:
         if child:
             yield from _nodes(child)

@@ -146,7 +146,7 @@ MISTAKES = {
         "{host: a, revision: v2, on: {}}",
         (
             "spec.true is not a field; known here: "
-            "gates, host, judge, metrics, onFailure, revision, strategy, suspend, traffic"
+            "gates, guard, host, judge, metrics, onFailure, revision, strategy, suspend, traffic"
         ),
     ),
     "no spec": ("", "spec is empty; give it a value, or remove it"),

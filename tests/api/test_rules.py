@@ -37,11 +37,17 @@ BROKEN = {
     ),
     "a step without a kind": (
         ladder({}),
-        "spec.strategy.steps[0] has no kind; give it exactly one of weight, pause or check",
+        (
+            "spec.strategy.steps[0] has no kind; "
+            "give it exactly one of weight, match, mirror, pause or check"
+        ),
     ),
     "hold beside a pause": (
         ladder({"weight": 5}, {"pause": {}, "hold": "1m"}),
-        "spec.strategy.steps[1].hold goes with weight alone; use `for` in pause or check",
+        (
+            "spec.strategy.steps[1].hold goes with weight, match or mirror; "
+            "use `for` in pause or check"
+        ),
     ),
     "a falling ladder": (
         ladder({"weight": 10}, {"weight": 5}),
@@ -76,6 +82,83 @@ BROKEN = {
         (
             "spec.strategy.steps has 50 steps and none of weight 100, which would be one too many; "
             "end it with weight 100, or use fewer steps"
+        ),
+    ),
+    "a match of two kinds": (
+        ladder({"match": {"headers": {"x-canary": {"exact": "a", "prefix": "b"}}}}),
+        (
+            "spec.strategy.steps[0].match.headers.x-canary has 2 kinds (exact, prefix); "
+            "keep one of exact and prefix"
+        ),
+    ),
+    "a match of no kind": (
+        ladder({"match": {"cookies": {"canary": {}}}}),
+        (
+            "spec.strategy.steps[0].match.cookies.canary has no kind; "
+            "give it exactly one of exact, prefix or regex"
+        ),
+    ),
+    "a match of a pseudo-header": (
+        ladder({"match": {"headers": {":path": {"exact": "/"}}}}),
+        (
+            "spec.strategy.steps[0].match.headers.:path is no name; "
+            "use letters, digits, dashes, dots and underscores, such as x-canary"
+        ),
+    ),
+    "a header in two spellings": (
+        ladder({"match": {"headers": {"x-a": {"exact": "1"}, "X-A": {"exact": "2"}}}}),
+        (
+            "spec.strategy.steps[0].match.headers.x-a is there twice, since headers have no case; "
+            "keep one of the two"
+        ),
+    ),
+    "a cookie beside the header it is in": (
+        ladder(
+            {"match": {"headers": {"Cookie": {"exact": "a"}}, "cookies": {"a": {"exact": "b"}}}}
+        ),
+        (
+            "spec.strategy.steps[0].match.headers.cookie stands beside cookies, which are compared "
+            "in the same header; keep one of the two"
+        ),
+    ),
+    "an end of a match that never began": (
+        ladder({"weight": 5}, {"match": {}}),
+        (
+            "spec.strategy.steps[1].match ends a match, and none is on; "
+            "name headers or cookies, or remove this step"
+        ),
+    ),
+    "an end of a match that has ended": (
+        ladder({"match": {"headers": {"a": {"exact": "b"}}}}, {"match": {}}, {"match": {}}),
+        (
+            "spec.strategy.steps[2].match ends a match, and none is on; "
+            "name headers or cookies, or remove this step"
+        ),
+    ),
+    "a mirror of what has all the traffic": (
+        ladder({"weight": 100}, {"mirror": 10}),
+        (
+            "spec.strategy.steps[1].mirror comes after weight 100, when every request goes to the "
+            "canary; move it before that step"
+        ),
+    ),
+    "a guard that says nothing": (
+        {**GOOD, "guard": {"outlierDetection": {}}},
+        "spec.guard.outlierDetection is empty; give it a field, or remove it",
+    ),
+    "a pool that says nothing": (
+        {**GOOD, "guard": {"connectionPool": {"tcp": {"maxConnections": 1}, "http": {}}}},
+        "spec.guard.connectionPool.http is empty; give it a field",
+    ),
+    "a timeout of no time": (
+        {**GOOD, "guard": {"timeout": "0s"}},
+        "spec.guard.timeout is zero; use a longer duration",
+    ),
+    "an ejection that takes too long": (
+        {**GOOD, "guard": {"outlierDetection": {"baseEjectionTime": "999999h"}}},
+        (
+            "spec.guard.outlierDetection.baseEjectionTime is '999999h'; "
+            "use a duration of at most a year (8784h)"
         ),
     ),
     "a check of an unknown gate": (
@@ -155,7 +238,7 @@ BROKEN = {
     "queries that fill the status": (
         gated(*({"name": f"q{i}", "query": {"promql": "x" * 4000, "min": 1}} for i in range(4))),
         (
-            "spec takes 16558 bytes, and each run keeps a copy; "
+            "spec takes 16569 bytes, and each run keeps a copy; "
             "use at most 12288; long queries can be recording rules in Prometheus"
         ),
     ),

@@ -197,7 +197,7 @@ def test_a_status_of_a_newer_version_is_read_without_its_new_fields() -> None:
     for one in (*newer["history"], *newer["run"]["gates"], *newer["conditions"]):
         one["colour"] = "green"
     for step in newer["run"]["plan"]["strategy"]["steps"]:
-        step["mirror"] = 10
+        step["shadow"] = 10
 
     assert reading.read_status({"status": newer}) == FULL
 

@@ -195,6 +195,44 @@ def test_of_an_endpoint_slice_the_service_and_ready_pods_are_kept() -> None:
     assert changed is None
 
 
+def test_of_a_service_what_it_selects_its_ports_and_who_sees_it_are_kept() -> None:
+    port = {"name": "http", "port": 80, "appProtocol": "http", "protocol": "TCP"}
+    manifest = thing(1, spec={"selector": {"a": "b"}, "ports": [{**port, "nodePort": 3}, 5]})
+    manifest["spec"]["clusterIP"] = "10.0.0.1"
+    manifest["metadata"]["annotations"] = {cache.EXPORT_TO: ".", "other": "x"}
+
+    kept = cache.service(manifest)
+
+    assert kept["spec"] == {"selector": {"a": "b"}, "ports": [port]}
+    assert kept["metadata"]["annotations"] == {cache.EXPORT_TO: "."}
+
+
+def test_of_a_sidecar_whom_it_is_for_and_what_they_import_are_kept() -> None:
+    listener = {"port": {"number": 80}, "hosts": ["./*"]}
+    spec = {"workloadSelector": {"labels": {}}, "egress": [listener, None], "ingress": [{}]}
+
+    kept = cache.sidecar(thing(1, spec=spec))
+
+    assert kept["spec"] == {"workloadSelector": {"labels": {}}, "egress": [{"hosts": ["./*"]}]}
+
+
+def test_of_an_envoy_filter_the_names_of_routes_are_kept() -> None:
+    named = {"routeConfiguration": {"vhost": {"route": {"name": "primary"}}}}
+    patches = [{"match": named}, {"match": named}, {"match": {"routeConfiguration": 5}}, None]
+
+    assert cache.envoy_filter(thing(1, spec={"configPatches": patches}))["routes"] == ["primary"]
+    assert cache.envoy_filter(thing(1, spec=None))["routes"] == []
+
+
+def test_versions_tell_objects_of_one_name_apart_and_one_object_from_what_it_was() -> None:
+    one, other = thing(1), thing(1)
+    other["metadata"]["namespace"] = "else"
+
+    assert cache.versions([one]) == cache.versions([thing(1, spec="unread")])
+    assert cache.versions([one]) != cache.versions([other])
+    assert cache.versions([one]) != cache.versions([thing(2)])
+
+
 @pytest.mark.parametrize("count", [cache.BURIED_COUNT_MAX + 10])
 def test_the_memory_of_deletions_is_bounded(count: int) -> None:
     known = new_cache()

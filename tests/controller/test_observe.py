@@ -119,12 +119,12 @@ async def test_a_denial_holds_for_its_version_and_its_time_and_no_longer() -> No
     observer, now = observer_of(manager), story.clock.now()
     version = story.cluster.peek(VIRTUAL_SERVICE, gray.KEY)["metadata"]["resourceVersion"]
     until = now + timedelta(seconds=300)
-    denial = Denial(version=version, percent=5, until=until, message="frozen")
+    denial = Denial(version=version, until=until, message="frozen")
 
     observer.deny(gray.KEY, gray.KEY, denial)
     held = seen(manager).observation.routing.problems
     too_late = observer.denial(gray.KEY, gray.KEY, now=until)
-    observer.deny(gray.KEY, gray.KEY, Denial(version="7", percent=5, until=until, message="old"))
+    observer.deny(gray.KEY, gray.KEY, Denial(version="7", until=until, message="old"))
     of_old = observer.denial(gray.KEY, gray.KEY, now=now)
 
     assert [(p.reason, p.message) for p in held] == [("WriteDenied", "frozen")]

@@ -101,6 +101,8 @@ def test_a_workload_entry_matters_to_all_rollouts_of_its_namespace() -> None:
         *(None, 7, [], {}, {"hosts": 5}, {"http": {"a": 1}}, {"http": [None, {"route": "x"}]}),
         *({"hosts": [None]}, {"http": [{"route": [None, {"destination": "x"}]}]}, {"host": ["a"]}),
         *({"traffic": {"virtualServices": [None, {"name": None}]}}, {"traffic": 3}, {"rollout": 4}),
+        *({"http": [{"delegate": 3}, {"delegate": {"name": 4}}]}, {"egress": [1]}, {"ports": [2]}),
+        {"configPatches": [{"match": {"routeConfiguration": [1]}}, 2]},
     ],
 )
 def test_broken_objects_are_passed_over(spec: object) -> None:
@@ -138,3 +140,34 @@ def test_a_machine_wakes_those_whose_service_entry_selects_in_its_namespace() ->
     machine["metadata"]["namespace"] = "machines"
 
     assert found.concerned(found.workload_entries, machine) == {REVIEWS}
+
+
+def test_a_rule_for_a_domain_wakes_the_rollouts_of_all_its_hosts() -> None:
+    found = furnished()
+
+    wild = manifest("all", namespace="web", spec={"host": "*.shop.svc.cluster.local"})
+    other = manifest("other", namespace="web", spec={"host": "*.example.com"})
+
+    assert found.concerned(found.destination_rules, wild) == {REVIEWS, RATINGS}
+    assert found.concerned(found.destination_rules, other) == set()
+
+
+def test_a_root_wakes_those_whose_delegate_it_names_and_a_delegate_those_of_its_roots() -> None:
+    found = furnished()
+    delegate = manifest("d", namespace="web", spec=routing(REVIEWS_HOST))
+    away = {"hosts": ["r.example.com"], "http": [{"delegate": {"name": "d", "namespace": "web"}}]}
+    root = manifest("root", spec=away)
+    beta = manifest("beta", spec={"http": [{"redirect": {"uri": "/"}}]})
+    near = {"hosts": ["ratings"], "http": [{"delegate": {"name": "beta"}}]}
+    for virtual_service in (delegate, root, manifest("ratings", spec=near)):
+        found.virtual_services.put(virtual_service)
+
+    assert found.concerned(found.virtual_services, root) == {REVIEWS}
+    assert found.concerned(found.virtual_services, beta) == {RATINGS}
+
+
+def test_sidecars_and_filters_wake_nobody_since_they_stop_nothing() -> None:
+    found = furnished()
+
+    assert found.concerned(found.sidecars, manifest("s", spec={})) == set()
+    assert found.concerned(found.envoy_filters, manifest("f", spec={})) == set()

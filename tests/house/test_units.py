@@ -39,6 +39,7 @@ EXEMPT: Mapping[str, str] = {
     "rollout/views/card.py::RECENT_MAX": "runs in the list of that name",
     "rollout/api/status.py::HISTORY_MAX": "runs in the list of that name",
     "rollout/engine/starting.py::RETIRABLE_MAX": "revisions in the list of that name",
+    "rollout/api/step.py::Step.mirror": "percent, as a weight is; the API's name for it",
     "rollout/routes/split.py::Split.stable": "a weight; what it is of stands beside it",
     "rollout/routes/split.py::Split.canary": "a weight; what it is of stands beside it",
     "rollout/sandbox/parent.py::_PR_SET_PDEATHSIG": "a constant of the kernel",

@@ -97,6 +97,7 @@ class Story:
     metrics: FakeMetrics
     error_percent: dict[str, float] = field(default_factory=dict)
     requests_per_second: float = REQUESTS_PER_SECOND
+    matching_per_second: float = 0.0
     counters: dict[tuple[str, str], Counter] = field(default_factory=dict)
     weights_seen: list[tuple[float, float]] = field(default_factory=list)
     sequence: int = 0
@@ -113,7 +114,8 @@ class Story:
 
     def weight(self, version: str) -> int:
         """What the VirtualService gives a version now."""
-        route = self.cluster.peek(VIRTUAL_SERVICE, KEY)["spec"]["http"][0]["route"]
+        http = self.cluster.peek(VIRTUAL_SERVICE, KEY)["spec"]["http"]
+        route = next(one for one in http if one.get("name") == "primary")["route"]
         return sum(leg.get("weight", 0) for leg in route if leg["destination"]["subset"] == version)
 
     def status(self) -> RolloutStatus:
@@ -249,17 +251,29 @@ class Story:
         """Have the counters grow as the weights and the error rates say."""
         try:
             weights = {v: self.weight(v) for v in VERSIONS}
-        except KeyError:
+        except (KeyError, StopIteration):
             weights = dict.fromkeys(VERSIONS, 0)
         total = sum(weights.values())
+        matched = self._matched()
         for version, weight in weights.items():
             rate = self.requests_per_second * weight / total if total else 0.0
+            rate += self.matching_per_second if version == matched else 0.0
             bad = rate * self.error_percent.get(version, 0.0) / 100
             self._counter(version, "200").flow(rate - bad)
             self._counter(version, "503").flow(bad)
         shown = (self.clock.monotonic_seconds(), float(weights["v2"] + weights["v3"]))
         if not self.weights_seen or self.weights_seen[-1][1] != shown[1]:
             self.weights_seen.append(shown)
+
+    def managed(self) -> list[Manifest]:
+        """The managed routes as they stand."""
+        http = self.cluster.peek(VIRTUAL_SERVICE, KEY)["spec"].get("http", ())
+        return [one for one in http if one.get("name", "").startswith("rollout.dev/")]
+
+    def _matched(self) -> str:
+        """Who gets the requests that match: whom a managed route names."""
+        routes = (one["route"] for one in self.managed() if "/match/" in one["name"])
+        return next((legs[0]["destination"]["subset"] for legs in routes), "")
 
     def _counter(self, version: str, code: str) -> Counter:
         if (version, code) not in self.counters:

@@ -177,6 +177,23 @@ async def test_a_proxy_that_rejects_routes_is_named_with_its_words_and_holds_the
         await story.stable("v2", within_seconds=10)
 
 
+async def test_a_match_that_changes_no_weight_waits_for_proxies_too() -> None:
+    match = {"headers": {"x-canary": {"exact": "always"}}}
+    steps = ({"weight": 5, "hold": "10s"}, {"match": match}, {"weight": 50})
+    async with told(ladder(*steps)) as (story, mesh):
+        story.want("v2")
+        await story.until_step(1, within_seconds=5)
+        await asyncio.sleep(5)
+        assert traffic(story)[:2] == ("True", "SeenByProxies")
+        mesh.rejecting[CLIENT, XdsType.RDS] = "no"
+
+        await asyncio.sleep(30)
+
+        assert (story.run().step, story.status().reason) == (2, "ProxyRejects")
+        del mesh.rejecting[CLIENT, XdsType.RDS]
+        await story.stable("v2", within_seconds=10)
+
+
 async def test_the_deadline_runs_while_a_proxy_rejects_and_the_way_back_ends_all_the_same() -> None:
     async with told(ladder(*QUICK, maxDuration="1m")) as (story, mesh):
         mesh.rejecting[CLIENT, XdsType.RDS] = "no"

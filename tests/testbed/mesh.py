@@ -136,6 +136,10 @@ class Mesh:
         """The status when the run has written this weight."""
         return await self.until(lambda s: (s.get("run") or {}).get("weight") == weight)
 
+    async def until_step(self, step: int) -> Manifest:
+        """The status when the run is at a step, counted from 1."""
+        return await self.until(lambda s: (s.get("run") or {}).get("step") == step)
+
     async def until_over(self) -> Manifest:
         """The status when the run is over."""
 
@@ -159,6 +163,13 @@ class Mesh:
     def routes(self, **weights: int) -> list[Manifest]:
         """The `http` part of the VirtualService that sends each version so many percent."""
         return meshobjects.routes(self.cast, weights)
+
+    async def answered(self, version: str) -> int:
+        """How many requests a version has answered, copies included."""
+        url = f"http://127.0.0.1:{self.workloads[version].port}/answered"
+        async with self.bed.session.get(url) as answer:
+            counts: dict[str, int] = orjson.loads(await answer.read())
+        return counts[version]
 
     async def weights(self) -> dict[str, int]:
         """The weights, by version, that the caller's Envoy holds; versions without are left out.
@@ -206,14 +217,18 @@ class Mesh:
         command = _python("load", name, "--url", url or self.service_url, *options)
         return Load(process=await self.start(command), session=self.bed.session)
 
-    async def add_proxy(self, name: str, *, kind: str, labels: dict[str, str]) -> Proxy:
-        """Start one more Envoy of this namespace, scraped like the others."""
+    async def add_proxy(
+        self, name: str, *, kind: str, labels: dict[str, str], namespace: str = ""
+    ) -> Proxy:
+        """Start one more Envoy of this namespace, or of another, scraped like the others."""
         folder = self.folder / name
         folder.mkdir(parents=True)
         found = await proxy.start(
             self.processes,
             folder,
-            who=proxy.Who(kind=kind, name=name, namespace=self.cast.namespace, labels=labels),
+            who=proxy.Who(
+                kind=kind, name=name, namespace=namespace or self.cast.namespace, labels=labels
+            ),
             istiod=self.bed.istiod,
             probe=self.bed.probe,
         )

@@ -67,6 +67,8 @@ class Proxy:
         """The routes of a virtual host, in order; empty when there is none of that name."""
         url = f"{self.admin_url}/config_dump?resource=dynamic_route_configs"
         async with session.get(url) as answer:
+            if answer.status == 404:
+                return []  # it has no route table at all
             dump = orjson.loads(await answer.read())
         for config in dump.get("configs", ()):
             for place in config["route_config"].get("virtual_hosts", ()):

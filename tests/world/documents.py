@@ -32,9 +32,8 @@ def documents(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 def _objects(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     if "additionalProperties" in schema:
         keys = st.text("abc*", min_size=1, max_size=8)
-        return st.dictionaries(
-            keys, documents(schema["additionalProperties"]), max_size=LIST_LENGTH_MAX
-        )
+        most = min(schema["maxProperties"], LIST_LENGTH_MAX)
+        return st.dictionaries(keys, documents(schema["additionalProperties"]), max_size=most)
     fields = {name: documents(below) for name, below in schema["properties"].items()}
     needed = {name: fields.pop(name) for name in schema.get("required", ())}
     return st.fixed_dictionaries(needed, optional=fields)

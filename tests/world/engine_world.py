@@ -7,7 +7,7 @@ answers, finalizer off. A write can be lost, and everything after it, as when th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -21,7 +21,16 @@ from rollout.api.phase import Phase
 from rollout.api.rollout import RolloutSpec
 from rollout.api.rules import check
 from rollout.api.status import RolloutStatus, Run
-from rollout.api.traffic import Note, Problem, Propagation, RouteState, Routing, SubsetTable
+from rollout.api.traffic import (
+    ManagedRoute,
+    ManagedRoutes,
+    Note,
+    Problem,
+    Propagation,
+    RouteState,
+    Routing,
+    SubsetTable,
+)
 from rollout.engine import plan as plans
 from rollout.engine.decision import Answer, Decision, Happening
 from rollout.engine.observation import GivenAction, Observation
@@ -102,6 +111,7 @@ class World:
     shares: dict[str, Fraction] | None = None
     route_problems: tuple[Problem, ...] = ()
     route_notes: tuple[Note, ...] = ()
+    managed: ManagedRoutes | None = None
     refusing: bool = False
     subsets: dict[str, dict[str, str]] | None = None
     ready: dict[str, int] = field(default_factory=lambda: {"v1": 2, "v2": 2, "v3": 2})
@@ -198,7 +208,19 @@ class World:
             foreign_share=Fraction(0),
             total=100,
         )
-        return Routing(routes=(route,), problems=self.route_problems, notes=self.route_notes)
+        return Routing(
+            routes=(route,),
+            problems=self.route_problems,
+            notes=self.route_notes,
+            managed=tuple(self._managed_routes()),
+        )
+
+    def _managed_routes(self) -> Iterator[ManagedRoute]:
+        wanted = self.managed
+        if wanted is not None and wanted.match is not None:
+            yield ManagedRoute(virtual_service="bookinfo/reviews", route="rollout.dev/match")
+        if wanted is not None and wanted.copies:
+            yield ManagedRoute(virtual_service="bookinfo/reviews", route="rollout.dev/copy")
 
     def _table(self) -> SubsetTable:
         if not self.subsets:
@@ -277,7 +299,10 @@ class World:
         assert self.finalized or wanted.percent == 0, "the finalizer is on before traffic moves"
         part = Fraction(Decimal(repr(wanted.percent))) / 100
         fresh = self.shares | {wanted.canary: pair * part, wanted.stable: pair * (1 - part)}
-        if fresh != self.shares:
+        before = tuple(self._managed_routes())
+        is_other = self.managed is not None and wanted.managed != self.managed
+        self.managed = wanted.managed
+        if fresh != self.shares or is_other or before != tuple(self._managed_routes()):
             self.shares, self.writes = fresh, self.writes + 1
 
     def _write_status(self, decision: Decision) -> None:

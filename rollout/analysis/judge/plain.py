@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from rollout.analysis.judge import lost as losses
 from rollout.analysis.query import edge_below
 from rollout.analysis.verdict import Context, GateKind, GateQuestion
 from rollout.api.evidence import ArmCounts, GateEvidence, GateVerdict, Verdict
@@ -56,10 +57,16 @@ def judge(gate: GateQuestion, evidence: GateEvidence, *, context: Context) -> Ga
     infinitely good, and needs ``min_requests`` there.
     Pass: no bound exceeded, and ``min_requests`` in the canary arm (with a ratio in both; at full
     weight the stable arm counts only where a ratio is the only bound).
-    Unknown: everything else, and requests without an upstream that would decide the matter.
+    Unknown: everything else, and requests without an upstream that would decide the matter. Those
+    are bad requests of the canary at full weight, where nobody else gets any, and below it where
+    `losses.of_canary` can give them to nobody else and the stable arm is well.
     """
     case = _case(gate, evidence, context)
-    for rule in (_no_bound, _too_slow_or_failing, _without_upstream, _too_little, _too_few_bad):
+    rules = (
+        *(_no_bound, _too_slow_or_failing, _losing, _without_upstream),
+        *(_too_little, _too_few_bad),
+    )
+    for rule in rules:
         verdict = rule(case)
         if verdict is not None:
             return verdict
@@ -96,9 +103,27 @@ def _too_slow_or_failing(case: _Case) -> GateVerdict | None:
         return _say(case, Verdict.FAIL, _facts(case))
     if not _over_percent(case, case.canary):
         return None
-    if _over_percent(case, case.stable):
+    # At full weight the stable arm has what was under way: it says nothing of the world any more.
+    if case.context.weight_percent < WHOLE_PERCENT and _over_percent(case, case.stable):
         return _say(case, Verdict.UNKNOWN, f"{_facts(case)}; both exceed it, so it holds")
     return _say(case, Verdict.FAIL, _facts(case))
+
+
+def _losing(case: _Case) -> GateVerdict | None:
+    """Fails where requests without an upstream can only be the canary's, and decide the matter."""
+    weight_percent, share = case.context.weight_percent, case.context.share
+    lost = losses.of_canary(case.lost, weight_percent=weight_percent, share=share)
+    blamed = replace(case, canary=_plus(case.canary, ArmCounts(requests=lost, bad=lost)))
+    if not lost or _over_percent(case, case.stable):
+        return None
+    if not _over_percent(blamed, blamed.canary) and not _over_ratio(blamed, blamed.canary):
+        return None
+    return _say(
+        blamed,
+        Verdict.FAIL,
+        f"{_facts(blamed)}; {lost:,} of them found no upstream (UH or UO), as many as the canary"
+        f" lacks of its {print_percent(weight_percent)} %",
+    )
 
 
 def _without_upstream(case: _Case) -> GateVerdict | None:
@@ -170,7 +195,7 @@ def _too_few_bad(case: _Case) -> GateVerdict | None:
 
 
 def _over_percent(case: _Case, counts: ArmCounts) -> bool:
-    return counts.bad >= FAIL_BAD_MIN and _exceeds_percent(case, counts)
+    return exceeds(case.gate, counts)
 
 
 def _over_ratio(case: _Case, counts: ArmCounts) -> bool:
@@ -195,12 +220,18 @@ def _percent(counts: ArmCounts) -> float:
     return 100 * counts.bad / all_of_them if all_of_them else 0.0
 
 
+def exceeds(gate: GateQuestion, counts: ArmCounts) -> bool:
+    """Whether a revision's counts are above a gate's bound in percent, and enough to say so."""
+    limit = gate.max_percent
+    return limit is not None and counts.bad >= FAIL_BAD_MIN and _percent(counts) > limit
+
+
 def _plus(one: ArmCounts, other: ArmCounts) -> ArmCounts:
     return ArmCounts(requests=one.requests + other.requests, bad=one.bad + other.bad)
 
 
 def _noun(case: _Case) -> str:
-    return "connections" if case.gate.kind is GateKind.TCP else "requests"
+    return "connections" if case.gate.kind is GateKind.TCP else str(case.context.counted)
 
 
 def _facts(case: _Case) -> str:

@@ -1,0 +1,112 @@
+"""Judges by both views of a step: what callers got, and what arrived at the pods.
+
+Callers' proxies see one answer of a retried request, its last, and no mirrored request at all. The
+pods' own proxies see every attempt and every copy; but what never reached them, and a try that its
+caller gave up for being slow, only callers see. So a gate fails when either view fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rollout.analysis.judge import plain
+from rollout.analysis.verdict import Context, Counted, GateKind, GateQuestion
+from rollout.api.evidence import (
+    ArmCounts,
+    GateEvidence,
+    GateVerdict,
+    RunEvidence,
+    Verdict,
+)
+
+ATTEMPTS_RATIO_MAX = 2.0
+"""How much oftener attempts of the canary may fail than those of the stable revision, where both
+exceed the gate's percentage, which speaks of answers, and the gate itself names no ratio."""
+
+
+def judge(gate: GateQuestion, evidence: RunEvidence, *, context: Context) -> GateVerdict:
+    """The verdict of an errors, latency or tcp gate.
+
+    While requests are mirrored the copies must pass, and the canary's real requests where its
+    weight sends it any. Where failed requests are sent again, errors of attempts fail a gate too.
+    """
+    sent = plain.judge(gate, evidence.gates.get(gate.name, GateEvidence()), context=context)
+    if context.mirrors and gate.kind in {GateKind.ERRORS, GateKind.LATENCY}:
+        return sent if sent.verdict is Verdict.FAIL else _with_copies(gate, sent, evidence, context)
+    if context.retries and gate.kind is GateKind.ERRORS:
+        return (
+            sent if sent.verdict is Verdict.FAIL else _with_attempts(gate, sent, evidence, context)
+        )
+    return sent
+
+
+def _with_copies(
+    gate: GateQuestion, sent: GateVerdict, evidence: RunEvidence, context: Context
+) -> GateVerdict:
+    counts = _counts(gate, evidence)
+    if not _tells(counts):
+        told = (
+            "no proxy beside a pod has counted a request (reporter destination), and no other sees"
+            " mirrored ones; give the pods sidecars, or skip the mirror step with promote"
+        )
+        return _unknown(gate, told)
+    real = evidence.gates.get(gate.name, GateEvidence()).canary.requests
+    copies = max(0, counts.canary.requests - real)
+    counted = Counted.ARRIVALS if real else Counted.COPIES
+    told = f"; {copies:,} of them were mirrored, {real:,} real" if real else ""
+    arrived = _judged(gate, counts, context, counted=counted)
+    arrived = arrived.model_copy(update={"because": f"{arrived.because}{told}"})
+    if arrived.verdict is Verdict.PASS and context.silent:
+        return _unknown(gate, _stopped(context))
+    if arrived.verdict is not Verdict.PASS or context.weight_percent == 0:
+        return arrived
+    return arrived if sent.verdict is Verdict.PASS else sent
+
+
+def _with_attempts(
+    gate: GateQuestion, sent: GateVerdict, evidence: RunEvidence, context: Context
+) -> GateVerdict:
+    counts = _counts(gate, evidence)
+    if not _tells(counts):
+        told = "; no proxy beside a pod tells of attempts, so retries may hide some that failed"
+        return sent.model_copy(update={"because": f"{sent.because}{told}"})
+    if plain.exceeds(gate, counts.stable):
+        # Callers are well all the same, or the other view would say so: only a difference counts.
+        gate = replace(gate, max_percent=None, max_ratio=gate.max_ratio or ATTEMPTS_RATIO_MAX)
+    arrived = _judged(gate, counts, context, counted=Counted.ATTEMPTS)
+    if arrived.verdict is Verdict.FAIL:
+        told = f"{arrived.because}; retries hide it from callers"
+        return arrived.model_copy(update={"because": told})
+    if arrived.verdict is Verdict.PASS and context.silent:
+        arrived = _unknown(gate, _stopped(context))
+    open_ones = [one for one in (sent, arrived) if one.verdict is Verdict.UNKNOWN]
+    # One that lacks nothing but a number of stable's may be excused: the other one is told first.
+    open_ones.sort(key=lambda one: one.incomparable)
+    return open_ones[0] if open_ones else sent
+
+
+def _judged(
+    gate: GateQuestion, counts: GateEvidence, context: Context, *, counted: Counted
+) -> GateVerdict:
+    """What never found a pod is not among arrivals, and belongs to the other view."""
+    narrowed = replace(context, unattributed=0, share=None, counted=counted)
+    return plain.judge(gate, counts, context=narrowed)
+
+
+def _counts(gate: GateQuestion, evidence: RunEvidence) -> GateEvidence:
+    book = evidence.arrivals
+    return GateEvidence() if book is None else book.gates.get(gate.name, GateEvidence())
+
+
+def _tells(counts: GateEvidence) -> bool:
+    """Whether any pod's proxy has told of a request since the run began."""
+    return any(arm != ArmCounts() for arm in (counts.canary, counts.stable, counts.stable_before))
+
+
+def _stopped(context: Context) -> str:
+    what = "mirrored requests" if context.mirrors else "attempts"
+    return f"the proxies beside the pods have told nothing of {what} for some time"
+
+
+def _unknown(gate: GateQuestion, told: str) -> GateVerdict:
+    return GateVerdict(name=gate.name, verdict=Verdict.UNKNOWN, because=f"{gate.name}: {told}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
@@ -189,3 +190,35 @@ class SubsetTable:
     problems: tuple[Problem, ...]
     notes: tuple[Note, ...] = ()
     policies: Mapping[str, SubsetPolicy] = field(default_factory=dict)
+
+
+class Spread(StrEnum):
+    """How far the proxies are with what was written last."""
+
+    UNASKED = "Unasked"
+    """No istiod is configured: traffic or time must tell."""
+    UNKNOWN = "Unknown"
+    """istiod cannot tell, this time: traffic or time must."""
+    PENDING = "Pending"
+    """Some proxies have yet to take it."""
+    DONE = "Done"
+    """All proxies that were sent it have taken it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Propagation:
+    """What istiod knows of its proxies.
+
+    Attributes:
+        spread: how far they are.
+        percent: the canary's weight that this speaks of; None: its subset and endpoints.
+        message: what is known, in a sentence without a full stop; with the proxies in the way.
+        refused: a proxy has rejected what it was sent, and goes on with what it had.
+        hindered: some proxy has rejected it, or been silent for long: waiting alone may not help.
+    """
+
+    spread: Spread = Spread.UNASKED
+    percent: float | None = None
+    message: str = ""
+    refused: bool = False
+    hindered: bool = False

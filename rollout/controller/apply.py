@@ -30,6 +30,7 @@ from rollout.controller.cache import Cache, Change, key_of
 from rollout.controller.event import Event, event
 from rollout.controller.guarding import Guards
 from rollout.controller.observe import FINALIZER, Observer, Seen, refs_of
+from rollout.controller.propagation import Propagations
 from rollout.controller.refusals import WRITE_DENIED, Denial
 from rollout.controller.thrift import PUT_BACK, RESTORED, Thrift
 from rollout.controller.warned import Warned
@@ -53,6 +54,7 @@ class Applier:
         cluster: the API server.
         world: caches; answers to our own writes go in at once, so that their echo is no news.
         observer: is told what was refused.
+        propagations: are told of weights that were written.
         status_seconds: how old what only people read may grow in the status before it is written.
         noticed: is told of what others have written, when a conflict shows it.
     """
@@ -62,6 +64,7 @@ class Applier:
         cluster: Cluster,
         world: World,
         observer: Observer,
+        propagations: Propagations,
         *,
         status_seconds: float,
         noticed: Callable[[Cache, Change], object],
@@ -69,6 +72,7 @@ class Applier:
         self._cluster = cluster
         self._world = world
         self._observer = observer
+        self._propagations = propagations
         self._thrift = Thrift(status_seconds=status_seconds)
         self._noticed = noticed
         self._guards = Guards(
@@ -90,8 +94,7 @@ class Applier:
         self._held_until.pop(key, None)
         self._owed.pop(key, None)
         self._warned.forget(key)
-        for pair in [pair for pair in self._right if pair[0] == key]:
-            del self._right[pair]
+        self._right = {pair: stamp for pair, stamp in self._right.items() if pair[0] != key}
 
     def wait_seconds(self, key: Key, *, now: datetime) -> float:
         """How long a Rollout must wait because it was written for too often; 0: not at all."""
@@ -108,8 +111,7 @@ class Applier:
             Conflict: somebody wrote meanwhile; the cache has the new state: decide again.
             Retry, Terminal, BrokenAnswer: as the cluster says.
         """
-        o, key = seen.observation, seen.observation.key
-        rollout = seen.manifest
+        o, key, rollout = seen.observation, seen.observation.key, seen.manifest
         self._held_until.pop(key, None)
         if decision.finalizer and not o.finalized:
             rollout = await self._hold(seen)
@@ -181,15 +183,13 @@ class Applier:
 
         What was decided just now is written at once; what somebody undid, not at each blow.
         """
-        key, is_sure = seen.observation.key, False
+        key, is_sure, was_written = seen.observation.key, False, False
         is_again = not is_new(seen.observation.status, decision.status)
         put_back_at = self._put_back_at(seen, weights) if is_again else None
-        was_written = False
         host = fqdn(weights.host, namespace=key.namespace)
         for manifest in self._observer.virtual_services(key, host, weights.traffic):
-            target, metadata = key_of(manifest), manifest["metadata"]
-            stamp = (metadata.get("uid"), metadata.get("resourceVersion"), weights)
-            if self._right.get((key, target)) == stamp:
+            target = key_of(manifest)
+            if self._right.get((key, target)) == _stamp(manifest, weights):
                 continue  # looked at before: it was as it should be
             try:
                 patch = self._missing(seen, manifest, weights, host=host)
@@ -197,11 +197,13 @@ class Applier:
                     self._hold_until(key, put_back_at)
                     continue
                 if patch and not is_sure:
+                    await self._propagations.before_write(seen.observation, weights.percent)
                     await self._make_sure(key, rollout)
                     is_sure = True
                 if patch:
                     written = await self._write(self._world.virtual_services, target, patch)
                     self._hear(key, decision, written)
+                    self._propagations.wrote(seen.observation, decision.status.run)
                     self._thrift.spend(key, now=seen.observation.now)
                     was_written = True
             except (BadManifest, Denied) as error:
@@ -226,9 +228,7 @@ class Applier:
             managed=weights.managed,
         )
         if not patch:
-            metadata = manifest["metadata"]
-            stamp = (metadata.get("uid"), metadata.get("resourceVersion"), weights)
-            self._right[key, target] = stamp
+            self._right[key, target] = _stamp(manifest, weights)
             return ()
         known = self._observer.denial(key, target, now=seen.observation.now)
         return () if known is not None and known.weights == weights else patch
@@ -248,8 +248,7 @@ class Applier:
         self, seen: Seen, manifest: Manifest | None, message: str, *, weights: Weights | None = None
     ) -> None:
         """Remember a refusal about a VirtualService, or (None) about the Rollout itself."""
-        returns = weights is not None and weights.percent == 0
-        seconds = RETURN_DENIAL_SECONDS if returns else DENIAL_SECONDS
+        seconds = RETURN_DENIAL_SECONDS if weights and weights.percent == 0 else DENIAL_SECONDS
         denial = Denial(
             version=manifest["metadata"].get("resourceVersion", "") if manifest else "",
             weights=weights,
@@ -341,10 +340,8 @@ class Applier:
         """Put our finalizer on, or take it off; others' stay."""
         others = [f for f in rollout["metadata"].get("finalizers", ()) if f != FINALIZER]
         finalizers = [*others, FINALIZER] if on else others
-        metadata: dict[str, Any] = {
-            "resourceVersion": rollout["metadata"]["resourceVersion"],
-            "finalizers": finalizers,
-        }
+        version = rollout["metadata"]["resourceVersion"]
+        metadata: dict[str, Any] = {"resourceVersion": version, "finalizers": finalizers}
         try:
             patched = {"metadata": metadata}
             return (await self._write(self._world.rollouts, key, patched)).object
@@ -357,6 +354,11 @@ class Applier:
 def is_new(old: RolloutStatus, new: RolloutStatus) -> bool:
     """Whether the weights of a decision were decided just now, or stand in the status already."""
     return _share(old) != _share(new)
+
+
+def _stamp(manifest: Manifest, weights: Weights) -> tuple[object, ...]:
+    """Which version of an object, and what was wanted of it."""
+    return manifest["metadata"].get("uid"), manifest["metadata"].get("resourceVersion"), weights
 
 
 def _is_restorable(seen: Seen) -> bool:

@@ -28,13 +28,14 @@ from rollout.controller.cache import Cache, key_of
 from rollout.controller.event import Event
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer
+from rollout.controller.propagation import Propagations
 from rollout.controller.queue import WorkQueue
 from rollout.controller.reconcile import Outcome, Reconciler, Result
 from rollout.controller.record import Record
 from rollout.controller.telescope import Telescope
 from rollout.controller.watch import Notify, Reflector
 from rollout.controller.world import World
-from rollout.ports import Alarms, Clock, Cluster, Metrics
+from rollout.ports import Alarms, Clock, Cluster, Mesh, Metrics
 
 ESSENTIAL = (ROLLOUT, ROLLOUT_ACTION, VIRTUAL_SERVICE, DESTINATION_RULE)
 """Kinds without which nothing can be decided. Without any other an abort is obeyed all the same."""
@@ -97,11 +98,12 @@ class Manager:
         heard_seconds: when the loop last showed that it is alive, on the monotonic clock.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each port
         self,
         *,
         cluster: Cluster,
         metrics: Metrics | None,
+        mesh: Mesh | None,
         clock: Clock,
         alarms: Alarms,
         random: Random,
@@ -121,17 +123,27 @@ class Manager:
             metrics, clock, self._ring_patiently, record, interval_seconds=options.scrape_seconds
         )
         judging = Judging(self._telescope)
+        self._propagations = Propagations(
+            mesh, clock, self._ring, record, settle_seconds=options.settle_seconds
+        )
         observer = Observer(self.world, judging, clock, settle_seconds=options.settle_seconds)
         applier = Applier(
             cluster,
             self.world,
             observer,
+            self._propagations,
             status_seconds=options.status_seconds,
             noticed=lambda cache, change: self._noticer(cache)(change.old, change.new),
         )
         self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
         self._reconciler = Reconciler(
-            observer, applier, judging, alarms=alarms, clock=clock, tell=self._tell
+            observer,
+            applier,
+            judging,
+            self._propagations,
+            alarms=alarms,
+            clock=clock,
+            tell=self._tell,
         )
         self.reflectors = tuple(
             Reflector(
@@ -148,11 +160,15 @@ class Manager:
         )
         self.leading = False
         self.heard_seconds = clock.monotonic_seconds()
-        record.show_queue(
+        self._show()
+
+    def _show(self) -> None:
+        """Have our own metrics read queue and caches."""
+        self._record.show_queue(
             depth=lambda: self.queue.depth_count, oldest=lambda: self.queue.oldest_seconds
         )
         for cache in self.world.caches():
-            record.show_cache(cache.kind, cache.__len__)
+            self._record.show_cache(cache.kind, cache.__len__)
 
     async def run(self) -> None:
         """Watch always, so that a standby is warm; work only while leading."""
@@ -204,6 +220,7 @@ class Manager:
             async with self._alarms.running(self._ring), asyncio.TaskGroup() as tasks:
                 self._add_all()
                 tasks.create_task(self._telescope.run())
+                tasks.create_task(self._propagations.run())
                 tasks.create_task(self._write_events())
                 tasks.create_task(self._keep_house())
                 for _ in range(self._options.workers_count):

@@ -9,6 +9,7 @@ from rollout.api.meta import Key
 from rollout.api.phase import ConditionType
 from rollout.api.status import RolloutStatus, Run
 from rollout.engine.decision import Happening
+from rollout.engine.propagation import SEEN_IN_TRAFFIC, SETTLED, SETTLING
 
 FACTS_SECONDS = 10.0
 """The least time between two writes of a status that only tell what others brought about."""
@@ -161,12 +162,19 @@ def _decided_in_run(run: Run) -> tuple[object, ...]:
     )
 
 
+_SLOW = frozenset({SETTLING, SETTLED, SEEN_IN_TRAFFIC})
+"""What time and traffic say of weights comes by itself in every step: it is no fact of its own."""
+
 _FACTS = frozenset({ConditionType.METRICS_AVAILABLE, ConditionType.TRAFFIC_MATCHES})
 
 
 def _facts(status: RolloutStatus) -> tuple[object, ...]:
     """What of a status others bring about: a Prometheus that comes and goes, a hand on weights."""
-    return tuple((c.type, c.status, c.reason) for c in status.conditions if c.type in _FACTS)
+    return tuple(
+        (c.type, "", "") if c.reason in _SLOW else (c.type, c.status, c.reason)
+        for c in status.conditions
+        if c.type in _FACTS
+    )
 
 
 def _told(status: RolloutStatus) -> RolloutStatus:

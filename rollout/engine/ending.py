@@ -17,11 +17,12 @@ from rollout.api.status import (
     Run,
 )
 from rollout.api.traffic import Problem
-from rollout.engine import guards
+from rollout.engine import guards, propagation
 from rollout.engine import plan as plans
-from rollout.engine.conclude import Conclusion, conclude
+from rollout.engine.conclude import Conclusion, State, conclude
 from rollout.engine.decision import Answer, Decision, Guarding, Happening, Weights, cut
 from rollout.engine.observation import Observation
+from rollout.engine.propagation import Known
 
 LET_GO_SECONDS = 600.0
 """How long a deleted Rollout tries to return traffic: a write that is refused for ever, or a route
@@ -87,7 +88,7 @@ def gate_statuses(verdicts: tuple[GateVerdict, ...]) -> tuple[GateStatus, ...]:
 
 
 def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
-    """Send all traffic to the stable revision, give proxies time to follow, then close the run.
+    """Send all traffic to the stable revision, have proxies follow, then close the run.
 
     ``run.ending`` says how it ends. What is missing meanwhile delays the end and is told; the
     weights are written as soon as there is something to write them to.
@@ -98,11 +99,13 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     under_way = o.status.phase is Phase.ROLLING_BACK
     untouched = run.step == 0 and not moved and not under_way and not guards.remains(o, run)
     since = run.settled_since if under_way and not moved and run.settled_since else o.now
-    waited = under_way and o.now >= since + timedelta(seconds=o.settle_seconds)
+    known = propagation.of_return(o, since=since)
     nowhere = not o.routing.routes and run.step > 0 and not o.deleting
-    returned = waited and not moved and not nowhere
-    if untouched or (returned and _may_close(o, run, since=since)):
+    returned = under_way and known.is_over and not moved and not nowhere
+    if untouched:
         return close(o, run, answers=answers)
+    if returned and _may_close(o, run, since=since):
+        return close(o, run, answers=answers, known=known)
     hindered = (moved or nowhere) and bool(o.routing.problems)
     # While traffic cannot return nothing settles; a time that moved on would be written each look.
     settled = None if hindered else since
@@ -118,13 +121,17 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     message = f"all of {run.plan.host} goes back to {run.stable_revision}: {ending.because}"
     if hindered:
         message += f"; in the way: {o.routing.problems[0].message}"
+    elif known.is_hindered:
+        message += f"; {known.told}"
     stuck = guards.in_the_way(o, run) if returned else None
     if stuck is not None:
         message = f"{run.canary_revision} has no traffic, but its guard stays: {stuck.message}"
     look = None
     if not nowhere:
-        patience = guards.PATIENCE_SECONDS if stuck is not None else 0.0
-        look = since + timedelta(seconds=max(o.settle_seconds, AGAIN_SECONDS) + patience)
+        due = propagation.return_due(o, known, since=since)
+        look = max(due, since + timedelta(seconds=AGAIN_SECONDS))
+    if stuck is not None:
+        look = _patience_ends_at(o, since=since)
     return conclude(
         o,
         Conclusion(
@@ -144,14 +151,27 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
 
 def _may_close(o: Observation, run: Run, *, since: datetime) -> bool:
     """Whether the guard can be taken off, or was waited for long enough."""
+    return guards.in_the_way(o, run) is None or o.now >= _patience_ends_at(o, since=since)
+
+
+def _patience_ends_at(o: Observation, *, since: datetime) -> datetime:
     patience = max(o.settle_seconds, AGAIN_SECONDS) + guards.PATIENCE_SECONDS
-    return guards.in_the_way(o, run) is None or o.now >= since + timedelta(seconds=patience)
+    return since + timedelta(seconds=patience)
 
 
-def close(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
-    """Write down how a run that gets no traffic any more has ended; its guard comes off first."""
+def close(
+    o: Observation, run: Run, *, answers: tuple[Answer, ...], known: Known | None = None
+) -> Decision:
+    """Write down how a run that gets no traffic any more has ended; and how that is known.
+
+    Its guard comes off first.
+    """
     ending = run.ending
     assert ending is not None, "a run is closed for a reason"
+    if known is not None and known.is_hindered:
+        # Kept with the run: proxies that were not waited for may still send it traffic.
+        ending = ending.model_copy(update={"because": cut(f"{ending.because}; {known.told}")})
+        run = run.model_copy(update={"ending": ending})
     status = closed(o.status, run, now=o.now)
     another = ending.outcome is Outcome.SUPERSEDED or _revived(o, run)
     status = status.model_copy(update={"rejected_revision": "" if another else run.canary_revision})
@@ -164,6 +184,9 @@ def close(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
         phase = Phase.ROLLED_BACK
         message = f"all of {host} is on {run.stable_revision}: {ending.because}"
     stuck = guards.in_the_way(o, run)
+    seen = known.told if known is not None else "none had moved"
+    state: State = known.state if known is not None else "True"
+    reason = known.reason if known is not None else "Returned"
     return conclude(
         o,
         Conclusion(
@@ -176,7 +199,7 @@ def close(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
             answers=answers,
             happenings=() if stuck is None else (_left_behind(run, stuck),),
             look_again_at=o.now if _goes_on(o, phase, run.canary_revision) else None,
-            traffic=("True", "Returned", message),
+            traffic=(state, reason, f"0 % is written for {run.canary_revision}; {seen}"),
         ),
     )
 

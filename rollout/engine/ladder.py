@@ -35,14 +35,14 @@ def read(
     verdicts: tuple[GateVerdict, ...],
     *,
     now: datetime,
-    settle_seconds: float,
+    settled_at: datetime | None,
     promoted: bool,
     blind: bool = False,
 ) -> Rung:
     """Where the run stands; ``promoted`` means that a person ends the step.
 
-    A step takes at least the settle time, so that what its weight does can be seen at all. While
-    Prometheus is silent the run is ``blind``, and what was seen before excuses no gate.
+    A step takes at least until its weight has settled, so that what that does can be seen at all.
+    While Prometheus is silent the run is ``blind``, and what was seen before excuses no gate.
     """
     phase, least_seconds, required = _demands(run)
     # At 100 percent the stable revision has no new number to compare with.
@@ -60,7 +60,8 @@ def read(
         return Rung(phase=phase, due=now, missing=(), done=True)
     if least_seconds is None:
         return Rung(phase=phase, due=None, missing=missing, done=False)
-    due = run.step_started_at + timedelta(seconds=max(least_seconds, settle_seconds))
+    due = run.step_started_at + timedelta(seconds=least_seconds)
+    due = max(due, settled_at or due)
     return Rung(phase=phase, due=due, missing=missing, done=now >= due and not missing)
 
 

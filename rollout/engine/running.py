@@ -9,14 +9,10 @@ from rollout.api.evidence import Verdict
 from rollout.api.phase import Outcome, Phase
 from rollout.api.status import Ending, Run
 from rollout.base.quantity import parse_duration, print_duration
-from rollout.engine import commands, ending, guards, ladder, staying
+from rollout.engine import commands, ending, guards, ladder, propagation, staying
 from rollout.engine import plan as plans
 from rollout.engine.commands import Orders, Standing
-from rollout.engine.conclude import (
-    clock_time,
-    in_line,
-    percent,
-)
+from rollout.engine.conclude import clock_time, in_line, percent
 from rollout.engine.decision import Decision, Happening
 from rollout.engine.ladder import Rung
 from rollout.engine.observation import Observation
@@ -179,20 +175,14 @@ def _until(o: Observation, run: Run) -> str:
 
 
 def _prepare(o: Observation, run: Run, orders: Orders) -> Decision:
-    """All is there; it must have been there for the settle time before traffic goes there."""
+    """All is there; proxies must know of it, or have had time to, before traffic goes there."""
     since = guards.settled_since(o, run)
     run = run.model_copy(update={"settled_since": since})
-    ready_at = since + timedelta(seconds=o.settle_seconds)
-    guarded = guards.stands(o, run)
-    if not guarded:
-        ready_at = max(ready_at, o.now + timedelta(seconds=ending.AGAIN_SECONDS))
-    if o.now < ready_at:
-        at = clock_time(ready_at, now=o.now)
-        unless = "" if guarded else " if its guard stands by then"
-        told = f"{run.canary_revision} is ready; traffic moves at {at}{unless}"
-        return staying.stay(
-            o, run, orders, phase=Phase.PREPARING, reason="Settling", message=told, look=ready_at
-        )
+    if not guards.stands(o, run):
+        return staying.unguarded(o, run, orders, phase=Phase.PREPARING)
+    known = propagation.of_subset(o, since=since, sent=ladder.skips(run))
+    if not known.is_over and not _too_late(o, run, orders):
+        return staying.unsettled(o, run, orders, known=known)
     failing = _failing(o)
     if failing is not None:
         return staying.failing(o, run, orders, because=failing[1])
@@ -210,7 +200,7 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
         run,
         o.verdicts,
         now=o.now,
-        settle_seconds=o.settle_seconds,
+        settled_at=propagation.of_weight(o, run).due,
         promoted=orders.promote is not None,
         blind=bool(o.metrics_problem),
     )
@@ -228,7 +218,7 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
         return staying.held(o, run, orders)
     if ladder.skips(run):
         return _enter(o, run, orders, step=plans.full_step(run.plan))
-    if rung.done:
+    if rung.done and (sent or propagation.of_weight(o, run).is_over):
         return _next(o, run, orders, rung=rung)
     return staying.hold(o, run, orders, rung=rung)
 
@@ -273,7 +263,8 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int) -> Decision:
             "observed_weight": None,
         }
     )
-    rung = ladder.read(run, (), now=o.now, settle_seconds=o.settle_seconds, promoted=False)
+    settled_at = propagation.of_weight(o, run).due
+    rung = ladder.read(run, (), now=o.now, settled_at=settled_at, promoted=False)
     told = f"{staying.share(run)} {staying.where(run)}"
     news = Happening(type="Normal", reason="StepBegan", message=told)
     return staying.hold(o, run, orders, rung=rung, news=news)

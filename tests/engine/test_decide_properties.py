@@ -19,8 +19,9 @@ from rollout.api.evidence import Verdict
 from rollout.api.phase import Outcome, Phase
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import Command, Ending, PastRun, RolloutStatus, Run
-from rollout.api.traffic import Problem
+from rollout.api.traffic import Problem, Propagation, Spread
 from rollout.engine import plan as plans
+from rollout.engine.propagation import RETURN_SECONDS_MAX
 from tests.world.engine_rules import checked, is_sentence, run_of
 from tests.world.engine_world import (
     MORNING,
@@ -58,6 +59,27 @@ POLICIES: tuple[dict[str, Any], ...] = (
 UNREADABLE = Problem(reason="BrokenManifest", message="spec.subsets is 5; make it a list")
 TROUBLE = Problem(reason="AmbiguousRoutes", message="route primary is there twice; rename one")
 ALIKE = Problem(reason="ArmsAlike", message="v1 and v2 look alike; set metrics.arm")
+
+
+SPREADS = st.tuples(st.sampled_from(Spread), st.booleans(), st.booleans(), st.booleans())
+"""How far proxies are, with the present weight or another, and whether some are in the way."""
+
+
+def spoken(status: RolloutStatus, spread: Spread, *told: bool) -> Propagation:
+    is_present, is_refused, is_hindered = told
+    run = run_of(status)
+    if spread is Spread.UNASKED or run is None:
+        return Propagation()
+    prepares = run.ending is None and (run.step == 0 or run.retreated)
+    percent = None if prepares == is_present else run.weight
+    is_hindered = is_hindered and spread is Spread.PENDING
+    return Propagation(
+        spread=spread,
+        percent=percent,
+        message="client-1.shop has rejected RDS: no" if is_hindered else "so say 7 proxies",
+        refused=is_refused and is_hindered,
+        hindered=is_hindered,
+    )
 
 
 @st.composite
@@ -205,6 +227,7 @@ def worlds(draw: st.DrawFn) -> World:
         rule_problems=draw(st.sampled_from([(), (), (UNREADABLE,)])),
         policies={"v2": dict(draw(st.sampled_from(POLICIES)))},
         settle_seconds=draw(st.sampled_from([0.0, 5.0])),
+        propagation=spoken(status, *draw(SPREADS)),
         now=MORNING + timedelta(seconds=draw(st.integers(0, 50_000))),
     )
     world.shares = draw(st.sampled_from([routes, routes, routes, {}]))
@@ -312,6 +335,7 @@ HAPPENS: dict[str, Callable[..., object]] = {
     "crash": lambda world, write: world.reconcile(lose=write),
     "routes": toggle_routes,
     "drift": drift,
+    "proxies": lambda world, said: setattr(world, "propagation", spoken(world.status, *said)),
     "refuse": switch("refusing", other=True),
     "trouble": switch("route_problems", (TROUBLE,)),
     "hand": lambda world: world.policies.pop("v2", None),
@@ -340,7 +364,8 @@ EVENTS = st.one_of(
     st.tuples(st.just("command"), st.sampled_from(Verb), st.sampled_from([0, 0, 1])),
     st.tuples(st.just("want"), st.sampled_from(REVISIONS)),
     st.tuples(st.just("crash"), st.sampled_from(WRITES)),
-    *(st.tuples(st.just(kind)) for kind in list(HAPPENS)[8:]),
+    st.tuples(st.just("proxies"), SPREADS),
+    *(st.tuples(st.just(kind)) for kind in list(HAPPENS)[8:] if kind != "proxies"),
 )
 
 
@@ -352,6 +377,7 @@ def heal(world: World) -> World:
     world.subsets = {name: {"version": name} for name in REVISIONS}
     world.says = always(PASS)
     allow(world)
+    world.propagation = Propagation()
     if not world.shares:
         toggle_routes(world)
     return world
@@ -387,7 +413,7 @@ def test_in_every_history_all_rules_hold_at_every_look_and_no_look_is_repeated_f
 
 @CALM
 @given(spec=specs(), events=HISTORIES)
-def test_from_every_history_an_abort_brings_all_traffic_back_within_the_settle_time(
+def test_from_every_history_an_abort_brings_all_traffic_back_whatever_proxies_say(
     spec: RolloutSpec, events: list[tuple[Any, ...]]
 ) -> None:
     world = World(spec=spec, says=always(PASS)).settle()
@@ -401,7 +427,10 @@ def test_from_every_history_an_abort_brings_all_traffic_back_within_the_settle_t
     allow(world)
     if not world.shares:
         toggle_routes(world)
-    world.settle().after(2 * world.settle_seconds)
+    world.settle()
+    if run is not None and world.shares:
+        assert world.shares[run.canary_revision] == 0
+    world.after(2 * world.settle_seconds + RETURN_SECONDS_MAX)
 
     assert_unguarded(world)
     if run is not None:
@@ -450,7 +479,7 @@ def test_from_every_history_deletion_lets_go_with_all_traffic_on_one_revision(
     world.deleting = True
     allow(world)
 
-    world.settle().after(2 * world.settle_seconds)
+    world.settle().after(2 * world.settle_seconds + RETURN_SECONDS_MAX)
 
     assert world.gone
     assert_unguarded(world)

@@ -355,9 +355,9 @@ def test_fractional_weights_are_written_as_they_are() -> None:
     world.until_step(2)
     assert world.percent == 33.3
     assert world.condition("TrafficMatches") == {
-        "status": "True",
-        "reason": "AsWritten",
-        "message": "33.3 % is written in every owned route",
+        "status": "Unknown",
+        "reason": "Settling",
+        "message": "33.3 % is written in every owned route; proxies are given until 09:00:35 UTC",
     }
 
 

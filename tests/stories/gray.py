@@ -35,7 +35,7 @@ from rollout.api.reading import read_status
 from rollout.api.status import Condition, RolloutStatus, Run
 from rollout.controller.manager import Manager, Options
 from rollout.controller.record import Record
-from rollout.ports import Clock, Cluster, Metrics
+from rollout.ports import Clock, Cluster, Mesh, Metrics
 from tests.world.alarms import FakeAlarms
 from tests.world.clock import FakeClock
 from tests.world.cluster import FakeCluster
@@ -345,12 +345,14 @@ def controller(
     clock: Clock | None = None,
     metrics: Metrics | None = None,
     prometheus: bool = True,
+    mesh: Mesh | None = None,
     seed: int = 1,
 ) -> Manager:
     """A new controller over the story's world, with nothing remembered."""
     return Manager(
         cluster=cluster or story.cluster,
         metrics=(metrics or story.metrics) if prometheus else None,
+        mesh=mesh,
         clock=clock or story.clock,
         alarms=FakeAlarms(clock or story.clock),
         random=Random(seed),
@@ -403,10 +405,12 @@ async def told(manifest: Manifest | None = None) -> AsyncIterator[Story]:
         yield story
 
 
-async def one_life(story: Story, *, writes_count: int, effective: bool) -> None:
+async def one_life(
+    story: Story, *, writes_count: int, effective: bool, mesh: Mesh | None = None
+) -> None:
     """A controller with nothing remembered, until it is killed at one of its writes."""
     mortal = Mortal(story.cluster, writes_count=writes_count, effective=effective)
-    async with running(controller(story, mortal).run):
+    async with running(controller(story, mortal, mesh=mesh).run):
         await mortal.died.wait()
 
 

@@ -27,6 +27,7 @@ from rollout.api.traffic import (
     ManagedRoutes,
     Note,
     Problem,
+    Propagation,
     RouteState,
     Routing,
     SubsetPolicy,
@@ -129,6 +130,7 @@ class World:
     arms_problem: Problem | None = None
     unread: str = ""
     settle_seconds: float = SETTLE_SECONDS
+    propagation: Propagation = field(default_factory=Propagation)
     waiting: list[GivenAction] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
     happenings: list[Happening] = field(default_factory=list)
@@ -200,6 +202,7 @@ class World:
             metrics_problem=self.metrics_problem,
             actions=tuple(self.waiting),
             settle_seconds=self.settle_seconds,
+            propagation=self.propagation,
         )
 
     def _routing(self) -> Routing:

@@ -107,8 +107,7 @@ class _Wait:
 class _Age:
     """Since when a subset has served as it does, with these labels and this policy."""
 
-    labels: Mapping[str, str]
-    policy: SubsetPolicy | None
+    shape: tuple[Mapping[str, str], SubsetPolicy | None]
     since_seconds: float
 
 
@@ -172,10 +171,8 @@ class Propagations:
         for name, labels in subsets.subsets.items():
             if ready.get(name, 0) > 0:
                 age = known.get(name)
-                policy = subsets.policies.get(name)
-                same = age is not None and (age.labels, age.policy) == (labels, policy)
-                fresh = _Age(labels=labels, policy=policy, since_seconds=now)
-                ages[name] = age if age and same else fresh
+                fresh = _Age(shape=(labels, subsets.policies.get(name)), since_seconds=now)
+                ages[name] = age if age and age.shape == fresh.shape else fresh
         self._ages[key] = ages
 
     # What writing tells.
@@ -385,7 +382,7 @@ class Propagations:
 
     def _about_subset(self, key: Key, run: Run) -> _About:
         age = self._ages.get(key, {}).get(run.canary_revision)
-        return "subset", run.id, run.canary_revision, age.since_seconds if age else None
+        return "subset", run.id, run.canary_revision, age and age.since_seconds
 
 
 def _about_weight(run: str, percent: float) -> _About:

@@ -118,14 +118,8 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
             "paused": None,
         }
     )
-    message = f"all of {run.plan.host} goes back to {run.stable_revision}: {ending.because}"
-    if hindered:
-        message += f"; in the way: {o.routing.problems[0].message}"
-    elif known.is_hindered:
-        message += f"; {known.told}"
     stuck = guards.in_the_way(o, run) if returned else None
-    if stuck is not None:
-        message = f"{run.canary_revision} has no traffic, but its guard stays: {stuck.message}"
+    message = _told_back(run, ending, known, hindered=o.routing.problems[:hindered], stuck=stuck)
     look = None
     if not nowhere:
         due = propagation.return_due(o, known, since=since)
@@ -147,6 +141,23 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
             traffic=("True", "Returning", message),
         ),
     )
+
+
+def _told_back(
+    run: Run,
+    ending: Ending,
+    known: Known,
+    *,
+    hindered: tuple[Problem, ...],
+    stuck: Problem | None,
+) -> str:
+    """What a run is doing that goes back, and what is in its way."""
+    if stuck is not None:
+        return f"{run.canary_revision} has no traffic, but its guard stays: {stuck.message}"
+    message = f"all of {run.plan.host} goes back to {run.stable_revision}: {ending.because}"
+    if hindered:
+        return f"{message}; in the way: {hindered[0].message}"
+    return f"{message}; {known.told}" if known.is_hindered else message
 
 
 def _may_close(o: Observation, run: Run, *, since: datetime) -> bool:

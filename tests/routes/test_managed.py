@@ -165,6 +165,22 @@ def test_a_weight_of_null_is_0_as_everywhere() -> None:
 
 
 @pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"match": ["x"]}, "spec.http[0].match[0] is 'x'; make it an object"),
+        ({"mirrors": {}}, "spec.http[0].mirrors is {}; make it a list"),
+    ],
+)
+def test_a_route_that_cannot_be_read_where_we_would_add_to_it_is_told(
+    own: dict[str, Any], words: str
+) -> None:
+    manifest = virtual_service(http=[primary(**own)])
+
+    with pytest.raises(BadManifest, match=re.escape(words)):
+        patch(manifest, EVERYTHING)
+
+
+@pytest.mark.parametrize(
     ("text", "header", "is_taken"),
     [
         (TextMatch(exact="b.1"), "group=b.1", True),

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from rollout.api.meta import Key, Kind, Manifest
@@ -116,6 +117,63 @@ class Metrics(Protocol):
 
     async def close(self) -> None:
         """Let go of threads and connections."""
+        ...
+
+
+class XdsType(StrEnum):
+    """What istiod gives to proxies, by the short names that people know."""
+
+    CDS = "CDS"
+    """Clusters: the subsets."""
+    EDS = "EDS"
+    """Endpoints of clusters."""
+    LDS = "LDS"
+    """Listeners; with them routes of TCP and TLS."""
+    RDS = "RDS"
+    """Routes of HTTP."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nonces:
+    """How a proxy stands to one type of configuration.
+
+    Attributes:
+        sent: names the newest answer that it was sent; empty: none.
+        acked: names the newest answer that it has taken; empty: none.
+        error: why it has rejected the newest, in its own words; empty: it has not.
+    """
+
+    sent: str
+    acked: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """A proxy that is connected to istiod.
+
+    Attributes:
+        name: the proxy's, such as ``reviews-v1-5d4f.bookinfo``.
+        nonces: how it stands to each type that it asks for.
+    """
+
+    name: str
+    nonces: Mapping[XdsType, Nonces]
+
+
+class Mesh(Protocol):
+    """istiod, which knows what its proxies have been sent and have taken."""
+
+    async def proxies(self) -> Sequence[Proxy]:
+        """All proxies that are connected now, each once, whichever istiod they are connected to.
+
+        Raises `Unreachable` or `BrokenAnswer` when even one istiod does not tell: its
+        proxies would be missing.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
         ...
 
 

@@ -37,11 +37,17 @@ class Settings:
     none, and gates stay unknown."""
     prometheus_token_file: Path | None = None
     """A file with a bearer token for Prometheus; read anew for every query. None: no token."""
+    istiod_address: str = ""
+    """Where istiod answers, such as ``http://istiod.istio-system:15014``: all its replicas are
+    asked when proxies have taken a change. Empty: nobody is, and proxies get the settle time."""
+    istiod_token_file: Path | None = None
+    """A file with a bearer token for istiod (audience ``istio-ca``); read anew for every look.
+    None: no token."""
     scrape_interval_seconds: float = 15.0
     """Prometheus' scrape interval until it has been learnt from the data. Its usual default."""
     settle_seconds: float = 2.0
-    """How long proxies are given to take a change: istiod pushes within 0.2 s (its debounce is
-    0.1 s), a busy one within a second."""
+    """How long proxies are given to take a change where istiod does not tell: it pushes within
+    0.2 s (its debounce is 0.1 s), a busy one within a second."""
     status_refresh_seconds: float = 60.0
     """How old counts and words may grow in a status before they are written without a decision:
     writes are the scarce thing of a cluster."""
@@ -75,6 +81,13 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "drain_seconds": (0, 600),
 }
 """Least and most of each number; what is outside is surely a typing error."""
+
+
+ADDRESSES: Mapping[str, str] = {
+    "prometheus_address": "http://prometheus.istio-system:9090",
+    "istiod_address": "http://istiod.istio-system:15014",
+}
+"""What must be an address, with one that would do."""
 
 
 def read(
@@ -118,8 +131,9 @@ def _check(source: str, name: str, value: Any) -> None:
             raise _bad(source, value, f"use {least:g} to {most:g}")
     if name == "log_format" and value not in {"json", "console"}:
         raise _bad(source, value, "use json or console")
-    if name == "prometheus_address" and value and not _is_address(value):
-        raise _bad(source, value, "use an address such as http://prometheus.istio-system:9090")
+    example = ADDRESSES.get(name)
+    if example is not None and value and not _is_address(value):
+        raise _bad(source, value, f"use an address such as {example}")
 
 
 def _is_address(text: str) -> bool:

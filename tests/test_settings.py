@@ -65,7 +65,8 @@ def test_texts_become_what_they_stand_for() -> None:
         ("ROLLOUT_SETTLE", "²", "a duration such as"),
         ("ROLLOUT_LEADER_ELECTION", "perhaps", "true or false"),
         ("ROLLOUT_LOG_FORMAT", "xml", "json or console"),
-        ("ROLLOUT_PROMETHEUS_ADDRESS", "prometheus:9090", "http://"),
+        ("ROLLOUT_PROMETHEUS_ADDRESS", "prometheus:9090", "http://prometheus.istio-system:9090"),
+        ("ROLLOUT_ISTIOD_ADDRESS", "istiod:15014", "http://istiod.istio-system:15014"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_variable_and_a_remedy(

@@ -36,12 +36,12 @@ class Book:
     """Which arrivals are counted together.
 
     Attributes:
-        epoch: the step since which requests have been mirrored, or not any more; 0 while they
+        since_step: the step since which requests have been mirrored, or not any more; 0 while they
             never were.
         copies: whether they are mirrored.
     """
 
-    epoch: int
+    since_step: int
     copies: bool
 
 
@@ -176,17 +176,17 @@ def _count(answers: Answers, cursors: Cursors, way: _Way) -> tuple[Tally, list[d
 def _arrived(
     known: Arrivals | None, answers: Answers, book: Book | None, way: _Way
 ) -> tuple[Arrivals | None, list[delta.Note]]:
-    """The book of arrivals with those of a look; one of another epoch is closed and begun anew."""
+    """The book of arrivals with those of a look; one of another share is closed and begun anew."""
     if book is None:
         return None, []
     seen = {shape: series for shape, series in answers.items() if shape in ARRIVED}
-    if known is None or known.epoch != book.epoch:
+    if known is None or known.since_step != book.since_step:
         first_ms = sample.newest_ms(seen.values())
         if not first_ms:
             return None, []
-        were_copies = book.epoch > 0 and not book.copies
+        were_copies = book.since_step > 0 and not book.copies
         pause_ms = COPIES_GONE_INTERVALS * way.step_ms + SETTLE_MS if were_copies else 0
-        known = Arrivals(epoch=book.epoch, origin_ms=first_ms + pause_ms)
+        known = Arrivals(since_step=book.since_step, origin_ms=first_ms + pause_ms)
     newest_ms = max(known.newest_ms, sample.newest_ms(seen.values()))
     cursors = Cursors(
         known.through, origin_ms=known.origin_ms, newest_ms=newest_ms, step_ms=way.step_ms
@@ -195,7 +195,7 @@ def _arrived(
     tally, notes = _count(seen, cursors, replace(way, gates=judged))
     return (
         Arrivals(
-            epoch=known.epoch,
+            since_step=known.since_step,
             origin_ms=known.origin_ms,
             through=cursors.kept(),
             newest_ms=newest_ms,

@@ -33,12 +33,10 @@ class Lack:
         sentence: why not, for people.
         natural: Prometheus answered as it should, and what was asked about has no number: what a
             revision without traffic looks like. An error, a warning or several series are not.
-        zero: it divides by a 0, which is a number, or what a revision without traffic looks like.
     """
 
     sentence: str
     natural: bool = False
-    zero: bool = False
 
 
 def read(document: Mapping[str, Any] | NoAnswer) -> Reading | Lack:
@@ -54,7 +52,7 @@ def read(document: Mapping[str, Any] | NoAnswer) -> Reading | Lack:
     at_ms, value = found[0].samples[0]
     if not math.isfinite(value):
         told = f"the query gave {value}, which is no number to compare"
-        return Lack(sentence=told, natural=math.isnan(value), zero=math.isinf(value))
+        return Lack(sentence=told, natural=math.isnan(value))
     return Reading(value=value, at_ms=at_ms)
 
 
@@ -65,7 +63,6 @@ def judge(
     *,
     itself: Mapping[str, Any] | NoAnswer | None = None,
     between: Mapping[str, Any] | NoAnswer | None = None,
-    is_stable_idle: bool = False,
 ) -> GateVerdict:
     """The verdict of a query gate; bounds are inclusive.
 
@@ -79,14 +76,12 @@ def judge(
         itself: the answer to the same query with the canary in the place of the stable revision. A
             number there shows that a query which compares by itself does not lack the canary's.
         between: the answer to the same query with the stable revision in the place of the canary.
-            No number there shows that it lacks the stable one.
-        is_stable_idle: no request to the stable revision has been counted for a while: then a 0 of
-            it is no number either.
+            No number there shows that it lacks the stable one. A 0 is a number, and infinitely
+            much is one: the worst.
     """
     reading = read(document)
     if isinstance(reading, Lack):
-        lacks = _is_nothing(reading, is_stable_idle=is_stable_idle)
-        only = lacks and _is_stable_alone(itself, between)
+        only = reading.natural and _is_stable_alone(itself, between)
         return _unknown(gate, reading.sentence, incomparable=only)
     if not gate.relative_to_stable:
         return _compare(
@@ -97,18 +92,13 @@ def judge(
         )
     base = _divisor(reading, stable)
     if isinstance(base, Lack):
-        only = _is_nothing(base, is_stable_idle=is_stable_idle)
-        return _unknown(gate, base.sentence, value=reading.value, incomparable=only)
+        return _unknown(gate, base.sentence, value=reading.value, incomparable=base.natural)
     ratio = reading.value / base.value
     told = (
         f"the query gave {_number(reading.value)}, {_number(ratio)} times the stable revision's"
         f" {_number(base.value)}"
     )
     return _compare(gate, ratio, at_ms=reading.at_ms, told=told)
-
-
-def _is_nothing(lack: Lack, *, is_stable_idle: bool) -> bool:
-    return lack.natural or (lack.zero and is_stable_idle)
 
 
 def _is_stable_alone(
@@ -127,12 +117,10 @@ def _divisor(reading: Reading, stable: Mapping[str, Any] | NoAnswer | None) -> R
         return Lack(sentence="about the stable revision: Prometheus has not answered the query yet")
     base = read(stable)
     if isinstance(base, Lack):
-        # Infinitely much is a number, and no sign of a revision without traffic.
-        told = f"about the stable revision: {base.sentence}"
-        return replace(base, sentence=told, zero=False)
+        return replace(base, sentence=f"about the stable revision: {base.sentence}")
     if base.value == 0:
         told = "the stable revision's number is 0, so there is no ratio to it"
-        return Lack(sentence=told, zero=True)
+        return Lack(sentence=told)
     if not math.isfinite(reading.value / base.value):
         return Lack(sentence="the ratio to the stable revision is too large to compare")
     return base

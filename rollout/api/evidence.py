@@ -67,7 +67,7 @@ class Arrivals(Model):
     mirrored request, and of a retried one its last answer.
     """
 
-    epoch: Annotated[int, Field(ge=0)] = 0
+    since_step: Annotated[int, Field(ge=0)] = 0
     """The step that began the present share of mirrored requests, 0 while none has; another one
     begins another book, so that copies are never taken for real requests."""
     origin_ms: Stamp = 0

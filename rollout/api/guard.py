@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -101,3 +102,15 @@ class Guard(Model):
     """How long a request may take, to either revision."""
     retries: Retries | None = None
     """How often a failed request is sent again, to either revision."""
+
+    def policies(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is to stand in the traffic policy of the canary's subset, by field."""
+        wanted: dict[str, Model | None] = {
+            "outlierDetection": self.outlier_detection,
+            "connectionPool": self.connection_pool,
+        }
+        return {
+            name: policy.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for name, policy in wanted.items()
+            if policy is not None
+        }

@@ -26,6 +26,9 @@ Word = Annotated[str, Field(max_length=253)]
 """A name, as long as Kubernetes lets names be; empty where there is none."""
 
 
+GuardedField = Literal["outlierDetection", "connectionPool"]
+
+
 class Condition(Model):
     """A fact about the Rollout, as Kubernetes tools read it."""
 
@@ -129,6 +132,9 @@ class Run(Model):
     """Who sent the run straight to 100 percent. Absent: nobody."""
     retreated: bool = False
     """True while the canary gets no traffic because it had no ready endpoint."""
+    guarded: Annotated[tuple[GuardedField, ...], Field(max_length=2)] = ()
+    """Fields of the canary subset's traffic policy that this run writes and takes off again: those
+    of ``spec.guard`` that the subset did not have when the run began."""
     unrouted_since: Time | None = None
     """Since when something keeps the routes from the step's weight: that time does not count for
     the step. Absent: nothing does."""

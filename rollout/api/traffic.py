@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from fractions import Fraction
+from typing import Any
 
 from rollout.api.guard import Retries
 from rollout.api.match import Match
@@ -98,8 +100,9 @@ class Problem:
             ``RouteMissing``, ``DestinationMissing``, ``SubsetMissing``, ``AmbiguousRoutes``,
             ``ForeignOnly``, ``BrokenManifest``. Of subsets: ``DestinationRuleMissing``,
             ``SubsetMissing``, ``SubsetShadowed``, ``HostMismatch``, ``PassthroughBalancing``,
-            ``BrokenManifest``. Of what is around them: ``VirtualServiceOverruled``,
-            ``DelegateMissing``, ``CallersWithoutSubset``, ``PortProtocol``.
+            ``BrokenManifest``, ``WriteDenied``. Of what is around them:
+            ``VirtualServiceOverruled``, ``DelegateMissing``, ``CallersWithoutSubset``,
+            ``PortProtocol``.
         message: one sentence without a full stop: object, field, remedy.
     """
 
@@ -113,10 +116,11 @@ class Note:
 
     Attributes:
         reason: one CamelCase word for programs: ``FaultInjected``, ``OnlyNewConnections``,
-            ``WeightsNotSticky``, ``SelectiveDestinationRule``; of what is around routes and rules:
-            ``VirtualServiceIgnored``, ``CallersNotGoverned``, ``CallersWithoutSubset``,
-            ``IngressNotGoverned``, ``DelegateUnreached``, ``SeveralCatchAlls``,
-            ``PortProtocolGuessed``, ``EnvoyFilterMissesRoute``.
+            ``WeightsNotSticky``, ``SelectiveDestinationRule``, ``GuardNotNeeded``,
+            ``GuardPassedBy``; of what is around routes and rules: ``VirtualServiceIgnored``,
+            ``CallersNotGoverned``, ``CallersWithoutSubset``, ``IngressNotGoverned``,
+            ``DelegateUnreached``, ``SeveralCatchAlls``, ``PortProtocolGuessed``,
+            ``EnvoyFilterMissesRoute``; of our own role: ``KindsNotRead``.
         message: one sentence without a full stop: object, field, what it means for a run.
     """
 
@@ -156,6 +160,19 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubsetPolicy:
+    """A subset's own traffic policy.
+
+    Attributes:
+        destination_rule: ``namespace/name`` of the DestinationRule that really defines the subset.
+        fields: the policy as it stands; empty when there is none.
+    """
+
+    destination_rule: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubsetTable:
     """The subsets of a host, as callers without a DestinationRule of their own see them.
 
@@ -165,9 +182,43 @@ class SubsetTable:
         subsets: subset to the labels that its endpoints carry.
         problems: what a person must mend; empty when traffic may move.
         notes: what is worth knowing about the rules.
+        policies: subset to the traffic policy of its own.
     """
 
     destination_rule: str | None
     subsets: Mapping[str, Mapping[str, str]]
     problems: tuple[Problem, ...]
     notes: tuple[Note, ...] = ()
+    policies: Mapping[str, SubsetPolicy] = field(default_factory=dict)
+
+
+class Spread(StrEnum):
+    """How far the proxies are with what was written last."""
+
+    UNASKED = "Unasked"
+    """No istiod is configured: traffic or time must tell."""
+    UNKNOWN = "Unknown"
+    """istiod cannot tell, this time: traffic or time must."""
+    PENDING = "Pending"
+    """Some proxies have yet to take it."""
+    DONE = "Done"
+    """All proxies that were sent it have taken it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Propagation:
+    """What istiod knows of its proxies.
+
+    Attributes:
+        spread: how far they are.
+        percent: the canary's weight that this speaks of; None: its subset and endpoints.
+        message: what is known, in a sentence without a full stop; with the proxies in the way.
+        refused: a proxy has rejected what it was sent, and goes on with what it had.
+        hindered: some proxy has rejected it, or been silent for long: waiting alone may not help.
+    """
+
+    spread: Spread = Spread.UNASKED
+    percent: float | None = None
+    message: str = ""
+    refused: bool = False
+    hindered: bool = False

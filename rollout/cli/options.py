@@ -91,12 +91,28 @@ ControllerKubeconfig = Annotated[
 ControllerContext = Annotated[str | None, _setting("Context in it.", metavar="NAME")]
 Prometheus = Annotated[str | None, _setting("Where Prometheus answers.", metavar="URL")]
 TokenFile = Annotated[str | None, _setting("Its bearer token, in a file.", metavar="FILE")]
+Istiod = Annotated[
+    str | None,
+    _setting(
+        "Where istiod answers: all its replicas are asked when proxies have taken a change. Its "
+        "variable DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES must name the controller's namespace. "
+        "Default: nobody is asked.",
+        metavar="URL",
+    ),
+]
+IstiodTokenFile = Annotated[
+    str | None,
+    _setting("The bearer token for istiod, audience istio-ca, in a file.", metavar="FILE"),
+]
 ScrapeInterval = Annotated[
     str | None, _setting("Its scrape interval, until learnt. Default: 15s.", metavar="DURATION")
 ]
 Settle = Annotated[
     str | None,
-    _setting("How long proxies are given to take a change. Default: 2s.", metavar="DURATION"),
+    _setting(
+        "How long proxies are given to take a change where istiod does not tell. Default: 2s.",
+        metavar="DURATION",
+    ),
 ]
 StatusRefresh = Annotated[
     str | None,

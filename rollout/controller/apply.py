@@ -6,14 +6,13 @@ the world already is so. A crash between two of them is therefore no special cas
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from rollout.api.action import ActionStatus
 from rollout.api.meta import (
+    DESTINATION_RULE,
     EVENT,
     ROLLOUT,
     ROLLOUT_ACTION,
@@ -21,7 +20,6 @@ from rollout.api.meta import (
     Key,
     Kind,
     Manifest,
-    print_time,
 )
 from rollout.api.status import RolloutStatus
 from rollout.base.errors import BadManifest, Conflict, Denied, NotFound
@@ -29,19 +27,17 @@ from rollout.base.hosts import fqdn
 from rollout.base.quantity import decimal_of
 from rollout.controller.brake import GAP_SECONDS_MAX, GAP_SECONDS_MIN, Brake
 from rollout.controller.cache import Cache, Change, key_of
-from rollout.controller.observe import (
-    FINALIZER,
-    WRITE_DENIED,
-    Denial,
-    Observer,
-    Seen,
-    refs_of,
-)
+from rollout.controller.event import Event, event
+from rollout.controller.guarding import Guards
+from rollout.controller.observe import FINALIZER, Observer, Seen, refs_of
+from rollout.controller.propagation import Propagations
+from rollout.controller.refusals import WRITE_DENIED, Denial
 from rollout.controller.thrift import PUT_BACK, RESTORED, Thrift
+from rollout.controller.warned import Warned
 from rollout.controller.world import World
-from rollout.engine.decision import Answer, Decision, Happening, Weights
-from rollout.ports import Cluster, Patch
-from rollout.routes import virtualservice
+from rollout.engine.decision import Answer, Decision, Guarding, Happening, Weights
+from rollout.ports import Cluster, Patch, Written
+from rollout.routes import remarks, virtualservice
 
 DENIAL_SECONDS = 300.0
 """How long a refused write is not tried again while nothing changes: a webhook may be mended
@@ -49,17 +45,6 @@ without any of our objects changing."""
 
 RETURN_DENIAL_SECONDS = 30.0
 """As above, for a write that takes traffic back: users are failing meanwhile."""
-
-EVENT_MESSAGE_LENGTH_MAX = 1024
-"""Characters in an Event's message, as the API bounds it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """An Event to be told some time soon; nothing waits for it."""
-
-    name: str
-    manifest: Manifest
 
 
 class Applier:
@@ -69,6 +54,7 @@ class Applier:
         cluster: the API server.
         world: caches; answers to our own writes go in at once, so that their echo is no news.
         observer: is told what was refused.
+        propagations: are told of weights that were written.
         status_seconds: how old what only people read may grow in the status before it is written.
         noticed: is told of what others have written, when a conflict shows it.
     """
@@ -78,6 +64,7 @@ class Applier:
         cluster: Cluster,
         world: World,
         observer: Observer,
+        propagations: Propagations,
         *,
         status_seconds: float,
         noticed: Callable[[Cache, Change], object],
@@ -85,23 +72,29 @@ class Applier:
         self._cluster = cluster
         self._world = world
         self._observer = observer
+        self._propagations = propagations
         self._thrift = Thrift(status_seconds=status_seconds)
         self._noticed = noticed
+        self._guards = Guards(
+            world, observer, self._thrift, write=self._write, make_sure=self._make_sure
+        )
         self._put_backs = Brake()
         self._restores = Brake()
         self._held_until: dict[Key, datetime] = {}
         self._right: dict[tuple[Key, Key], tuple[object, ...]] = {}
         self._owed: dict[Key, dict[str, ActionStatus]] = {}
+        self._warned = Warned()
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
         self._thrift.forget(key)
+        self._guards.forget(key)
         self._put_backs.forget(key)
         self._restores.forget(key)
         self._held_until.pop(key, None)
         self._owed.pop(key, None)
-        for pair in [pair for pair in self._right if pair[0] == key]:
-            del self._right[pair]
+        self._warned.forget(key)
+        self._right = {pair: stamp for pair, stamp in self._right.items() if pair[0] != key}
 
     def wait_seconds(self, key: Key, *, now: datetime) -> float:
         """How long a Rollout must wait because it was written for too often; 0: not at all."""
@@ -118,13 +111,17 @@ class Applier:
             Conflict: somebody wrote meanwhile; the cache has the new state: decide again.
             Retry, Terminal, BrokenAnswer: as the cluster says.
         """
-        o, key = seen.observation, seen.observation.key
-        rollout = seen.manifest
+        o, key, rollout = seen.observation, seen.observation.key, seen.manifest
         self._held_until.pop(key, None)
         if decision.finalizer and not o.finalized:
             rollout = await self._hold(seen)
+        guard = decision.guard
+        if guard is not None and guard.is_on:
+            await self._guard(seen, rollout, guard)
         if decision.weights is not None:
             await self._shift(seen, rollout, decision, decision.weights)
+        if guard is not None and not guard.is_on:
+            await self._guard(seen, rollout, guard)
         is_held = self.held_until(key) is not None
         news = [h for h in decision.happenings if not is_held or h.reason != PUT_BACK]
         matters = self._thrift.matters(o.status, decision.status, key=key, now=o.now)
@@ -135,7 +132,11 @@ class Applier:
         if not decision.finalizer and FINALIZER in rollout["metadata"].get("finalizers", ()):
             await self._finalize(key, rollout, on=False)
         told = (h for h in news if self._thrift.is_news(key, h, now=o.now))
-        return tuple(_event(rollout, h, now=o.now) for h in told)
+        run = decision.status.run
+        # Whoever takes over in mid-run hears the same warnings again: their Events have its names.
+        began = run.started_at if run is not None else None
+        warnings = (event(rollout, h, now=o.now, since=began) for h in self._warned.take(key))
+        return (*(event(rollout, h, now=o.now) for h in told), *warnings)
 
     def _may_restore(self, seen: Seen) -> bool:
         """Whether to write over what nobody can read; in a fight that is not at each blow."""
@@ -168,6 +169,13 @@ class Applier:
         longest = GAP_SECONDS_MAX if weights.percent > 0 else GAP_SECONDS_MIN
         return self._put_backs.free_at(o.key, now=o.now, longest_seconds=longest)
 
+    async def _guard(self, seen: Seen, rollout: Manifest, guard: Guarding) -> None:
+        """Write the guard: before weights that rise under it, and off it comes after them."""
+        held_until = await self._guards.write(seen, rollout, guard)
+        if held_until is not None:
+            self._hold_until(seen.observation.key, held_until)
+        self._decide_again_if_denials_changed(seen)
+
     async def _shift(
         self, seen: Seen, rollout: Manifest, decision: Decision, weights: Weights
     ) -> None:
@@ -175,15 +183,13 @@ class Applier:
 
         What was decided just now is written at once; what somebody undid, not at each blow.
         """
-        key, is_sure = seen.observation.key, False
+        key, is_sure, was_written = seen.observation.key, False, False
         is_again = not is_new(seen.observation.status, decision.status)
         put_back_at = self._put_back_at(seen, weights) if is_again else None
-        was_written = False
         host = fqdn(weights.host, namespace=key.namespace)
         for manifest in self._observer.virtual_services(key, host, weights.traffic):
-            target, metadata = key_of(manifest), manifest["metadata"]
-            stamp = (metadata.get("uid"), metadata.get("resourceVersion"), weights)
-            if self._right.get((key, target)) == stamp:
+            target = key_of(manifest)
+            if self._right.get((key, target)) == _stamp(manifest, weights):
                 continue  # looked at before: it was as it should be
             try:
                 patch = self._missing(seen, manifest, weights, host=host)
@@ -191,10 +197,13 @@ class Applier:
                     self._hold_until(key, put_back_at)
                     continue
                 if patch and not is_sure:
+                    await self._propagations.before_write(seen.observation, weights.percent)
                     await self._make_sure(key, rollout)
                     is_sure = True
                 if patch:
-                    await self._write(self._world.virtual_services, target, patch)
+                    written = await self._write(self._world.virtual_services, target, patch)
+                    self._hear(key, decision, written)
+                    self._propagations.wrote(seen.observation, decision.status.run)
                     self._thrift.spend(key, now=seen.observation.now)
                     was_written = True
             except (BadManifest, Denied) as error:
@@ -219,9 +228,7 @@ class Applier:
             managed=weights.managed,
         )
         if not patch:
-            metadata = manifest["metadata"]
-            stamp = (metadata.get("uid"), metadata.get("resourceVersion"), weights)
-            self._right[key, target] = stamp
+            self._right[key, target] = _stamp(manifest, weights)
             return ()
         known = self._observer.denial(key, target, now=seen.observation.now)
         return () if known is not None and known.weights == weights else patch
@@ -241,8 +248,7 @@ class Applier:
         self, seen: Seen, manifest: Manifest | None, message: str, *, weights: Weights | None = None
     ) -> None:
         """Remember a refusal about a VirtualService, or (None) about the Rollout itself."""
-        returns = weights is not None and weights.percent == 0
-        seconds = RETURN_DENIAL_SECONDS if returns else DENIAL_SECONDS
+        seconds = RETURN_DENIAL_SECONDS if weights and weights.percent == 0 else DENIAL_SECONDS
         denial = Denial(
             version=manifest["metadata"].get("resourceVersion", "") if manifest else "",
             weights=weights,
@@ -254,13 +260,14 @@ class Applier:
     def _decide_again_if_denials_changed(self, seen: Seen) -> None:
         """What was decided did not know of a refusal, or of its end: decide again."""
         o = seen.observation
-        knew = any(problem.reason == WRITE_DENIED for problem in o.routing.problems)
+        problems = (*o.routing.problems, *o.subsets.problems)
+        knew = any(problem.reason == WRITE_DENIED for problem in problems)
         if knew != bool(self._observer.denials(o.key, now=o.now)):
             raise Conflict(_permission(o.key))
 
     async def _write(
         self, cache: Cache, key: Key, patch: Patch, *, subresource: str = ""
-    ) -> Manifest:
+    ) -> Written:
         """Patch an object; our cache knows the answer at once, and after a conflict the truth."""
         try:
             written = await self._cluster.patch(cache.kind, key, patch, subresource=subresource)
@@ -268,7 +275,17 @@ class Applier:
             self._learn(cache, await self._cluster.get(cache.kind, key))
             raise
         cache.put(written.object)
-        return written.object
+        return written
+
+    def _hear(self, key: Key, decision: Decision, written: Written) -> None:
+        """Take in what was said to a VirtualService of ours; it is told once in a run."""
+        run = decision.status.run
+        self._warned.hear(
+            key,
+            run=run.id if run is not None else "",
+            subject=f"{VIRTUAL_SERVICE.kind} {key_of(written.object)}",
+            sentences=remarks.worth_telling(written.object, written.warnings),
+        )
 
     def _learn(self, cache: Cache, manifest: Manifest) -> None:
         """What somebody else has written may matter to other Rollouts too; its echo will not."""
@@ -285,8 +302,8 @@ class Applier:
         written = await self._write(self._world.rollouts, key, patch, subresource="status")
         self._thrift.spend(key, now=now)
         self._thrift.wrote(key, now=now)
-        self._observer.remember(key, written)
-        return written
+        self._observer.remember(key, written.object)
+        return written.object
 
     async def _answer_all(self, key: Key, answers: Sequence[Answer], *, now: datetime) -> None:
         """Answer commands; whoever was obeyed is told so, though it takes several tries."""
@@ -323,12 +340,11 @@ class Applier:
         """Put our finalizer on, or take it off; others' stay."""
         others = [f for f in rollout["metadata"].get("finalizers", ()) if f != FINALIZER]
         finalizers = [*others, FINALIZER] if on else others
-        metadata: dict[str, Any] = {
-            "resourceVersion": rollout["metadata"]["resourceVersion"],
-            "finalizers": finalizers,
-        }
+        version = rollout["metadata"]["resourceVersion"]
+        metadata: dict[str, Any] = {"resourceVersion": version, "finalizers": finalizers}
         try:
-            return await self._write(self._world.rollouts, key, {"metadata": metadata})
+            patched = {"metadata": metadata}
+            return (await self._write(self._world.rollouts, key, patched)).object
         except NotFound:
             if on:
                 raise
@@ -338,6 +354,11 @@ class Applier:
 def is_new(old: RolloutStatus, new: RolloutStatus) -> bool:
     """Whether the weights of a decision were decided just now, or stand in the status already."""
     return _share(old) != _share(new)
+
+
+def _stamp(manifest: Manifest, weights: Weights) -> tuple[object, ...]:
+    """Which version of an object, and what was wanted of it."""
+    return manifest["metadata"].get("uid"), manifest["metadata"].get("resourceVersion"), weights
 
 
 def _is_restorable(seen: Seen) -> bool:
@@ -366,33 +387,11 @@ def _same_version(manifest: Manifest) -> Mapping[str, Any]:
     return {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
 
 
-def _event(rollout: Manifest, happening: Happening, *, now: datetime) -> Event:
-    """A core Event, named by what it says: saying it twice is a conflict and no second Event."""
-    meta = rollout["metadata"]
-    said = f"{meta.get('uid')}\n{happening.reason}\n{happening.message}\n{print_time(now)}"
-    name = f"{meta['name'][:236]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
-    stamp = now.isoformat(timespec="seconds").replace("+00:00", "Z")
-    manifest: Manifest = {
-        "apiVersion": EVENT.api_version,
-        "kind": EVENT.kind,
-        "metadata": {"name": name, "namespace": meta["namespace"]},
-        "involvedObject": {
-            "apiVersion": ROLLOUT.api_version,
-            "kind": ROLLOUT.kind,
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "uid": meta.get("uid", ""),
-        },
-        "type": happening.type,
-        "reason": happening.reason,
-        "message": happening.message[:EVENT_MESSAGE_LENGTH_MAX],
-        "source": {"component": "rollout"},
-        "firstTimestamp": stamp,
-        "lastTimestamp": stamp,
-        "count": 1,
-    }
-    return Event(name=name, manifest=manifest)
-
-
-WRITTEN_KINDS: tuple[Kind, ...] = (ROLLOUT, ROLLOUT_ACTION, VIRTUAL_SERVICE, EVENT)
+WRITTEN_KINDS: tuple[Kind, ...] = (
+    ROLLOUT,
+    ROLLOUT_ACTION,
+    VIRTUAL_SERVICE,
+    DESTINATION_RULE,
+    EVENT,
+)
 """The kinds that are ever written here: what the controller's role must allow."""

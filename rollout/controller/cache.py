@@ -20,6 +20,9 @@ Index = Callable[[Manifest], Iterable[str]]
 EXPORT_TO = "networking.istio.io/exportTo"
 """The annotation by which a Kubernetes Service is seen in some namespaces only."""
 
+SELECTOR_PATH = ("spec", "workloadSelector", "labels")
+"""Where a ServiceEntry says what it selects."""
+
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -127,12 +130,14 @@ class Cache:
 
     Attributes:
         kind: the kind.
+        denied: why the cluster does not let us read the kind; empty: it does.
     """
 
     def __init__(
         self, kind: Kind, *, trim: Trim = whole, indexes: Mapping[str, Index] | None = None
     ) -> None:
         self.kind = kind
+        self.denied = ""
         self._trim = trim
         self._objects: dict[Key, Manifest] = {}
         self._indexes = dict(indexes or {})
@@ -266,6 +271,21 @@ class Cache:
                     del found[name]
             for name in after - before:
                 found.setdefault(name, {})[key] = None
+
+
+def labels_at(manifest: Manifest | None, *path: str) -> dict[str, str]:
+    """The labels at a path of an object; empty when there are none, or something else is there."""
+    found: object = manifest
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    labels = found if isinstance(found, dict) else {}
+    return {name: value for name, value in labels.items() if isinstance(value, str)}
+
+
+def selects(entry: Manifest, pod_: Manifest) -> bool:
+    """Whether a ServiceEntry selects a pod of its namespace."""
+    selector = labels_at(entry, *SELECTOR_PATH)
+    return bool(selector) and selector.items() <= labels_at(pod_, "metadata", "labels").items()
 
 
 def versions(manifests: Iterable[Manifest]) -> tuple[tuple[str, str], ...]:

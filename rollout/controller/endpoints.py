@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from rollout.analysis.arm import Arms
 from rollout.api.meta import Key, Manifest
 from rollout.api.traffic import Problem, SubsetTable
+from rollout.controller import cache
+from rollout.controller import world as worlds
 from rollout.controller.world import World
+from rollout.routes import fronts
 
 CANONICAL_LABELS = (
     "service.istio.io/canonical-revision",
@@ -19,6 +23,12 @@ documentation of the standard metrics, and ``istio_stats``)."""
 
 HASH_LABELS = ("pod-template-hash", "rollouts-pod-template-hash")
 """Pod labels whose value ends a ReplicaSet's name and does not belong to the workload's."""
+
+HEALTH_CHECKED = "proxy.istio.io/health-checks-enabled"
+"""The annotation of a WorkloadEntry whose health Istio checks."""
+
+TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+"""What Go's ``ParseBool``, by which Istio reads that annotation, takes for true."""
 
 ARM_LABELS = ("destination_workload", "destination_canonical_revision")
 """Labels by which series of two revisions may differ, in order of preference: the version label is
@@ -34,9 +44,13 @@ def service_of(host: str, *, namespace: str) -> Key:
 
 
 def endpoints(
-    world: World, host: str, *, namespace: str
+    world: World, host: str, *, namespace: str, near: Collection[str] = ()
 ) -> Iterator[tuple[Mapping[str, str], bool, Manifest]]:
-    """Labels, readiness and object of everything that may answer for a host."""
+    """Labels, readiness and object of everything that may answer for a host.
+
+    A ServiceEntry counts if it is seen in ``namespace`` or one of those ``near``. One for a whole
+    domain does not: for Istio only the host as written is a destination.
+    """
     service = service_of(host, namespace=namespace)
     for piece in world.slices.by("service", str(service)):
         where = piece["metadata"]["namespace"]
@@ -44,34 +58,41 @@ def endpoints(
             target = (endpoint.get("targetRef") or {}).get("name")
             pod = world.pods.get(Key(where, target)) if target else None
             if pod is not None:
-                # Kubernetes: an unset condition reads as ready.
-                ready = (endpoint.get("conditions") or {}).get("ready", True) is not False
-                yield pod["metadata"].get("labels") or {}, ready, pod
-    selector = _selector(world.services.get(service), "selector")
+                yield pod["metadata"].get("labels") or {}, _is_ready(endpoint), pod
+    selector = cache.labels_at(world.services.get(service), "spec", "selector")
     yield from _selected(world, selector, namespace=service.namespace)
     for entry in world.service_entries.by("host", host):
-        yield from _of_entry(world, entry)
-
-
-def _selector(manifest: Manifest | None, *path: str) -> Mapping[str, str]:
-    """The labels at a path of a spec; empty, which selects nothing, when they are not there."""
-    found: object = (manifest or {}).get("spec")
-    for name in path:
-        found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}
+        exported = fronts.exports(entry.get("spec"), namespace=entry["metadata"]["namespace"])
+        if any(fronts.seen(exported, where) for where in (namespace, *near)):
+            yield from _of_entry(world, entry)
 
 
 def _selected(
     world: World, selector: Mapping[str, str], *, namespace: str
 ) -> Iterator[tuple[Mapping[str, str], bool, Manifest]]:
-    """The WorkloadEntries that bear the labels; Istio knows no readiness of theirs here."""
+    """The WorkloadEntries that bear the labels; of two values of a label Istio takes metadata's."""
     if not selector:
         return
     for entry in world.workload_entries.by("namespace", namespace):
-        spec = entry.get("spec") or {}
-        labels = {**(entry["metadata"].get("labels") or {}), **(spec.get("labels") or {})}
+        labels = {
+            **cache.labels_at(entry, "spec", "labels"),
+            **cache.labels_at(entry, "metadata", "labels"),
+        }
         if selector.items() <= labels.items():
-            yield labels, True, entry
+            yield labels, _is_healthy(entry), entry
+
+
+def _is_healthy(entry: Manifest) -> bool:
+    """Whether Istio sends to a WorkloadEntry: health that is checked must have been proved."""
+    annotations = entry["metadata"].get("annotations") or {}
+    if str(annotations.get(HEALTH_CHECKED, "")) not in TRUE:
+        return True
+    status = entry.get("status")
+    found = status.get("conditions") if isinstance(status, dict) else None
+    return any(
+        isinstance(c, dict) and c.get("type") == "Healthy" and c.get("status") == "True"
+        for c in (found if isinstance(found, list) else ())
+    )
 
 
 def _of_entry(world: World, entry: Manifest) -> Iterator[tuple[Mapping[str, str], bool, Manifest]]:
@@ -81,24 +102,61 @@ def _of_entry(world: World, entry: Manifest) -> Iterator[tuple[Mapping[str, str]
     for listed in endpoints_listed if isinstance(endpoints_listed, list) else ():
         if not isinstance(listed, dict):
             continue
-        labels = listed.get("labels") or {}
-        metadata = {"name": str(listed.get("address", "")), "namespace": namespace}
-        yield labels, True, {"metadata": {**metadata, "labels": labels}}
-    selector = _selector(entry, "workloadSelector", "labels")
+        labels = cache.labels_at(listed, "labels")
+        yield labels, True, {"metadata": {"namespace": namespace}}
+    selector = cache.labels_at(entry, *cache.SELECTOR_PATH)
     yield from _selected(world, selector, namespace=namespace)
+    for pod in world.pods.by("namespace", namespace) if selector else ():
+        labels = cache.labels_at(pod, "metadata", "labels")
+        if selector.items() <= labels.items():
+            yield labels, _is_served(world, cache.key_of(pod)), pod
+
+
+def _is_served(world: World, pod: Key) -> bool:
+    """Whether a Service lists a pod as ready. Of a pod that no Service lists nobody knows."""
+    return any(
+        (endpoint.get("targetRef") or {}).get("name") == pod.name and _is_ready(endpoint)
+        for piece in world.slices.by("pod", str(pod))
+        for endpoint in piece.get("endpoints") or ()
+    )
+
+
+def _is_ready(endpoint: Mapping[str, Any]) -> bool:
+    """Kubernetes: an unset condition reads as ready."""
+    return (endpoint.get("conditions") or {}).get("ready", True) is not False
 
 
 def ready_by_subset(
-    world: World, host: str, subsets: SubsetTable, *, namespace: str
+    world: World,
+    host: str,
+    subsets: SubsetTable,
+    *,
+    namespace: str,
+    near: Collection[str] = (),
 ) -> Mapping[str, int]:
     """How many ready endpoints carry each subset's labels."""
     ready = dict.fromkeys(subsets.subsets, 0)
-    for labels, is_ready, _ in endpoints(world, host, namespace=namespace):
+    for labels, is_ready, _ in endpoints(world, host, namespace=namespace, near=near):
         if is_ready:
             for subset, wanted in subsets.subsets.items():
                 if wanted.items() <= labels.items():
                     ready[subset] += 1
     return ready
+
+
+def unread(world: World) -> str:
+    """What may bring endpoints and is not seen, in a sentence; empty when all is.
+
+    What is not seen does not count as ready: nothing is sent to what nobody knows to be there.
+    """
+    sources = (
+        world.slices,
+        world.pods,
+        world.services,
+        world.service_entries,
+        world.workload_entries,
+    )
+    return worlds.denied(sources)
 
 
 def tell_apart(
@@ -118,7 +176,7 @@ def tell_apart(
         return None
     for i, label in enumerate(ARM_LABELS):
         ours, theirs = ({identity[i] for identity in side} for side in found)
-        if len(ours) == 1 and len(theirs) == 1 and ours != theirs:
+        if len(ours) == 1 and len(theirs) == 1 and ours != theirs and "" not in ours | theirs:
             return Arms(label=label, stable=min(ours), canary=min(theirs))
     message = (
         f"spec.metrics.arm: pods of {stable} and {canary} differ neither by one owner each nor by "
@@ -145,9 +203,13 @@ def _identities(
 def workload_of(manifest: Manifest, labels: Mapping[str, str]) -> str:
     """The workload's name as Istio's metrics spell it: the owner, a ReplicaSet without its hash.
 
-    The labels are those that the workload bears; a WorkloadEntry has them in its spec.
+    The labels are those that the workload bears; a WorkloadEntry has them in its spec. Empty for an
+    endpoint listed in a ServiceEntry: what Istio calls it depends on its version and on the order
+    of the list.
     """
     metadata = manifest["metadata"]
+    if "name" not in metadata:
+        return ""
     named = labels.get("service.istio.io/workload-name")
     if named:
         return str(named)

@@ -31,7 +31,8 @@ from rollout.api.traffic import Routing
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.base.quantity import parse_duration
-from rollout.controller.telescope import Sight, Telescope, Wish
+from rollout.controller.sight import Sight, Wish
+from rollout.controller.telescope import Telescope
 from rollout.engine import plan as plans
 
 LATENCY_DEFAULT = "500ms"
@@ -62,7 +63,6 @@ class Judging:
     def __init__(self, telescope: Telescope) -> None:
         self._telescope = telescope
         self._evidence: dict[Key, tuple[_Step, RunEvidence]] = {}
-        self._idle: dict[Key, _Idle] = {}
         self._stamps: dict[Key, dict[Shape, int]] = {}
         self._unaskable: dict[Key, dict[str, str]] = {}
 
@@ -78,7 +78,6 @@ class Judging:
     def forget(self, key: Key) -> None:
         """The run is over."""
         self._evidence.pop(key, None)
-        self._idle.pop(key, None)
         self._stamps.pop(key, None)
         self._unaskable.pop(key, None)
         self._telescope.forget(key)
@@ -105,7 +104,6 @@ class Judging:
         context = _context(run, evidence, hidden, now=now, step_ms=self._telescope.step_ms)
         own = _Own(
             sight=sight if sight.about == _step_of(run) else Sight(),
-            is_stable_idle=self._is_stable_idle(key, run, evidence),
             unaskable=self._unaskable.get(key, {}),
         )
         doubt = sight.problem or sight.doubt or self._canary_silence(key, sight, run, arms)
@@ -151,16 +149,6 @@ class Judging:
         self._unaskable[key] = unaskable
         return texts
 
-    def _is_stable_idle(self, key: Key, run: Run, evidence: RunEvidence) -> bool:
-        """Whether no request to the stable revision was counted for a while, though others were."""
-        count = evidence.traffic.stable.requests
-        known = self._idle.get(key)
-        if known is None or (known.step, known.count) != (_step_of(run), count):
-            known = _Idle(step=_step_of(run), count=count, since_ms=evidence.newest_ms)
-            self._idle[key] = known
-        lag_ms = evidences.LAG_INTERVALS_MAX * self._telescope.step_ms
-        return known.since_ms > 0 and evidence.newest_ms - known.since_ms >= lag_ms
-
     def _canary_silence(self, key: Key, sight: Sight, run: Run, arms: Arms | None) -> str:
         """That series of the canary stopped while others go on; empty: they did not."""
         if arms is None or run.weight == 0:
@@ -187,26 +175,15 @@ class Judging:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Idle:
-    """Since which sample, in milliseconds, the stable revision's count has been what it is."""
-
-    step: _Step
-    count: int
-    since_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Own:
     """What the gates with queries of their own are judged by.
 
     Attributes:
         sight: the answers to the present step's queries.
-        is_stable_idle: see `gauge.judge`.
         unaskable: why a gate's query cannot be asked, by its name.
     """
 
     sight: Sight
-    is_stable_idle: bool
     unaskable: Mapping[str, str]
 
 
@@ -232,7 +209,7 @@ def _hidden(run: Run, routing: Routing) -> _Hidden:
     mirrors = plans.mirror_at(run.plan, run.step) > 0 and not run.retreated
     if not mirrors and not retries:
         return _Hidden(mirrors=False, retries=False, book=None)
-    book = Book(epoch=plans.mirror_epoch(run.plan, run.step), copies=mirrors)
+    book = Book(since_step=plans.mirror_since(run.plan, run.step), copies=mirrors)
     return _Hidden(mirrors=mirrors, retries=retries, book=book)
 
 
@@ -327,7 +304,6 @@ def _verdict(
         documents.get(_about_stable(question)),
         itself=documents.get(_about_itself(question)),
         between=documents.get(_about_stable_itself(question)),
-        is_stable_idle=own.is_stable_idle,
     )
     return _doubted(verdict, own.sight.age)
 

@@ -12,20 +12,33 @@ from typing import Protocol
 import structlog
 
 from rollout.api.action import ActionStatus
-from rollout.api.meta import EVENT, ROLLOUT_ACTION, Key, Manifest
+from rollout.api.meta import (
+    DESTINATION_RULE,
+    EVENT,
+    ROLLOUT,
+    ROLLOUT_ACTION,
+    VIRTUAL_SERVICE,
+    Key,
+    Manifest,
+)
 from rollout.api.reading import read
 from rollout.base.errors import BadManifest, Retry, RolloutError
-from rollout.controller.apply import Applier, Event
+from rollout.controller.apply import Applier
 from rollout.controller.cache import Cache, key_of
+from rollout.controller.event import Event
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer
+from rollout.controller.propagation import Propagations
 from rollout.controller.queue import WorkQueue
 from rollout.controller.reconcile import Outcome, Reconciler, Result
 from rollout.controller.record import Record
 from rollout.controller.telescope import Telescope
 from rollout.controller.watch import Notify, Reflector
 from rollout.controller.world import World
-from rollout.ports import Alarms, Clock, Cluster, Metrics
+from rollout.ports import Alarms, Clock, Cluster, Mesh, Metrics
+
+ESSENTIAL = (ROLLOUT, ROLLOUT_ACTION, VIRTUAL_SERVICE, DESTINATION_RULE)
+"""Kinds without which nothing can be decided. Without any other an abort is obeyed all the same."""
 
 EVENTS_MAX = 1000
 """Events waiting to be written; beyond that the oldest is dropped: nobody may wait for an Event."""
@@ -85,11 +98,12 @@ class Manager:
         heard_seconds: when the loop last showed that it is alive, on the monotonic clock.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each port
         self,
         *,
         cluster: Cluster,
         metrics: Metrics | None,
+        mesh: Mesh | None,
         clock: Clock,
         alarms: Alarms,
         random: Random,
@@ -109,17 +123,27 @@ class Manager:
             metrics, clock, self._ring_patiently, record, interval_seconds=options.scrape_seconds
         )
         judging = Judging(self._telescope)
+        self._propagations = Propagations(
+            mesh, clock, self._ring, record, settle_seconds=options.settle_seconds
+        )
         observer = Observer(self.world, judging, clock, settle_seconds=options.settle_seconds)
         applier = Applier(
             cluster,
             self.world,
             observer,
+            self._propagations,
             status_seconds=options.status_seconds,
             noticed=lambda cache, change: self._noticer(cache)(change.old, change.new),
         )
         self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
         self._reconciler = Reconciler(
-            observer, applier, judging, alarms=alarms, clock=clock, tell=self._tell
+            observer,
+            applier,
+            judging,
+            self._propagations,
+            alarms=alarms,
+            clock=clock,
+            tell=self._tell,
         )
         self.reflectors = tuple(
             Reflector(
@@ -129,17 +153,22 @@ class Manager:
                 clock=clock,
                 random=random,
                 namespace=options.namespace,
+                essential=cache.kind in ESSENTIAL,
                 record=record,
             )
             for cache in self.world.caches()
         )
         self.leading = False
         self.heard_seconds = clock.monotonic_seconds()
-        record.show_queue(
+        self._show()
+
+    def _show(self) -> None:
+        """Have our own metrics read queue and caches."""
+        self._record.show_queue(
             depth=lambda: self.queue.depth_count, oldest=lambda: self.queue.oldest_seconds
         )
         for cache in self.world.caches():
-            record.show_cache(cache.kind, cache.__len__)
+            self._record.show_cache(cache.kind, cache.__len__)
 
     async def run(self) -> None:
         """Watch always, so that a standby is warm; work only while leading."""
@@ -170,6 +199,10 @@ class Manager:
         """Whether all caches have been filled."""
         return all(reflector.synced.is_set() for reflector in self.reflectors)
 
+    def denied(self) -> tuple[str, ...]:
+        """The kinds that our role does not let us read, and without which work goes on."""
+        return tuple(cache.kind.kind for cache in self.world.caches() if cache.denied)
+
     async def _beat(self) -> None:
         while True:
             self.heard_seconds = self._clock.monotonic_seconds()
@@ -187,6 +220,7 @@ class Manager:
             async with self._alarms.running(self._ring), asyncio.TaskGroup() as tasks:
                 self._add_all()
                 tasks.create_task(self._telescope.run())
+                tasks.create_task(self._propagations.run())
                 tasks.create_task(self._write_events())
                 tasks.create_task(self._keep_house())
                 for _ in range(self._options.workers_count):

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from rollout.analysis.arm import Arms
 from rollout.api import reading, salvage
-from rollout.api.meta import Key, Manifest
+from rollout.api.meta import DESTINATION_RULE, VIRTUAL_SERVICE, Key, Kind, Manifest
 from rollout.api.rollout import RolloutSpec, Traffic
 from rollout.api.salvage import Salvaged
 from rollout.api.status import RolloutStatus, Run
@@ -16,38 +16,19 @@ from rollout.api.traffic import Problem, RouteRef, Routing, SubsetTable
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import endpoints
-from rollout.controller.cache import key_of, versions
+from rollout.controller.cache import versions
 from rollout.controller.damper import Damper
 from rollout.controller.judging import Judging
+from rollout.controller.refusals import Denial, Refusals
 from rollout.controller.surroundings import Lookout, Place
-from rollout.controller.world import World, running_hosts
+from rollout.controller.world import World
 from rollout.engine import plan as plans
-from rollout.engine.decision import Weights
-from rollout.engine.observation import GivenAction, Observation
+from rollout.engine.observation import Observation
 from rollout.ports import Clock
 from rollout.routes import destinationrule, ownership
 
 FINALIZER = "rollout.dev/return-traffic"
 """On a Rollout while a run is on: deleting it then returns traffic first."""
-
-WRITE_DENIED = "WriteDenied"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denial:
-    """What an admission webhook, a policy or our own reading of an object has refused.
-
-    Attributes:
-        version: of the VirtualService; another one is worth another try. Empty: of none.
-        weights: what was to be written; anything else is worth another try.
-        until: when the same is tried again although nothing has changed.
-        message: what was said.
-    """
-
-    version: str = ""
-    weights: Weights | None = None
-    until: datetime
-    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +94,7 @@ class Observer:
         self._arms: dict[Key, tuple[str, Arms]] = {}
         self._routed: dict[Key, tuple[object, Routing]] = {}
         self._subsetted: dict[Key, tuple[object, SubsetTable]] = {}
-        self._denied: dict[Key, dict[Key | None, Denial]] = {}
+        self._refusals = Refusals(world)
         self._damper = Damper()
         self._lookout = Lookout(world)
 
@@ -130,10 +111,7 @@ class Observer:
         self._arms.pop(key, None)
         self._judging.forget(key)
         self._damper.forget(key)
-        refused = self._denied.pop(key, {})
-        if None in refused:
-            # That the Rollout may not be held is so before a run begins.
-            self._denied[key] = {None: refused[None]}
+        self._refusals.forget_run(key)
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
@@ -142,29 +120,21 @@ class Observer:
         self._routed.pop(key, None)
         self._subsetted.pop(key, None)
         self._lookout.forget(key)
-        self._denied.pop(key, None)
+        self._refusals.forget(key)
 
     def deny(self, key: Key, target: Key | None, denial: Denial) -> None:
-        """Remember what was refused about a VirtualService, or (None) about the Rollout itself."""
-        self._denied.setdefault(key, {})[target] = denial
+        """Remember what was refused about an object of Istio's, or (None) the Rollout itself."""
+        self._refusals.deny(key, target, denial)
 
-    def denial(self, key: Key, target: Key | None, *, now: datetime) -> Denial | None:
+    def denial(
+        self, key: Key, target: Key | None, *, now: datetime, kind: Kind = VIRTUAL_SERVICE
+    ) -> Denial | None:
         """What was refused and would be again; what is worth another try is forgotten."""
-        known = self._denied.get(key, {}).get(target)
-        if known is None:
-            return None
-        cached = self._world.virtual_services.get(target) if target is not None else None
-        version = cached["metadata"].get("resourceVersion", "") if cached else ""
-        if now < known.until and known.version == version:
-            return known
-        del self._denied[key][target]
-        return None
+        return self._refusals.denial(key, target, now=now, kind=kind)
 
     def denials(self, key: Key, *, now: datetime) -> list[Denial]:
         """All that was refused for a Rollout and would be again."""
-        targets = tuple(self._denied.get(key, ()))
-        found = (self.denial(key, target, now=now) for target in targets)
-        return [known for known in found if known is not None]
+        return self._refusals.all_of(key, now=now)
 
     def observe(self, key: Key) -> Seen | None:
         """All there is to know of a Rollout now; None when it is gone."""
@@ -176,15 +146,18 @@ class Observer:
         full = fqdn(host, namespace=key.namespace) if host else ""
         spec = manifest.get("spec") or {}
         revision = spec["revision"] if isinstance(spec.get("revision"), str) else ""
-        subsets = self._subsets(key, full, traffic)
-        pair = _pair(parsed, revision)
+        subsets = self._subsets(key, full, traffic, now=now)
+        pair = _pair(parsed, revision, namespace=key.namespace)
         arms = self._arms_of(key, full, parsed, subsets, pair=pair)
         sure = arms if isinstance(arms, Arms) else None
         routing = self._routing(key, parsed, full, pair=pair, now=now)
         judged = self._judging.judge(key, run, sure, routing, now=now) if run else None
-        rival = "" if run else self._rival(key, manifest, full)
+        rival = "" if run else _said_of(self._world.rival_on(full, manifest), full)
         metadata = manifest["metadata"]
-        ready = endpoints.ready_by_subset(self._world, full, subsets, namespace=key.namespace)
+        near = {ref.namespace for ref in refs_of(traffic, key.namespace)}
+        ready = endpoints.ready_by_subset(
+            self._world, full, subsets, namespace=key.namespace, near=near
+        )
         ready, doubted_until = self._damped(key, run, ready, now=now)
         observation = Observation(
             now=now,
@@ -200,8 +173,9 @@ class Observer:
             routing=routing,
             subsets=subsets,
             ready=ready,
+            unread=endpoints.unread(self._world),
             arms_problem=arms if isinstance(arms, Problem) else None,
-            actions=self._actions(key),
+            actions=self._world.given(key),
             settle_seconds=self._settle_seconds,
             evidence=judged.evidence if judged else None,
             verdicts=judged.verdicts if judged else (),
@@ -267,21 +241,6 @@ class Observer:
         self._parsed[key] = parsed
         return parsed
 
-    def _rival(self, key: Key, manifest: Manifest, host: str) -> str:
-        """Two Rollouts must not shift one host: one goes on, the other is told.
-
-        The one in the middle of a run there, else the older one.
-        """
-        mine = _rank(manifest, host)
-        for other in self._world.rollouts.by("host", host):
-            name = key_of(other)
-            if name != key and _rank(other, host) < mine:
-                return (
-                    f"spec.host {host} is shifted by Rollout {name} already; "
-                    "delete one of the two, or give this one another host"
-                )
-        return ""
-
     def _routing(
         self, key: Key, parsed: _Parsed, host: str, *, pair: tuple[str, str], now: datetime
     ) -> Routing:
@@ -307,19 +266,29 @@ class Observer:
                 managed=managed,
             )
             self._routed[key] = (stamp, routing)
-        denied = tuple(
-            Problem(reason=WRITE_DENIED, message=known.message)
-            for known in self.denials(key, now=now)
+        denied = self._refusals.problems(key, now=now, kind=VIRTUAL_SERVICE)
+        place = Place(
+            key=key, host=host, traffic=traffic, pair=pair, mine=services, manages=bool(managed)
         )
-        place = Place(key=key, host=host, traffic=traffic, pair=pair, mine=services)
         around = self._lookout.look(place, routing)
         return replace(
             routing,
             problems=(*around.problems, *routing.problems, *denied),
-            notes=(*routing.notes, *around.notes),
+            notes=(*self._world.notes(), *routing.notes, *around.notes),
         )
 
-    def _subsets(self, key: Key, host: str, traffic: Traffic) -> SubsetTable:
+    def definition(self, key: Key, host: str, traffic: Traffic, *, subset: str) -> Manifest | None:
+        """The DestinationRule that really defines a subset; None: none that can be read."""
+        known = self._read_subsets(key, host, traffic).policies.get(subset)
+        namespace, _, name = known.destination_rule.partition("/") if known else ("", "", "")
+        return self._world.destination_rules.get(Key(namespace, name))
+
+    def _subsets(self, key: Key, host: str, traffic: Traffic, *, now: datetime) -> SubsetTable:
+        table = self._read_subsets(key, host, traffic)
+        denied = self._refusals.problems(key, now=now, kind=DESTINATION_RULE)
+        return replace(table, problems=(*table.problems, *denied)) if denied else table
+
+    def _read_subsets(self, key: Key, host: str, traffic: Traffic) -> SubsetTable:
         """As the DestinationRules say; read again only when one of them is another version."""
         ref = traffic.destination_rule
         rules = self._world.destination_rules.by("host", host)
@@ -358,17 +327,6 @@ class Observer:
             self._arms[key] = (run.id, found)
         return None if isinstance(found, Problem) and not plan.gates else found
 
-    def _actions(self, key: Key) -> tuple[GivenAction, ...]:
-        found = [
-            action
-            for action in self._world.actions.by("rollout", str(key))
-            if not (action.get("status") or {}).get("outcome")
-        ]
-        found.sort(
-            key=lambda a: (a["metadata"].get("creationTimestamp", ""), a["metadata"]["name"])
-        )
-        return tuple(_given(action) for action in found)
-
 
 def _salvaged(manifest: Manifest, known: _Parsed | None) -> Salvaged:
     """The status; where it cannot be read the one before, or after a restart what is left of it."""
@@ -386,22 +344,26 @@ def refs_of(traffic: Traffic, namespace: str) -> tuple[RouteRef, ...]:
     )
 
 
-def _rank(manifest: Manifest, host: str) -> tuple[bool, str, str]:
-    """Who of two Rollouts on one host goes on: the smaller one."""
-    is_idle = host not in running_hosts(manifest)
-    return is_idle, manifest["metadata"].get("creationTimestamp", ""), str(key_of(manifest))
+def _said_of(rival: Key | None, host: str) -> str:
+    """Two Rollouts must not shift one host: one goes on, the other is told."""
+    if rival is None:
+        return ""
+    return (
+        f"spec.host {host} is shifted by Rollout {rival} already; "
+        "delete one of the two, or give this one another host"
+    )
 
 
-def _pair(parsed: _Parsed, revision: str) -> tuple[str, str]:
-    """The stable revision and the one that is, or would be, on trial."""
+def _pair(parsed: _Parsed, revision: str, *, namespace: str) -> tuple[str, str]:
+    """The stable revision and the one that is, or would be, on trial.
+
+    Nobody knows yet what is stable of a host that has not been taken over.
+    """
     if parsed.run is not None:
         return parsed.run.stable_revision, parsed.run.canary_revision
-    return parsed.status.stable_revision, revision
-
-
-def _given(action: Manifest) -> GivenAction:
-    name = action["metadata"]["name"]
-    try:
-        return GivenAction(name=name, spec=reading.read_action(action))
-    except BadManifest as error:
-        return GivenAction(name=name, spec=None, problem=str(error))
+    status, spec = parsed.status, parsed.spec
+    if spec is not None and status.host:
+        known, wanted = (fqdn(host, namespace=namespace) for host in (status.host, spec.host))
+        if known != wanted:
+            return "", revision
+    return status.stable_revision, revision

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -15,11 +15,13 @@ from rollout.api.meta import Key
 from rollout.api.status import Run
 from rollout.base.errors import Conflict, Overloaded, Retry, RolloutError
 from rollout.controller import unreadable
-from rollout.controller.apply import Applier, Event, is_new
+from rollout.controller.apply import Applier, is_new
+from rollout.controller.event import Event
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer, Seen
+from rollout.controller.propagation import Propagations
 from rollout.controller.telescope import FIRST_SIGHT_SECONDS
-from rollout.engine import ending
+from rollout.engine import ending, guards
 from rollout.engine.decide import decide
 from rollout.engine.decision import Decision
 from rollout.engine.observation import Observation
@@ -71,6 +73,7 @@ class Reconciler:
         observer: Observer,
         applier: Applier,
         judging: Judging,
+        propagations: Propagations,
         *,
         alarms: Alarms,
         clock: Clock,
@@ -79,6 +82,7 @@ class Reconciler:
         self._observer = observer
         self._applier = applier
         self._judging = judging
+        self._propagations = propagations
         self._alarms = alarms
         self._clock = clock
         self._tell = tell
@@ -105,6 +109,7 @@ class Reconciler:
             if seen is None:
                 self.forget(key)
                 return Result(outcome=Outcome.DONE)
+            seen = self._with_propagation(seen)
             decision = _decide(seen)
             wait = self._applier.wait_seconds(key, now=seen.observation.now)
             if wait > 0 and not _takes_away(seen.observation, decision):
@@ -128,10 +133,10 @@ class Reconciler:
     def _is_rash(self, key: Key, run: Run, o: Observation, decision: Decision) -> bool:
         """Whether a decision lacks what was known before a restart, and can wait for it.
 
-        The last controller may have been killed between the weights of the next step and the
-        status: different weights are not yet somebody else's doing. Or the canary may have failed
-        while nobody looked: time alone is no reason to go on. What takes the run back, and what a
-        person says, does not wait.
+        The last controller may have been killed between the weights of the next step, or the
+        removal of the guard, and the status: they are not yet somebody else's doing. Or the canary
+        may have failed while nobody looked: time alone is no reason to go on. What takes the run
+        back, and what a person says, does not wait.
         """
         after = decision.status.run
         if after is None or run.ended_at is not None or run.step == 0:
@@ -142,7 +147,13 @@ class Reconciler:
         if after.ending is not None:
             return after.ending.outcome is phase.Outcome.PROMOTED
         moved = any(share != run.weight for share in ending.shares(o, run))
+        moved = moved or not guards.stands(o, run)
         return after.step != run.step or (moved and after.weight == run.weight)
+
+    def _with_propagation(self, seen: Seen) -> Seen:
+        """The same, with what istiod knows."""
+        known = self._propagations.seen(seen.observation)
+        return replace(seen, observation=replace(seen.observation, propagation=known))
 
     def _wait_for_sight(self, run: Run, o: Observation) -> Result:
         self._judging.want(o.key, run, o.routing, now=o.now)
@@ -161,8 +172,10 @@ class Reconciler:
         run = decision.status.run
         if run is not None and run.ended_at is None and decision.finalizer:
             self._judging.want(key, run, seen.observation.routing, now=now)
+            self._propagations.want(key, run)
         else:
             self._observer.forget_run(key)
+            self._propagations.forget_run(key)
         denied = self._observer.denials(key, now=now)
         held_until = self._applier.held_until(key)
         looks = [decision.look_again_at, seen.look_again_at, held_until]
@@ -184,6 +197,7 @@ class Reconciler:
         self._alarms.drop(key)
         self._observer.forget(key)
         self._applier.forget(key)
+        self._propagations.forget(key)
 
     def _log(self, key: Key, decision: Decision, events: tuple[Event, ...]) -> None:
         for event in events:

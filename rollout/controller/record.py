@@ -8,6 +8,7 @@ The exception is two gauges per Rollout, which go when it goes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,6 +19,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from rollout.analysis.query import Shape
 from rollout.api import meta
 from rollout.api.meta import Key, Kind
 
@@ -28,9 +30,12 @@ CODES = ("2xx", "404", "409", "410", "429", "4xx", "5xx", "none")
 """How the API server answers; ``none`` when it does not."""
 
 QUERY_OUTCOMES = ("ok", "unreachable", "overloaded", "broken", "refused")
-RESTART_REASONS = ("closed", "broken", "gone", "absent", "crash")
+RESTART_REASONS = ("closed", "broken", "gone", "absent", "denied", "crash")
 
-QUERY_SHAPES = ("requests", "durations", "tcp", "custom")
+LOOK_OUTCOMES = ("ok", "failed")
+"""How istiod answers when asked for its proxies."""
+
+QUERY_SHAPES = (*(str(shape) for shape in Shape), "custom")
 """What is asked of Prometheus: one shape is one grouped query for all Rollouts."""
 
 ROLLOUT_COUNT_MAX = 10_000
@@ -51,6 +56,7 @@ _ASKED: tuple[tuple[Kind, tuple[str, ...]], ...] = (
     (meta.LEASE, ("get", "create", "replace")),
 )
 _RECONCILE_SECONDS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_PROPAGATION_SECONDS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _REQUEST_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -84,6 +90,15 @@ class Record:
         )
         self._queries = self._counter(
             "rollout_prometheus_queries", "Queries to Prometheus.", "shape", "outcome"
+        )
+        self._looks = self._counter(
+            "rollout_istiod_looks", "Questions to istiod about all of its proxies.", "outcome"
+        )
+        self._propagation_seconds = Histogram(
+            "rollout_propagation_seconds",
+            "From a write, or the start of a run, until all proxies were known to have it.",
+            buckets=_PROPAGATION_SECONDS,
+            registry=self.registry,
         )
         self._restarts = self._counter(
             "rollout_watch_restarts", "Ends of watches by reason.", "kind", "reason"
@@ -119,6 +134,15 @@ class Record:
         assert shape in QUERY_SHAPES, shape
         assert outcome in QUERY_OUTCOMES, outcome
         self._queries.labels(shape, outcome).inc()
+
+    def asked_istiod(self, outcome: str) -> None:
+        """One of `LOOK_OUTCOMES` came of a question to istiod."""
+        assert outcome in LOOK_OUTCOMES, outcome
+        self._looks.labels(outcome).inc()
+
+    def propagated(self, *, seconds: float) -> None:
+        """All proxies were seen to have taken something so long after it was written."""
+        self._propagation_seconds.observe(seconds)
 
     def watch_ended(self, kind: Kind, reason: str) -> None:
         """A watch ended for one of `RESTART_REASONS`."""
@@ -176,9 +200,10 @@ class Record:
                     self._requests.labels(verb, kind.plural, code)
             for reason in RESTART_REASONS if "watch" in verbs else ():
                 self._restarts.labels(kind.plural, reason)
-        for shape in QUERY_SHAPES:
-            for outcome in QUERY_OUTCOMES:
-                self._queries.labels(shape, outcome)
+        for shape, outcome in product(QUERY_SHAPES, QUERY_OUTCOMES):
+            self._queries.labels(shape, outcome)
+        for outcome in LOOK_OUTCOMES:
+            self._looks.labels(outcome)
 
 
 def _code(status_code: int) -> str:

@@ -27,6 +27,7 @@ class Place:
         traffic: the objects that the Rollout names.
         pair: the stable and the canary subset.
         mine: the VirtualServices that may hold its routes.
+        manages: whether its run will put routes of its own before the owned ones.
     """
 
     key: Key
@@ -34,6 +35,7 @@ class Place:
     traffic: Traffic
     pair: tuple[str, str]
     mine: Sequence[Manifest]
+    manages: bool = False
 
     @property
     def where(self) -> str:
@@ -76,8 +78,8 @@ class Lookout:
     def look(self, place: Place, routing: Routing) -> Outlook:
         """What is around the routes; told anew only when something has changed."""
         near = self._near(place)
-        owned = frozenset((r.virtual_service, r.protocol) for r in routing.routes)
-        stamp = (place.host, place.where, place.pair, owned, near.stamp())
+        owned = frozenset((r.virtual_service, r.protocol, r.route) for r in routing.routes)
+        stamp = (place.host, place.where, place.pair, place.manages, owned, near.stamp())
         known = self._known.get(place.key)
         if known is not None and known[0] == stamp:
             return known[1]
@@ -101,7 +103,7 @@ class Lookout:
             *visibility.edges(scene),
             *visibility.unseen(scene, service_exports=_service_exports(near)),
             *_about_sidecars(place, scene, near),
-            *visibility.filtered(scene, [_routes_named(one) for one in near.filters]),
+            *visibility.filtered(scene, _filters(near) if place.manages else ()),
         ]
         problems = dict.fromkeys(one.problem for one in said if isinstance(one, Finding))
         notes = dict.fromkeys(one for one in said if isinstance(one, Note))
@@ -216,5 +218,5 @@ def _service_exports(near: _Near) -> frozenset[str]:
     return frozenset({EVERYWHERE}) if EVERYWHERE in found else frozenset(found)
 
 
-def _routes_named(filter_: Manifest) -> tuple[str, frozenset[str]]:
-    return str(key_of(filter_)), frozenset(filter_["routes"])
+def _filters(near: _Near) -> list[tuple[str, frozenset[str]]]:
+    return [(str(key_of(one)), frozenset(one["routes"])) for one in near.filters]

@@ -9,6 +9,7 @@ from rollout.api.meta import Key
 from rollout.api.phase import ConditionType
 from rollout.api.status import RolloutStatus, Run
 from rollout.engine.decision import Happening
+from rollout.engine.propagation import SEEN_IN_TRAFFIC, SETTLED, SETTLING
 
 FACTS_SECONDS = 10.0
 """The least time between two writes of a status that only tell what others brought about."""
@@ -28,6 +29,10 @@ WRITES_COUNT_MAX = 20.0
 WRITES_PER_SECOND = 2.0
 """Writes for one Rollout in the long run. Whoever writes against us, be it a second controller that
 sees another world, a webhook or a tool, is answered no more often."""
+
+
+CLOCK_SECONDS = 1e-6
+"""The least that a `datetime` can tell: a shorter wait would be over as it begins, without end."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,7 +71,8 @@ class Thrift:
 
     def wait_seconds(self, key: Key, *, now: datetime) -> float:
         """How long a Rollout must wait before it may be written for again; 0: not at all."""
-        return max(0.0, 1 - self._left_count(key, now=now)) / WRITES_PER_SECOND
+        wait = (1 - self._left_count(key, now=now)) / WRITES_PER_SECOND
+        return wait if wait >= CLOCK_SECONDS else 0.0
 
     def _left_count(self, key: Key, *, now: datetime) -> float:
         purse = self._purses.get(key)
@@ -145,6 +151,7 @@ def _decided_in_run(run: Run) -> tuple[object, ...]:
         run.weight,
         run.step_started_at,
         run.settled_since,
+        run.unrouted_since,
         run.ended_at,
         run.paused,
         run.promoted_full,
@@ -155,12 +162,19 @@ def _decided_in_run(run: Run) -> tuple[object, ...]:
     )
 
 
+_SLOW = frozenset({SETTLING, SETTLED, SEEN_IN_TRAFFIC})
+"""What time and traffic say of weights comes by itself in every step: it is no fact of its own."""
+
 _FACTS = frozenset({ConditionType.METRICS_AVAILABLE, ConditionType.TRAFFIC_MATCHES})
 
 
 def _facts(status: RolloutStatus) -> tuple[object, ...]:
     """What of a status others bring about: a Prometheus that comes and goes, a hand on weights."""
-    return tuple((c.type, c.status, c.reason) for c in status.conditions if c.type in _FACTS)
+    return tuple(
+        (c.type, "", "") if c.reason in _SLOW else (c.type, c.status, c.reason)
+        for c in status.conditions
+        if c.type in _FACTS
+    )
 
 
 def _told(status: RolloutStatus) -> RolloutStatus:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
+from http import HTTPStatus
 from math import ldexp
 from random import Random
 
@@ -61,6 +62,8 @@ class Reflector:
         cache: what is known of it.
         synced: set once the cache has been filled for the first time. A kind that the cluster does
             not have counts as filled with nothing.
+        essential: nothing can be decided without the kind: until it may be read it is not synced.
+            Any other that may not be read counts as filled with nothing, and its cache says so.
         present: whether the cluster has the kind.
         last_heard_seconds: when the server last said something (a list, an event, a bookmark), on
             the monotonic clock.
@@ -75,11 +78,13 @@ class Reflector:
         clock: Clock,
         random: Random,
         namespace: str = "",
+        essential: bool = True,
         record: Record | None = None,
     ) -> None:
         self.kind: Kind = cache.kind
         self.cache = cache
         self.synced = asyncio.Event()
+        self.essential = essential
         self.present = True
         self.last_heard_seconds = clock.monotonic_seconds()
         self._cluster = cluster
@@ -108,6 +113,12 @@ class Reflector:
             except errors.NotFound:
                 self._ended("absent")
                 await self._bear_absence()
+            except errors.Denied as error:
+                self._ended("denied")
+                if self.essential or error.status_code != HTTPStatus.FORBIDDEN:
+                    await self._back_off(error)
+                else:
+                    await self._bear_absence(denied=error.message)
             except errors.RolloutError as error:
                 self._ended("broken")
                 await self._back_off(error)
@@ -125,6 +136,7 @@ class Reflector:
         listing = await self._cluster.list(self.kind, namespace=self._namespace)
         self._hear()
         self.present = True
+        self.cache.denied = ""
         self._absent_since_seconds = None
         version = listing.resource_version
         rewound = newest(self._last_version, version) != version
@@ -178,8 +190,12 @@ class Reflector:
         if self._record is not None:
             self._record.watch_ended(self.kind, reason)
 
-    async def _bear_absence(self) -> None:
-        """The kind is denied: believe it at once at start, and only after a while later on."""
+    async def _bear_absence(self, *, denied: str = "") -> None:
+        """The kind is not there or, if ``denied`` says why, not for us.
+
+        That is believed at once at start, and only after a while later on. What was known of a kind
+        that is denied is forgotten: nobody tells us when it is no longer so.
+        """
         self._hear()
         self._version = None
         now = self._clock.monotonic_seconds()
@@ -188,9 +204,13 @@ class Reflector:
         if self.synced.is_set() and now < self._absent_since_seconds + ABSENT_BELIEF_SECONDS:
             await self._clock.sleep(self._delay_seconds())
             return
-        if self.present:
-            log.warning("kind is not installed", kind=self.kind.kind, api=self.kind.api_version)
-        self.present = False
+        kind, api = self.kind.kind, self.kind.api_version
+        if denied and not self.cache.denied:
+            log.warning("kind may not be read", kind=kind, api=api, error=denied)
+        elif self.present and not denied:
+            log.warning("kind is not installed", kind=kind, api=api)
+        self.present = bool(denied)
+        self.cache.denied = denied
         for change in self.cache.replace_all((), version="", rewound=True):
             self._tell(change)
         self.synced.set()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from rollout.api import reading
 from rollout.api.meta import (
     DESTINATION_RULE,
     ENDPOINT_SLICE,
@@ -20,9 +21,12 @@ from rollout.api.meta import (
     Key,
     Manifest,
 )
+from rollout.api.traffic import Note
+from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import cache
 from rollout.controller.cache import Cache
+from rollout.engine.observation import GivenAction
 
 PROTOCOLS = ("http", "tcp", "tls")
 
@@ -162,7 +166,9 @@ class World:
             indexes={"service": service_of, "pod": _pods_of},
         )
     )
-    pods: Cache = field(default_factory=lambda: Cache(POD, trim=cache.pod))
+    pods: Cache = field(
+        default_factory=lambda: Cache(POD, trim=cache.pod, indexes={"namespace": _namespaces})
+    )
     workload_entries: Cache = field(
         default_factory=lambda: Cache(WORKLOAD_ENTRY, indexes={"namespace": _namespaces})
     )
@@ -199,6 +205,32 @@ class World:
             self.rollouts,
         )
 
+    def rival_on(self, host: str, rollout: Manifest) -> Key | None:
+        """The other Rollout on its host that goes on in its place; None: it goes on itself.
+
+        The one in the middle of a run there does, else the older one.
+        """
+        mine, key = _rank(rollout, host), cache.key_of(rollout)
+        others = (other for other in self.rollouts.by("host", host) if cache.key_of(other) != key)
+        return next((cache.key_of(other) for other in others if _rank(other, host) < mine), None)
+
+    def notes(self) -> tuple[Note, ...]:
+        """That kinds may not be read, which every run should be told."""
+        told = denied(self.caches())
+        return (Note(reason="KindsNotRead", message=told),) if told else ()
+
+    def given(self, key: Key) -> tuple[GivenAction, ...]:
+        """The commands for a Rollout that nobody has answered, the oldest first."""
+        found = [
+            action
+            for action in self.actions.by("rollout", str(key))
+            if not (action.get("status") or {}).get("outcome")
+        ]
+        found.sort(
+            key=lambda a: (a["metadata"].get("creationTimestamp", ""), a["metadata"]["name"])
+        )
+        return tuple(_given(action) for action in found)
+
     def concerned(self, changed: Cache, manifest: Manifest) -> set[Key]:
         """The Rollouts that a changed object may matter to."""
         listeners: tuple[tuple[Cache, Callable[[Manifest], set[Key]]], ...] = (
@@ -208,7 +240,7 @@ class World:
             (self.destination_rules, self._of_rule),
             (self.services, lambda item: self._of_services(iter([str(cache.key_of(item))]))),
             (self.service_entries, lambda entry: self._about(served_hosts(entry))),
-            (self.slices, lambda piece: self._of_services(service_of(piece))),
+            (self.slices, self._of_slice),
             (self.pods, self._of_pod),
             (self.workload_entries, lambda entry: self._near(_namespace(entry))),
             # What these do is told in notes, which a run in progress looks at by itself.
@@ -247,11 +279,28 @@ class World:
 
     def _of_pod(self, pod: Manifest) -> set[Key]:
         pieces = self.slices.by("pod", str(cache.key_of(pod)))
-        return self._of_services(s for piece in pieces for s in service_of(piece))
+        found = self._of_services(s for piece in pieces for s in service_of(piece))
+        return found | self._selecting(pod)
+
+    def _of_slice(self, piece: Manifest) -> set[Key]:
+        pods = (self.pods.get(parsed_key(name)) for name in _pods_of(piece))
+        selecting = (self._selecting(pod) for pod in pods if pod is not None)
+        return self._of_services(service_of(piece)).union(*selecting)
+
+    def _selecting(self, pod: Manifest) -> set[Key]:
+        """Those whose ServiceEntry selects a pod."""
+        near = self.service_entries.by("namespace", _namespace(pod))
+        selecting = [entry for entry in near if cache.selects(entry, pod)]
+        return self._about(host for entry in selecting for host in served_hosts(entry))
 
     def _near(self, namespace: str) -> set[Key]:
         """Those to whom a WorkloadEntry of a namespace may matter."""
-        near = {cache.key_of(r) for r in self.rollouts if _namespace(r) == namespace}
+        near = {
+            cache.key_of(r)
+            for r in self.rollouts
+            if _namespace(r) == namespace
+            or any(host.split(".")[1:3] == [namespace, "svc"] for host in rollout_hosts(r))
+        }
         entries = self.service_entries.by("namespace", namespace)
         return near | self._about(host for entry in entries for host in served_hosts(entry))
 
@@ -261,6 +310,34 @@ class World:
     def _of_services(self, services: Iterator[str]) -> set[Key]:
         keys = (parsed_key(service) for service in services)
         return self._about(iter([fqdn(key.name, namespace=key.namespace) for key in keys]))
+
+
+def _rank(rollout: Manifest, host: str) -> tuple[bool, str, str]:
+    """Who of two Rollouts on one host goes on: the smaller one."""
+    is_idle = host not in running_hosts(rollout)
+    return is_idle, rollout["metadata"].get("creationTimestamp", ""), str(cache.key_of(rollout))
+
+
+def _given(action: Manifest) -> GivenAction:
+    name = action["metadata"]["name"]
+    try:
+        return GivenAction(name=name, spec=reading.read_action(action))
+    except BadManifest as error:
+        return GivenAction(name=name, spec=None, problem=str(error))
+
+
+def denied(caches: Iterable[Cache]) -> str:
+    """Which kinds may not be read, and what to do about it, in a sentence; empty when all may."""
+    kinds = [known.kind for known in caches if known.denied]
+    if not kinds:
+        return ""
+    names, plurals = (
+        ", ".join(names) for names in zip(*((k.kind, k.plural) for k in kinds), strict=True)
+    )
+    return (
+        f"the controller may not read {names}, and does as if there were none; grant its role to "
+        f"list and watch {plurals}"
+    )
 
 
 def parsed_key(text: str) -> Key:

@@ -9,9 +9,10 @@ from fractions import Fraction
 from typing import Literal
 
 from rollout.api.phase import ConditionType, Phase
-from rollout.api.status import NOTES_MAX, Condition, Note, RolloutStatus
+from rollout.api.status import NOTES_MAX, Condition, Note, RolloutStatus, Run
 from rollout.base.quantity import print_percent
-from rollout.engine.decision import Answer, Decision, Happening, Weights, cut
+from rollout.engine import guards
+from rollout.engine.decision import Answer, Decision, Guarding, Happening, Weights, cut
 from rollout.engine.observation import Observation
 
 _STALLED = frozenset({Phase.INVALID, Phase.ROLLED_BACK})
@@ -30,6 +31,7 @@ class Conclusion:
         reason: why, in one CamelCase word.
         message: why, in a sentence without a full stop.
         weights: see `Decision`.
+        guard: see `Decision`.
         finalizer: see `Decision`.
         answers: see `Decision`.
         news: the Event for what begins now; None: one is made when phase or reason change.
@@ -43,6 +45,7 @@ class Conclusion:
     reason: str
     message: str
     weights: Weights | None = None
+    guard: Guarding | None = None
     finalizer: bool = False
     answers: tuple[Answer, ...] = ()
     news: Happening | None = None
@@ -61,7 +64,7 @@ def conclude(o: Observation, c: Conclusion) -> Decision:
             "phase": c.phase,
             "reason": c.reason,
             "message": message,
-            "notes": _notes(o) if in_run else (),
+            "notes": _notes(o, c.status.run) if c.status.run and in_run else (),
             "conditions": _conditions(o, c, message=message, in_run=in_run),
         }
     )
@@ -78,6 +81,7 @@ def conclude(o: Observation, c: Conclusion) -> Decision:
     return Decision(
         status=status,
         weights=c.weights,
+        guard=c.guard,
         finalizer=c.finalizer,
         answers=tuple(replace(answer, message=cut(answer.message)) for answer in c.answers),
         happenings=tuple(replace(one, message=cut(one.message)) for one in happenings),
@@ -86,8 +90,8 @@ def conclude(o: Observation, c: Conclusion) -> Decision:
     )
 
 
-def _notes(o: Observation) -> tuple[Note, ...]:
-    found = dict.fromkeys((*o.routing.notes, *o.subsets.notes))
+def _notes(o: Observation, run: Run) -> tuple[Note, ...]:
+    found = dict.fromkeys((*o.routing.notes, *o.subsets.notes, *guards.notes(o, run)))
     notes = [Note(reason=note.reason, message=cut(note.message)) for note in found]
     return tuple(notes[:NOTES_MAX])
 

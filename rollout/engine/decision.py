@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from rollout.api.action import ActionOutcome
 from rollout.api.rollout import Traffic
@@ -32,6 +33,32 @@ class Weights:
     canary: str
     percent: float
     managed: ManagedRoutes
+
+
+Policies = Mapping[str, Mapping[str, Any] | None]
+"""Field of a traffic policy to what it is to say; None: it is to be absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarding:
+    """What is to stand in the traffic policy of the canary's subset.
+
+    Attributes:
+        host: the host as the plan spells it.
+        traffic: which objects route it, and define its subsets.
+        subset: the canary's.
+        policies: the fields that are the run's own.
+    """
+
+    host: str
+    traffic: Traffic
+    subset: str
+    policies: Policies
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is to stand."""
+        return any(policy is not None for policy in self.policies.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +91,8 @@ class Decision:
     Attributes:
         status: the next status, written last.
         weights: the desired weights; None means that no route may be touched.
+        guard: the desired guard, written before weights and taken off after them; None means that
+            no DestinationRule may be touched.
         finalizer: whether our finalizer should be on the Rollout; put on before traffic moves,
             taken off after everything else is written.
         answers: what commands are told.
@@ -74,6 +103,7 @@ class Decision:
 
     status: RolloutStatus
     weights: Weights | None
+    guard: Guarding | None = None
     finalizer: bool
     answers: tuple[Answer, ...] = ()
     happenings: tuple[Happening, ...] = ()

@@ -16,10 +16,13 @@ from rollout.api.status import (
     RolloutStatus,
     Run,
 )
+from rollout.api.traffic import Problem
+from rollout.engine import guards, propagation
 from rollout.engine import plan as plans
-from rollout.engine.conclude import Conclusion, conclude
-from rollout.engine.decision import Answer, Decision, Happening, Weights, cut
+from rollout.engine.conclude import Conclusion, State, conclude
+from rollout.engine.decision import Answer, Decision, Guarding, Happening, Weights, cut
 from rollout.engine.observation import Observation
+from rollout.engine.propagation import Known
 
 LET_GO_SECONDS = 600.0
 """How long a deleted Rollout tries to return traffic: a write that is refused for ever, or a route
@@ -85,7 +88,7 @@ def gate_statuses(verdicts: tuple[GateVerdict, ...]) -> tuple[GateStatus, ...]:
 
 
 def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
-    """Send all traffic to the stable revision, give proxies time to follow, then close the run.
+    """Send all traffic to the stable revision, have proxies follow, then close the run.
 
     ``run.ending`` says how it ends. What is missing meanwhile delays the end and is told; the
     weights are written as soon as there is something to write them to.
@@ -94,12 +97,15 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     assert ending is not None, "a run is taken back for a reason"
     moved = any(share > 0 for share in shares(o, run)) or bool(o.routing.managed)
     under_way = o.status.phase is Phase.ROLLING_BACK
-    untouched = run.step == 0 and not moved and not under_way
+    untouched = run.step == 0 and not moved and not under_way and not guards.remains(o, run)
     since = run.settled_since if under_way and not moved and run.settled_since else o.now
-    waited = under_way and o.now >= since + timedelta(seconds=o.settle_seconds)
-    nowhere = not o.routing.routes
-    if untouched or (waited and not moved and not nowhere):
+    known = propagation.of_return(o, since=since)
+    nowhere = not o.routing.routes and run.step > 0 and not o.deleting
+    returned = under_way and known.is_over and not moved and not nowhere
+    if untouched:
         return close(o, run, answers=answers)
+    if returned and _may_close(o, run, since=since):
+        return close(o, run, answers=answers, known=known)
     hindered = (moved or nowhere) and bool(o.routing.problems)
     # While traffic cannot return nothing settles; a time that moved on would be written each look.
     settled = None if hindered else since
@@ -115,17 +121,26 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     message = f"all of {run.plan.host} goes back to {run.stable_revision}: {ending.because}"
     if hindered:
         message += f"; in the way: {o.routing.problems[0].message}"
+    elif known.is_hindered:
+        message += f"; {known.told}"
+    stuck = guards.in_the_way(o, run) if returned else None
+    if stuck is not None:
+        message = f"{run.canary_revision} has no traffic, but its guard stays: {stuck.message}"
     look = None
     if not nowhere:
-        look = since + timedelta(seconds=max(o.settle_seconds, AGAIN_SECONDS))
+        due = propagation.return_due(o, known, since=since)
+        look = max(due, since + timedelta(seconds=AGAIN_SECONDS))
+    if stuck is not None:
+        look = _patience_ends_at(o, since=since)
     return conclude(
         o,
         Conclusion(
             status=o.status.model_copy(update={"run": _looking(run, look)}),
             phase=Phase.ROLLING_BACK,
-            reason=str(ending.outcome),
+            reason=str(ending.outcome) if stuck is None else "GuardStays",
             message=message,
             weights=weights(o, run, 0.0),
+            guard=guards.off(run) if returned else None,
             finalizer=True,
             answers=answers,
             look_again_at=look,
@@ -134,10 +149,29 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     )
 
 
-def close(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
-    """Write down how a run that gets no traffic any more has ended."""
+def _may_close(o: Observation, run: Run, *, since: datetime) -> bool:
+    """Whether the guard can be taken off, or was waited for long enough."""
+    return guards.in_the_way(o, run) is None or o.now >= _patience_ends_at(o, since=since)
+
+
+def _patience_ends_at(o: Observation, *, since: datetime) -> datetime:
+    patience = max(o.settle_seconds, AGAIN_SECONDS) + guards.PATIENCE_SECONDS
+    return since + timedelta(seconds=patience)
+
+
+def close(
+    o: Observation, run: Run, *, answers: tuple[Answer, ...], known: Known | None = None
+) -> Decision:
+    """Write down how a run that gets no traffic any more has ended; and how that is known.
+
+    Its guard comes off first.
+    """
     ending = run.ending
     assert ending is not None, "a run is closed for a reason"
+    if known is not None and known.is_hindered:
+        # Kept with the run: proxies that were not waited for may still send it traffic.
+        ending = ending.model_copy(update={"because": cut(f"{ending.because}; {known.told}")})
+        run = run.model_copy(update={"ending": ending})
     status = closed(o.status, run, now=o.now)
     another = ending.outcome is Outcome.SUPERSEDED or _revived(o, run)
     status = status.model_copy(update={"rejected_revision": "" if another else run.canary_revision})
@@ -149,6 +183,10 @@ def close(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
     else:
         phase = Phase.ROLLED_BACK
         message = f"all of {host} is on {run.stable_revision}: {ending.because}"
+    stuck = guards.in_the_way(o, run)
+    seen = known.told if known is not None else "none had moved"
+    state: State = known.state if known is not None else "True"
+    reason = known.reason if known is not None else "Returned"
     return conclude(
         o,
         Conclusion(
@@ -156,12 +194,22 @@ def close(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decision:
             phase=phase,
             reason=str(ending.outcome),
             message=message,
+            guard=guards.off(run) if stuck is None else None,
             finalizer=False,
             answers=answers,
+            happenings=() if stuck is None else (_left_behind(run, stuck),),
             look_again_at=o.now if _goes_on(o, phase, run.canary_revision) else None,
-            traffic=("True", "Returned", message),
+            traffic=(state, reason, f"0 % is written for {run.canary_revision}; {seen}"),
         ),
     )
+
+
+def _left_behind(run: Run, stuck: Problem) -> Happening:
+    told = (
+        f"{' and '.join(run.guarded)} of the guard may still be on subset {run.canary_revision}: "
+        f"{stuck.message}; then remove it there"
+    )
+    return Happening(type="Warning", reason="GuardLeft", message=told)
 
 
 def _revived(o: Observation, run: Run) -> bool:
@@ -205,6 +253,7 @@ def promote(o: Observation, run: Run, *, answers: tuple[Answer, ...], because: s
             reason=str(Outcome.PROMOTED),
             message=message,
             weights=weights(o, run, run.weight),
+            guard=guards.off(run),
             finalizer=False,
             answers=answers,
             look_again_at=o.now if _was_edited(o) else None,
@@ -257,30 +306,42 @@ def max_weight(run: Run) -> float:
 def let_go(o: Observation, *, answers: tuple[Answer, ...] = ()) -> Decision:
     """A Rollout that is being deleted: a run is taken back first, at rest nothing changes."""
     run = o.status.run
-    nothing = not o.routing.routes and not o.routing.managed
-    if not o.finalized or run is None or run.ended_at is not None or nothing:
+    if not o.finalized or run is None or run.ended_at is not None:
+        return _gone(o, answers, "let go: no traffic is ours")
+    if not o.routing.routes and not o.routing.managed and not guards.remains(o, run):
         return _gone(o, answers, "let go: no traffic is ours")
     if run.ending is None or run.ending.outcome is not Outcome.DELETED:
         why = f"Rollout {o.key.name} was deleted"
         run = run.model_copy(update={"ending": taken_back(Outcome.DELETED, why, now=o.now)})
     decided = roll_back(o, run, answers=answers)
-    if decided.status.phase is not Phase.ROLLING_BACK:
-        return _gone(o, answers, f"let go: all of {run.plan.host} is on {run.stable_revision}")
     assert run.ending is not None, "just written"
-    if o.now >= run.ending.decided_at + timedelta(seconds=LET_GO_SECONDS):
-        left = f"let go after {LET_GO_SECONDS:g} s, though {run.canary_revision} still has traffic"
+    is_late = o.now >= run.ending.decided_at + timedelta(seconds=LET_GO_SECONDS)
+    is_stuck = guards.in_the_way(o, run) is not None
+    if is_late and (is_stuck or decided.status.phase is Phase.ROLLING_BACK):
+        moved = any(share > 0 for share in shares(o, run))
+        has = "still has the guard of the run" if is_stuck and not moved else "still has traffic"
+        left = f"let go after {LET_GO_SECONDS:g} s, though {run.canary_revision} {has}"
         return _gone(o, answers, left, bad=True)
+    if decided.status.phase is not Phase.ROLLING_BACK:
+        told = f"let go: all of {run.plan.host} is on {run.stable_revision}"
+        return _gone(o, answers, told, guard=decided.guard)
     return decided
 
 
 def _gone(
-    o: Observation, answers: tuple[Answer, ...], message: str, *, bad: bool = False
+    o: Observation,
+    answers: tuple[Answer, ...],
+    message: str,
+    *,
+    guard: Guarding | None = None,
+    bad: bool = False,
 ) -> Decision:
     """Our finalizer comes off; nothing else is written of what is about to vanish."""
     told = Happening(type="Warning" if bad else "Normal", reason="Deleted", message=message)
     return Decision(
         status=o.status,
         weights=None,
+        guard=guard,
         finalizer=False,
         answers=answers,
         happenings=(told,) if o.finalized else (),

@@ -35,14 +35,14 @@ def read(
     verdicts: tuple[GateVerdict, ...],
     *,
     now: datetime,
-    settle_seconds: float,
+    settled_at: datetime | None,
     promoted: bool,
     blind: bool = False,
 ) -> Rung:
     """Where the run stands; ``promoted`` means that a person ends the step.
 
-    A step takes at least the settle time, so that what its weight does can be seen at all. While
-    Prometheus is silent the run is ``blind``, and what was seen before excuses no gate.
+    A step takes at least until its weight has settled, so that what that does can be seen at all.
+    While Prometheus is silent the run is ``blind``, and what was seen before excuses no gate.
     """
     phase, least_seconds, required = _demands(run)
     # At 100 percent the stable revision has no new number to compare with.
@@ -60,7 +60,8 @@ def read(
         return Rung(phase=phase, due=now, missing=(), done=True)
     if least_seconds is None:
         return Rung(phase=phase, due=None, missing=missing, done=False)
-    due = run.step_started_at + timedelta(seconds=max(least_seconds, settle_seconds))
+    due = run.step_started_at + timedelta(seconds=least_seconds)
+    due = max(due, settled_at or due)
     return Rung(phase=phase, due=due, missing=missing, done=now >= due and not missing)
 
 
@@ -68,7 +69,7 @@ def _demands(run: Run) -> tuple[Phase, float | None, frozenset[str]]:
     """Phase of the present step, the least seconds it takes, and the gates that must pass.
 
     At 100 percent and in the bake they must too: no data is no good news there either. A pause
-    needs none, unless the run ends with it.
+    needs none and a check those it names, unless the run ends with it.
     """
     plan = run.plan
     steps, bake = plan.strategy.steps, parse_duration(plan.strategy.bake)
@@ -77,11 +78,11 @@ def _demands(run: Run) -> tuple[Phase, float | None, frozenset[str]]:
     judged = frozenset(gate.name for gate in plans.judged(plan, run.step))
     step = steps[run.step - 1]
     least = _least_seconds(step)
+    ends = _lasting(run) if run.step == len(steps) and bake == 0 else frozenset()
     if step.pause is not None:
-        is_last = run.step == len(steps) and bake == 0 and least is not None
-        return Phase.WAITING, least, _lasting(run) if is_last else frozenset()
+        return Phase.WAITING, least, ends if least is not None else frozenset()
     full = run.weight >= plans.FULL_PERCENT
-    required = frozenset(step.check.gates) if step.check is not None else judged
+    required = frozenset(step.check.gates) | ends if step.check is not None else judged
     return Phase.PROMOTING if full else Phase.PROGRESSING, least, required
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from rollout.api.action import ActionSpec
@@ -11,7 +11,7 @@ from rollout.api.evidence import GateVerdict, RunEvidence
 from rollout.api.meta import Key
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import RolloutStatus
-from rollout.api.traffic import Problem, Routing, SubsetTable
+from rollout.api.traffic import Problem, Propagation, Routing, SubsetTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +47,14 @@ class Observation:
         routing: the owned routes for the host, the stable and the canary revision.
         subsets: the host's subsets.
         ready: ready endpoints per subset; a subset that is not there has none.
+        unread: which objects that may bring endpoints are not seen, in a sentence; empty: none.
         arms_problem: why the revisions' metrics cannot be told apart, if so.
         evidence: what has been counted up to now in the present step; None before the first look.
         verdicts: the gates' verdicts on that evidence.
         metrics_problem: why there is no answer from Prometheus, in a sentence; empty when there is.
         actions: commands without an answer, oldest first.
-        settle_seconds: how long proxies are given to take a change.
+        settle_seconds: how long proxies are given to take a change where nobody can tell.
+        propagation: what istiod knows of that.
     """
 
     now: datetime
@@ -68,9 +70,11 @@ class Observation:
     routing: Routing
     subsets: SubsetTable
     ready: Mapping[str, int]
+    unread: str = ""
     arms_problem: Problem | None = None
     evidence: RunEvidence | None = None
     verdicts: tuple[GateVerdict, ...] = ()
     metrics_problem: str = ""
     actions: tuple[GivenAction, ...] = ()
     settle_seconds: float
+    propagation: Propagation = field(default_factory=Propagation)

@@ -19,31 +19,31 @@ def resolve(spec: RolloutSpec) -> Plan:
 
     Where 100 percent is added as a step of its own, gates of the last written step are its gates.
     """
-    strategy, gates = spec.strategy, spec.gates
+    strategy = spec.strategy
     if not strategy.steps or strategy.steps[-1].weight != FULL_PERCENT:
         # A ladder that reached 100 before its end, and goes on with pauses, needs no second 100.
         reached = any(step.weight == FULL_PERCENT for step in strategy.steps)
         if not reached:
             steps = (*strategy.steps, Step(weight=FULL_PERCENT))
-            gates = tuple(_lasting(gate, written=len(strategy.steps)) for gate in gates)
             strategy = strategy.model_copy(update={"steps": steps})
+    written, last = len(spec.strategy.steps), len(strategy.steps)
     return Plan(
         host=spec.host,
         traffic=spec.traffic,
         metrics=spec.metrics,
         strategy=strategy,
-        gates=gates,
+        gates=tuple(_lasting(gate, written=written, last=last) for gate in spec.gates),
         judge=spec.judge,
         guard=spec.guard,
         on_failure=spec.on_failure,
     )
 
 
-def _lasting(gate: Gate, *, written: int) -> Gate:
-    """A gate of the last written step is one of the step that is added after it, too."""
-    if gate.steps is None or written not in gate.steps:
+def _lasting(gate: Gate, *, written: int, last: int) -> Gate:
+    """A gate of the last step that was written is one of the 100 percent that follow it too."""
+    if gate.steps is None or written not in gate.steps or written == last:
         return gate
-    return gate.model_copy(update={"steps": (*gate.steps, written + 1)})
+    return gate.model_copy(update={"steps": (*gate.steps, last)})
 
 
 def check_queries(spec: RolloutSpec) -> None:
@@ -143,7 +143,7 @@ def managed_ever(plan: Plan | RolloutSpec, *, owner: str) -> tuple[ManagedRoutes
     return tuple(found)
 
 
-def mirror_epoch(plan: Plan, step: int) -> int:
+def mirror_since(plan: Plan, step: int) -> int:
     """The step, counted from 1, that began or ended mirroring last, up to a step; 0: none did."""
     known = [mirror_at(plan, before) > 0 for before in range(step + 1)]
     return max((s for s in range(1, step + 1) if known[s] != known[s - 1]), default=0)

@@ -9,15 +9,12 @@ from rollout.api.evidence import Verdict
 from rollout.api.phase import Outcome, Phase
 from rollout.api.status import Ending, Run
 from rollout.base.quantity import parse_duration, print_duration
-from rollout.engine import commands, ending, ladder, staying
+from rollout.engine import commands, ending, guards, ladder, propagation, staying
 from rollout.engine import plan as plans
 from rollout.engine.commands import Orders, Standing
-from rollout.engine.conclude import (
-    clock_time,
-    in_line,
-    percent,
-)
+from rollout.engine.conclude import clock_time, in_line, percent
 from rollout.engine.decision import Decision, Happening
+from rollout.engine.ladder import Rung
 from rollout.engine.observation import Observation
 
 
@@ -45,6 +42,7 @@ def in_run(o: Observation, run: Run) -> Decision:
         message = (
             f"{end.because}; but {run.stable_revision} has no ready endpoint to go back to: mend "
             f"it, or `rollout abort {o.key.name}` goes back all the same"
+            f"{o.unread and '; '}{o.unread}"
         )
         return staying.stay(
             o, run, orders, phase=Phase.BLOCKED, reason="StableNotReady", message=message
@@ -62,8 +60,9 @@ def _counting(o: Observation, run: Run, *, hindered: bool) -> Run:
         return run.model_copy(update={"unrouted_since": run.unrouted_since or o.now})
     if run.unrouted_since is None:
         return run
-    # Whatever somebody has made of the status: a time to come has taken nothing yet.
-    began = run.step_started_at + max(o.now - run.unrouted_since, timedelta())
+    # Whatever times somebody wrote there: no step begins before it did, or after now.
+    lost = o.now - max(run.unrouted_since, run.step_started_at)
+    began = run.step_started_at + max(lost, timedelta())
     return run.model_copy(update={"step_started_at": began, "unrouted_since": None})
 
 
@@ -135,7 +134,7 @@ def _missing(o: Observation, run: Run) -> tuple[str, str] | None:
     if o.ready.get(canary, 0) == 0:
         labels = ", ".join(f"{k}={v}" for k, v in sorted(o.subsets.subsets[canary].items()))
         told = f"{canary} has no ready endpoint; make pods with {labels or 'its labels'} ready"
-        return "NoReadyEndpoints", told
+        return "NoReadyEndpoints", f"{told}{o.unread and '; '}{o.unread}"
     if o.routing.problems:
         return o.routing.problems[0].reason, o.routing.problems[0].message
     if o.arms_problem is not None:
@@ -176,16 +175,14 @@ def _until(o: Observation, run: Run) -> str:
 
 
 def _prepare(o: Observation, run: Run, orders: Orders) -> Decision:
-    """All is there; it must have been there for the settle time before traffic goes there."""
-    since = run.settled_since or o.now
+    """All is there; proxies must know of it, or have had time to, before traffic goes there."""
+    since = guards.settled_since(o, run)
     run = run.model_copy(update={"settled_since": since})
-    ready_at = since + timedelta(seconds=o.settle_seconds)
-    if o.now < ready_at:
-        at = clock_time(ready_at, now=o.now)
-        told = f"{run.canary_revision} is ready; traffic moves at {at}"
-        return staying.stay(
-            o, run, orders, phase=Phase.PREPARING, reason="Settling", message=told, look=ready_at
-        )
+    if not guards.stands(o, run):
+        return staying.unguarded(o, run, orders, phase=Phase.PREPARING)
+    known = propagation.of_subset(o, since=since, sent=ladder.skips(run))
+    if not known.is_over and not _too_late(o, run, orders):
+        return staying.unsettled(o, run, orders, known=known)
     failing = _failing(o)
     if failing is not None:
         return staying.failing(o, run, orders, because=failing[1])
@@ -203,7 +200,7 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
         run,
         o.verdicts,
         now=o.now,
-        settle_seconds=o.settle_seconds,
+        settled_at=propagation.of_weight(o, run).due,
         promoted=orders.promote is not None,
         blind=bool(o.metrics_problem),
     )
@@ -221,13 +218,16 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
         return staying.held(o, run, orders)
     if ladder.skips(run):
         return _enter(o, run, orders, step=plans.full_step(run.plan))
-    if rung.done:
-        return _next(o, run, orders)
+    if rung.done and (sent or propagation.of_weight(o, run).is_over):
+        return _next(o, run, orders, rung=rung)
     return staying.hold(o, run, orders, rung=rung)
 
 
-def _next(o: Observation, run: Run, orders: Orders) -> Decision:
+def _next(o: Observation, run: Run, orders: Orders, *, rung: Rung) -> Decision:
     """The step is over: the next one, the bake, or the end."""
+    rises = run.step < run.step_count and orders.promote is None
+    if rises and not guards.stands(o, run):
+        return staying.unguarded(o, run, orders, phase=rung.phase)
     baking = run.step > run.step_count
     bake = parse_duration(run.plan.strategy.bake)
     if not baking and (run.step < run.step_count or bake > 0):
@@ -263,7 +263,8 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int) -> Decision:
             "observed_weight": None,
         }
     )
-    rung = ladder.read(run, (), now=o.now, settle_seconds=o.settle_seconds, promoted=False)
+    settled_at = propagation.of_weight(o, run).due
+    rung = ladder.read(run, (), now=o.now, settled_at=settled_at, promoted=False)
     told = f"{staying.share(run)} {staying.where(run)}"
     news = Happening(type="Normal", reason="StepBegan", message=told)
     return staying.hold(o, run, orders, rung=rung, news=news)

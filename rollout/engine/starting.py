@@ -14,7 +14,7 @@ from rollout.api.rollout import RolloutSpec
 from rollout.api.status import Command, Run
 from rollout.api.traffic import Problem
 from rollout.base.hosts import fqdn
-from rollout.engine import commands
+from rollout.engine import commands, guards
 from rollout.engine import plan as plans
 from rollout.engine.conclude import Conclusion, State, calendar_time, conclude, percent
 from rollout.engine.decision import Answer, Decision
@@ -207,6 +207,7 @@ def _start(o: Observation, spec: RolloutSpec, *, answers: tuple[Answer, ...]) ->
         step_started_at=o.now,
         look_again_at=o.now,
         plan=plan,
+        guarded=guards.ours(o, plan, canary=o.revision),
         evidence=RunEvidence(),
     )
     message = (

@@ -8,7 +8,7 @@ from rollout.api.match import Match
 from rollout.api.phase import Phase
 from rollout.api.status import Run
 from rollout.base.quantity import parse_duration
-from rollout.engine import ending, ladder
+from rollout.engine import ending, guards, ladder, propagation
 from rollout.engine import plan as plans
 from rollout.engine.commands import Orders
 from rollout.engine.conclude import (
@@ -23,6 +23,7 @@ from rollout.engine.conclude import (
 from rollout.engine.decision import Decision, Happening
 from rollout.engine.ladder import Rung
 from rollout.engine.observation import Observation
+from rollout.engine.propagation import Known
 
 
 def share(run: Run) -> str:
@@ -67,8 +68,16 @@ def hold(
     news: Happening | None = None,
 ) -> Decision:
     """Stay on the rung and say until when, or for what."""
-    look = None
-    if rung.due is None:
+    look, known = None, propagation.of_weight(o, run)
+    is_due = rung.due is not None and o.now >= rung.due and not rung.missing
+    if known.is_hindered or (is_due and not known.is_over):
+        reason = known.reason
+        then = f"{_coming(run)} when proxies use it: {known.told}{_way_out(o, known)}"
+        if known.is_hindered and news is None and o.status.reason != reason:
+            news = Happening(
+                type="Warning", reason=reason, message=f"{share(run)} {where(run)}; {then}"
+            )
+    elif rung.due is None:
         reason = "Paused"
         then = f"waits for `rollout promote {o.key.name}`"
     elif o.now < rung.due or not rung.missing:
@@ -91,6 +100,32 @@ def hold(
         look=look,
         news=news,
     )
+
+
+def unsettled(o: Observation, run: Run, orders: Orders, *, known: Known) -> Decision:
+    """Stay before any traffic moves, until proxies know where it would go."""
+    if known.due is not None:
+        at = clock_time(known.due, now=o.now)
+        told = f"{run.canary_revision} is ready; traffic moves at {at}"
+    else:
+        told = f"{run.canary_revision} is ready; traffic moves when proxies know it: {known.told}"
+        if known.is_hindered:
+            told += f"; `rollout promote {o.key.name} --full` goes on without"
+    return stay(
+        o,
+        run,
+        orders,
+        phase=Phase.PREPARING,
+        reason=known.reason,
+        message=told,
+        look=known.due,
+    )
+
+
+def _way_out(o: Observation, known: Known) -> str:
+    """What a person can do about proxies that are in the way."""
+    name = o.key.name
+    return f"; `rollout promote {name}` goes on without" if known.is_hindered else ""
 
 
 def _coming(run: Run) -> str:
@@ -136,6 +171,15 @@ def held(o: Observation, run: Run, orders: Orders) -> Decision:
     return stay(o, run, orders, phase=Phase.WAITING, reason=reason, message=message)
 
 
+def unguarded(o: Observation, run: Run, orders: Orders, *, phase: Phase) -> Decision:
+    """Stay for a moment because the guard is gone: it is put back before anything rises."""
+    message = (
+        f"stays at {percent(run.weight)} until {guards.told_missing(o, run)} is as spec.guard says"
+    )
+    look = o.now + timedelta(seconds=ending.AGAIN_SECONDS)
+    return stay(o, run, orders, phase=phase, reason="Unguarded", message=message, look=look)
+
+
 def failing(o: Observation, run: Run, orders: Orders, *, because: str) -> Decision:
     """Stay because a gate fails, and a person shall say what comes of it."""
     message = (
@@ -176,10 +220,11 @@ def stay(
             reason=reason,
             message=message + _edited(o, run),
             weights=None if _unsure(o, run) else ending.weights(o, run, run.weight),
+            guard=guards.wanted(o, run),
             finalizer=True,
             answers=orders.answers,
             news=news,
-            happenings=drift,
+            happenings=(*drift, *_unguarded(o, run, before=before)),
             look_again_at=look_again_at,
             traffic=traffic,
         ),
@@ -212,7 +257,9 @@ def _drift(
         return ("Unknown", "NoRoute", "there is no route to look at"), ()
     removed = run.step == before.step and not before.retreated and lacks_managed(o, run)
     if not foreign and not removed:
-        return ("True", "AsWritten", f"{percent(run.weight)} is written in every owned route"), ()
+        if run.step == 0 or run.retreated:
+            return ("True", "AsWritten", propagation.written(o, run)), ()
+        return propagation.condition(o, run, known=propagation.of_weight(o, run)), ()
     found = "somebody else had removed the managed routes"
     if foreign:
         found = (
@@ -224,6 +271,15 @@ def _drift(
     told = f"{found}; it was put back {as_it_was}at {calendar_time(o.now)}"
     event = Happening(type="Warning", reason="PutBack", message=told)
     return ("True", "PutBack", told), () if _was_put_back(o) else (event,)
+
+
+def _unguarded(o: Observation, run: Run, *, before: Run) -> tuple[Happening, ...]:
+    """That somebody has touched the guard while it acted: it has stood since before any weight."""
+    missing = guards.told_missing(o, run)
+    if not missing or not before.weight or guards.wanted(o, run) is None:
+        return ()
+    told = f"somebody else had changed {missing}; it was put back at {calendar_time(o.now)}"
+    return (Happening(type="Warning", reason="PutBack", message=told),)
 
 
 def _was_put_back(o: Observation) -> bool:

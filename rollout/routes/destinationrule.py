@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.api.traffic import Note, SubsetTable
+from rollout.api.traffic import Note, SubsetPolicy, SubsetTable
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.routes import fields
@@ -106,6 +106,10 @@ def subsets(
     return SubsetTable(
         destination_rule=str(ranked[0].meta) if ranked else None,
         subsets={name: dict(subset.labels) for name, (_, subset) in winners.items()},
+        policies={
+            name: SubsetPolicy(destination_rule=str(rule.meta), fields=subset.policy)
+            for name, (rule, subset) in winners.items()
+        },
         problems=tuple(dict.fromkeys(finding.problem for finding in findings)),
         notes=(
             *(_note(rule) for rule in fitting if rule.selective),

@@ -32,7 +32,6 @@ class Path:
 
     Attributes:
         title: what sentences call it.
-        name: its name; empty when it has none.
         protocol: ``http``, ``tcp`` or ``tls``.
         hosts: the full names of its destinations.
         delegate: ``namespace/name`` of the VirtualService that answers in its place; else empty.
@@ -41,7 +40,6 @@ class Path:
     """
 
     title: str
-    name: str
     protocol: str
     hosts: frozenset[str]
     delegate: str
@@ -58,7 +56,7 @@ class Front:
         hosts: the full names it is for; empty for a delegate.
         gateways: where it acts: ``mesh``, ``namespace/name``.
         exports: the namespaces of callers it acts for, or ``*``.
-        paths: its routes, in list order.
+        paths: its routes, in list order; managed ones stand for those behind them.
     """
 
     meta: Meta
@@ -137,7 +135,6 @@ def _paths(manifest: Manifest, *, namespace: str) -> Iterator[Path]:
         entry = items(fields.dig(spec, route.protocol))[route.index]
         yield Path(
             title=route.title,
-            name=route.name,
             protocol=route.protocol,
             hosts=frozenset(_destinations(entry, namespace=namespace)),
             delegate=_delegate(entry, namespace=namespace),

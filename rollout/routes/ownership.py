@@ -139,7 +139,8 @@ def _notes(holding: Holding) -> Iterator[Note]:
         yield Note(
             reason="OnlyNewConnections",
             message=f"{where} weighs connections as they are opened; open ones stay where they "
-            "are, unless trafficPolicy.connectionPool.tcp.maxConnectionDuration ends them",
+            "are, and callers' proxies close them a while after each change of weights "
+            "(drainDuration, 45s by default)",
         )
 
 

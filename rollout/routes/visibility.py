@@ -16,9 +16,6 @@ from rollout.routes import fields
 from rollout.routes.fields import Finding
 from rollout.routes.fronts import ELSEWHERE, EVERYWHERE, Front, Path
 
-MANAGED = "rollout.dev/"
-"""Begins the names of routes that are put before an owned one for a while."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
@@ -32,6 +29,7 @@ class Scene:
         doors: those through which callers come to the owned ones: themselves, or what delegates.
         mine: ``namespace/name`` of those that may hold the routes to shift.
         protocols: of the routes to shift.
+        routes: VirtualService and name of those routes.
     """
 
     host: str
@@ -41,6 +39,7 @@ class Scene:
     doors: tuple[Front, ...]
     mine: frozenset[str]
     protocols: frozenset[str]
+    routes: frozenset[tuple[str, str]]
 
     @property
     def mesh_doors(self) -> tuple[Front, ...]:
@@ -67,6 +66,7 @@ def scene(
         doors=tuple(dict.fromkeys(doors)),
         mine=mine,
         protocols=frozenset(state.protocol for state in routing.routes),
+        routes=frozenset((state.virtual_service, state.route) for state in routing.routes),
     )
 
 
@@ -268,15 +268,13 @@ def unseen(s: Scene, *, service_exports: frozenset[str]) -> Iterator[Note]:
 
 
 def filtered(s: Scene, filters: Sequence[tuple[str, frozenset[str]]]) -> Iterator[Note]:
-    """EnvoyFilters, each with the routes it names, that miss the requests of a managed route."""
-    for front in s.owned:
-        managed = [path.name for path in front.paths if path.name.startswith(MANAGED)]
-        named = {path.name for path in front.paths if path.name} - set(managed)
+    """EnvoyFilters, each with the routes it names, that miss what managed routes will take."""
+    for owner, route in sorted(s.routes):
         for name, routes in filters:
-            hit = sorted(named & routes)
-            if managed and hit:
+            if route in routes:
                 yield Note(
                     reason="EnvoyFilterMissesRoute",
-                    message=f"EnvoyFilter {name} names route {hit[0]} of {front.subject}, so it "
-                    f"leaves out the requests that route {managed[0]} takes meanwhile",
+                    message=f"EnvoyFilter {name} names route {route}; the managed routes that a "
+                    f"run puts before it in VirtualService {owner} have names of their own, so "
+                    "the filter does not act on the requests that they take",
                 )

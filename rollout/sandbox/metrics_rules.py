@@ -12,6 +12,10 @@ Compromises, against Istio's own filter:
 * Durations carry no ``response_code``, and are those from the request to the upstream's answer in
   whole milliseconds; requests that got none (UH, NC, a timeout) have none.
 * For gRPC, and TCP, there is no counter by host; their workload is ``<service>-<subset>``.
+* Pods have no proxies, so what arrives is counted by the caller's Envoy too, in a scrape of its own
+  with ``reporter="destination"``: answers, attempts that were sent again, which are counted by
+  cluster only, and copies, which have clusters of their own. A refused connection is one of them,
+  though nothing arrived; gRPC attempts are not. ``source_app`` tells the three apart.
 * A connection that failed is opened like any other, and closed twice: with its flag, and without.
 * ``destination_cluster`` holds port and subset, ``9080/v2``: two routes to one workload would
   otherwise be one series, given twice.
@@ -41,7 +45,14 @@ FILTER = (
 )
 """Which statistics Envoy is asked for; it has some thousand others."""
 
-_CLUSTER = r"outbound\|(\d+)\|([^|]*)\|(.+)"
+ARRIVAL_FILTER = (
+    r"^cluster\.(mirror_)?outbound\|[^;]*;"
+    r"\.(zone\..*\.upstream_rq_(\d+|time)|retry\.upstream_rq_\d+)$"
+)
+"""Which of them tell what arrived. The statistics of retries are of attempts that were sent again;
+the last one is with all other answers. Envoy writes a colon in a cluster's name as ``_``."""
+
+_CLUSTER = r"(?:mirror_)?outbound\|(\d+)\|([^|]*)\|(.+)"
 _SERVICE = r"([^.]+)\.([^.]+)\.svc\..+"
 _WORKLOAD = "([^/]*)/([^/]*)/([^/]*)/([^/]*)"
 
@@ -59,6 +70,20 @@ def _drop(*labels: str, regex: str) -> Rule:
 def _set(target: str, value: str, *labels: str, regex: str) -> Rule:
     rule: Rule = {"source_labels": list(labels), "regex": regex}
     return {**rule, "target_label": target, "replacement": value}
+
+
+def _by_subset(*labels: str, regex: str) -> tuple[Rule, ...]:
+    """Names the workload after the subset, where there is no counter by host."""
+    cluster = r"outbound\|\d+\|([^|]+)\|([^.]+)\.([^.]+)\..+"
+    return tuple(
+        _set(label, value, *labels, "cluster_name", regex=f"{regex};{cluster}")
+        for label, value in (
+            ("destination_workload", "$2-$1"),
+            ("destination_workload_namespace", "$3"),
+            ("destination_version", "$1"),
+            ("destination_canonical_revision", "$1"),
+        )
+    )
 
 
 _CHOICE: tuple[Rule, ...] = (
@@ -110,16 +135,7 @@ _WORKLOAD_LABELS: tuple[Rule, ...] = (
             start=1,
         )
     ),
-    *(
-        _set(label, value, "protocol", "destination", "cluster_name", regex=regex)
-        for regex in (r"(?:grpc|tcp);;outbound\|\d+\|([^|]+)\|([^.]+)\.([^.]+)\..+",)
-        for label, value in (
-            ("destination_workload", "$2-$1"),
-            ("destination_workload_namespace", "$3"),
-            ("destination_version", "$1"),
-            ("destination_canonical_revision", "$1"),
-        )
-    ),
+    *_by_subset("protocol", "destination", regex="(?:grpc|tcp);"),
 )
 
 _OUTCOME_LABELS: tuple[Rule, ...] = (
@@ -141,7 +157,7 @@ _NAMES: tuple[Rule, ...] = (
         "__name__",
         "istio_requests_total",
         "__name__",
-        regex="envoy_cluster_(upstream_rq|grpc|upstream_cx_none_healthy)|envoy_http_no_.*",
+        regex="envoy_cluster_((retry_)?upstream_rq|grpc|upstream_cx_none_healthy)|envoy_http_no_.*",
     ),
     _set(
         "__name__",
@@ -177,11 +193,25 @@ RULES: tuple[Rule, ...] = (
 """Prometheus' ``metric_relabel_configs``, in order: choose, name the service, the workload and the
 outcome, and rename."""
 
+ARRIVAL_RULES: tuple[Rule, ...] = (
+    _keep("__name__", regex="envoy_cluster_((retry_)?upstream_rq|upstream_rq_time_.*)"),
+    _drop("__name__", "response_code", regex="envoy_cluster_(retry_)?upstream_rq;"),
+    _drop("protocol", regex="grpc|tcp"),
+    _set("source_app", "mirror", "cluster_name", regex="mirror_.*"),
+    _set("source_app", "retry", "__name__", regex="envoy_cluster_retry_.*"),
+    *_SERVICE_LABELS,
+    *_WORKLOAD_LABELS,
+    *_by_subset("__name__", regex="envoy_cluster_retry_upstream_rq"),
+    *_OUTCOME_LABELS,
+    *_NAMES,
+)
+"""The same for what arrived at the pods."""
 
-def target_labels(*, namespace: str) -> dict[str, str]:
+
+def target_labels(*, namespace: str, reporter: str = "source") -> dict[str, str]:
     """What is the same for every series of our one caller."""
     return {
-        "reporter": "source",
+        "reporter": reporter,
         "source_workload": "load",
         "source_workload_namespace": namespace,
         "source_app": "load",

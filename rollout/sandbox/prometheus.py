@@ -13,7 +13,14 @@ from typing import Any
 import orjson
 
 from rollout.base.errors import CannotStart
-from rollout.sandbox.metrics_rules import FILTER, RULES, target_labels
+from rollout.sandbox.metrics_rules import (
+    ARRIVAL_FILTER,
+    ARRIVAL_RULES,
+    FILTER,
+    RULES,
+    Rule,
+    target_labels,
+)
 from rollout.sandbox.processes import Command, Probe, free_port
 
 NAME = "prometheus"
@@ -105,13 +112,17 @@ def configuration(
         namespace: the caller's.
         targets: further jobs, name to ``host:port``; scraped at ``/metrics``, not relabelled.
     """
-    asks: dict[str, Any] = {
-        "job_name": "envoy",
-        "metrics_path": "/stats/prometheus",
-        "params": {"filter": [FILTER]},
-        "static_configs": [{"targets": [envoy], "labels": target_labels(namespace=namespace)}],
-        "metric_relabel_configs": list(RULES),
-    }
+
+    def asks(job: str, reporter: str, wanted: str, rules: Sequence[Rule]) -> dict[str, Any]:
+        labels = target_labels(namespace=namespace, reporter=reporter)
+        return {
+            "job_name": job,
+            "metrics_path": "/stats/prometheus",
+            "params": {"filter": [wanted]},
+            "static_configs": [{"targets": [envoy], "labels": labels}],
+            "metric_relabel_configs": list(rules),
+        }
+
     others = [
         {"job_name": name, "static_configs": [{"targets": [address]}]}
         for name, address in sorted((targets or {}).items())
@@ -119,7 +130,11 @@ def configuration(
     timeout = f"{round(SCRAPE_TIMEOUT_SECONDS * 1000)}ms"
     return {
         "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": timeout},
-        "scrape_configs": [asks, *others],
+        "scrape_configs": [
+            asks("envoy", "source", FILTER, RULES),
+            *others,
+            asks("arrivals", "destination", ARRIVAL_FILTER, ARRIVAL_RULES),
+        ],
     }
 
 

@@ -33,6 +33,10 @@ class Patient(Protocol):
         """Whether all caches have been filled."""
         ...
 
+    def denied(self) -> tuple[str, ...]:
+        """The kinds that may not be read, and without which work goes on."""
+        ...
+
 
 def application(patient: Patient, render: Callable[[], bytes]) -> web.Application:
     """The three pages.
@@ -90,4 +94,6 @@ def _told(problem: str, *, patient: Patient | None = None) -> web.Response:
     told: dict[str, object] = {"ok": not problem, "because": problem}
     if patient is not None:
         told["leading"] = patient.leading
+        if patient.denied():
+            told["denied"] = patient.denied()
     return web.json_response(told, status=503 if problem else 200)

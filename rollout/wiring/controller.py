@@ -14,15 +14,17 @@ import structlog
 from rollout.adapters import kubernetes
 from rollout.adapters.alarms import SchedulerAlarms
 from rollout.adapters.clock import SystemClock
+from rollout.adapters.istiod import IstiodMesh
 from rollout.adapters.prometheus import Options as PrometheusOptions
 from rollout.adapters.prometheus import PrometheusMetrics
 from rollout.api.meta import Key
 from rollout.controller.lease import Election
 from rollout.controller.manager import Manager, Options
 from rollout.controller.record import Record
-from rollout.ports import Clock, Cluster, Metrics
+from rollout.ports import Clock, Cluster, Mesh, Metrics
 from rollout.settings import Settings
 from rollout.web import health
+from rollout.wiring.replicas import Replicas
 
 log = structlog.get_logger(__name__)
 
@@ -85,9 +87,13 @@ async def controller(chosen: Settings) -> AsyncIterator[Manager]:
         metrics = _metrics(chosen)
         if metrics is not None:
             stack.push_async_callback(metrics.close)
+        mesh = _mesh(chosen, cluster, clock)
+        if mesh is not None:
+            stack.push_async_callback(mesh.close)
         manager = Manager(
             cluster=cluster,
             metrics=metrics,
+            mesh=mesh,
             clock=clock,
             alarms=SchedulerAlarms(),
             random=random,
@@ -112,6 +118,16 @@ def _metrics(chosen: Settings) -> Metrics | None:
         return None
     options = PrometheusOptions(bearer_token_file=chosen.prometheus_token_file)
     return PrometheusMetrics(chosen.prometheus_address, options=options)
+
+
+def _mesh(chosen: Settings, cluster: Cluster, clock: Clock) -> Mesh | None:
+    if not chosen.istiod_address:
+        return None
+    return IstiodMesh(
+        chosen.istiod_address,
+        token_file=chosen.istiod_token_file,
+        resolve=Replicas(cluster, clock),
+    )
 
 
 def _election(

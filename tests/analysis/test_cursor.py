@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rollout.analysis import cursor
+from rollout.analysis.evidence import Book
 from rollout.analysis.query import Shape
 from rollout.analysis.sample import Series
 from rollout.api.evidence import COMMON, TARGETS_MAX, RunEvidence
@@ -10,6 +11,7 @@ from tests.analysis.observed import STEP_MS, absorb, counts, ms, requests, serie
 
 PODS = 200
 REQUESTS = COMMON + Shape.REQUESTS
+BOOK = Book(since_step=0, copies=False)
 
 
 def crowd(*points: tuple[float, float]) -> dict[Shape, tuple[Series, ...]]:
@@ -53,13 +55,13 @@ def test_each_question_has_cursors_of_its_own() -> None:
     answers = requests(series("v1", "200", (100, 1)))
     series_seen = answers[Shape.REQUESTS]
 
-    found = absorb(
-        RunEvidence(),
-        {Shape.REQUESTS: series_seen, Shape.DURATIONS: series_seen, Shape.TCP: series_seen},
-    )
+    found = absorb(RunEvidence(), dict.fromkeys(Shape, series_seen), book=BOOK)
 
-    assert len(found.through) == 3
-    assert all(len(key) == 8 for key in found.through)
+    assert found.arrivals is not None
+    keys = [*found.through, *found.arrivals.through]
+    assert (len(found.through), len(found.arrivals.through)) == (3, 2)
+    assert len(set(keys)) == len(Shape)
+    assert all(len(key) == 8 for key in keys)
 
 
 def test_a_target_silent_for_longer_than_any_window_loses_its_cursor() -> None:

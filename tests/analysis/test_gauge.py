@@ -133,14 +133,16 @@ NOBODY_CAN_TELL = [ERROR, {}, WARNED, MATRIX, vector("1", "2"), None]
 """Answers that are no number, and not because there is no traffic."""
 
 
-@pytest.mark.parametrize("stable", [vector(), vector("0"), vector("NaN"), vector("+Inf")])
+@pytest.mark.parametrize("stable", [vector(), vector("NaN")])
 def test_a_relative_gate_is_incomparable_where_stable_as_it_should_be_has_no_number(
     stable: dict[str, Any],
 ) -> None:
     assert gauge.judge(gate(max=2.0, relative_to_stable=True), vector("0.9"), stable).incomparable
 
 
-@pytest.mark.parametrize("stable", [*NOBODY_CAN_TELL, vector("1e-320")])
+@pytest.mark.parametrize(
+    "stable", [*NOBODY_CAN_TELL, vector("1e-320"), vector("+Inf"), vector("0")]
+)
 def test_a_relative_gate_is_not_incomparable_where_nobody_can_tell(
     stable: dict[str, Any] | None,
 ) -> None:
@@ -160,24 +162,32 @@ def test_a_relative_gate_that_lacks_the_canarys_number_is_never_incomparable(
     assert not gauge.judge(gate(max=2.0, relative_to_stable=True), canary, stable).incomparable
 
 
-@pytest.mark.parametrize("found", [vector(), vector("NaN"), vector("+Inf")])
-def test_a_query_that_compares_by_itself_lacks_stable_only_if_the_canary_compares_with_itself(
-    found: dict[str, Any],
+@pytest.mark.parametrize("found", [vector(), vector("NaN")])
+@pytest.mark.parametrize("between", [vector(), vector("NaN")])
+def test_a_query_that_compares_by_itself_lacks_stable_only_if_each_compared_with_itself_says_so(
+    found: dict[str, Any], between: dict[str, Any]
 ) -> None:
     question = gate(max=2.0)
 
-    assert gauge.judge(question, found, itself=vector("1")).incomparable
-    assert not gauge.judge(question, found, itself=vector()).incomparable
-    assert not gauge.judge(question, found, itself=vector("NaN")).incomparable
-    for unclear in NOBODY_CAN_TELL:
-        assert not gauge.judge(question, found, itself=unclear).incomparable
+    assert gauge.judge(question, found, itself=vector("1"), between=between).incomparable
+    for unclear in (*NOBODY_CAN_TELL, vector(), vector("NaN"), vector("+Inf")):
+        assert not gauge.judge(question, found, itself=unclear, between=between).incomparable
+    for unclear in (*NOBODY_CAN_TELL, vector("1"), vector("0"), vector("+Inf")):
+        assert not gauge.judge(question, found, itself=vector("1"), between=unclear).incomparable
+
+
+def test_infinitely_more_than_stable_is_bad_news_and_no_lack() -> None:
+    verdict = gauge.judge(gate(max=2.0), vector("+Inf"), itself=vector("1"), between=vector("NaN"))
+
+    assert verdict.verdict is Verdict.UNKNOWN
+    assert not verdict.incomparable
 
 
 @pytest.mark.parametrize("found", NOBODY_CAN_TELL[:-1])
 def test_a_query_that_compares_by_itself_is_not_incomparable_where_nobody_can_tell(
     found: dict[str, Any],
 ) -> None:
-    verdict = gauge.judge(gate(max=2.0), found, itself=vector("1"))
+    verdict = gauge.judge(gate(max=2.0), found, itself=vector("1"), between=vector())
 
     assert verdict.verdict is Verdict.UNKNOWN
     assert not verdict.incomparable

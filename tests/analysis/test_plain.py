@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.analysis.judge import Judge, plain
-from rollout.analysis.verdict import Context, GateKind, GateQuestion
+from rollout.analysis.verdict import Context, GateKind, GateQuestion, Share
 from rollout.api.evidence import ArmCounts, GateEvidence, Verdict
 from tests.analysis.observed import counts
 
@@ -249,6 +249,40 @@ def test_scenario_170_requests_without_upstream_hold_the_run_and_are_told() -> N
     )
     assert judged(RATIO, counts(742), context=context)[0] is Verdict.UNKNOWN
     assert judged(ERRORS, NO_TRAFFIC, context=context)[0] is Verdict.UNKNOWN
+
+
+def test_scenario_181_what_only_the_canary_can_have_lost_fails_the_gate() -> None:
+    share = Share(canary_count=10, stable_count=1_000)
+    context = replace(CONTEXT, unattributed=100, share=share)
+
+    assert judged(ERRORS, counts(10), context=context) == (
+        Verdict.FAIL,
+        (
+            "errors: 90.9 % of 110 canary requests failed, stable 0.098 % of 13,210; the limit is"
+            " 1 %; 100 of them found no upstream (UH or UO), as many as the canary lacks of its"
+            " 10 %"
+        ),
+    )
+    assert judged(RATIO, counts(10), context=context)[0] is Verdict.FAIL
+    assert judged(TCP, counts(10), context=context)[0] is Verdict.FAIL
+
+
+def test_what_stable_may_have_lost_holds_as_before() -> None:
+    share = Share(canary_count=110, stable_count=900)
+    context = replace(CONTEXT, unattributed=100, share=share)
+    ill = replace(context, share=Share(canary_count=10, stable_count=1_000))
+
+    assert judged(ERRORS, counts(110), context=context)[0] is Verdict.UNKNOWN
+    assert judged(ERRORS, counts(10), counts(1_000, 90), context=ill)[0] is Verdict.UNKNOWN
+
+
+def test_losses_of_the_canary_below_the_limit_are_let_pass() -> None:
+    share = Share(canary_count=500, stable_count=9_000)
+    context = replace(CONTEXT, unattributed=500, share=share)
+
+    assert judged(replace(ERRORS, max_percent=60.0), counts(500), context=context)[0] is (
+        Verdict.PASS
+    )
 
 
 @pytest.mark.parametrize("lost", [2, 5])

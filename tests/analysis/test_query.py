@@ -42,6 +42,19 @@ def test_requests_are_asked_for_raw_and_by_the_callers_side() -> None:
     assert asked[0].shape is Shape.REQUESTS
 
 
+def test_arrivals_are_asked_for_by_the_side_of_the_pods() -> None:
+    counts = query.arrivals([REVIEWS], window_seconds=105)[0]
+    times = query.durations({REVIEWS: [250.0]}, window_seconds=60, shape=Shape.ARRIVAL_DURATIONS)[0]
+
+    assert counts.promql.startswith('istio_requests_total{reporter="destination",')
+    assert counts.promql.endswith("[105s]")
+    assert times.promql.startswith(
+        'istio_request_duration_milliseconds_bucket{reporter="destination",'
+    )
+    assert {counts.shape, times.shape} == query.ARRIVED
+    assert query.arrivals([], window_seconds=105) == ()
+
+
 def test_batches_hold_at_most_the_hosts_that_prometheus_optimises() -> None:
     hosts = [f"svc-{number}.ns.svc.cluster.local" for number in range(501)]
 

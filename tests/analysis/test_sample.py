@@ -106,6 +106,14 @@ def test_a_native_histogram_as_instant_value_is_no_answer() -> None:
     assert found.reason is Missing.HISTOGRAM
 
 
+def test_the_newest_stamp_of_several_answers_is_the_newest_of_any() -> None:
+    one = Series(metric={}, samples=((1, 1.0), (5, 1.0)))
+    two = Series(metric={}, samples=((3, 1.0),))
+
+    assert sample.newest_ms([(one, two), (), (two,)]) == 5
+    assert sample.newest_ms([()]) == 0
+
+
 def test_the_series_of_a_batch_are_told_apart_by_service() -> None:
     one = Series(metric={"destination_service": "a"}, samples=((1, 1.0),))
     two = Series(metric={"destination_service": "b"}, samples=((1, 1.0),))

@@ -1,4 +1,4 @@
-"""A guard is written as Istio writes it, and nothing that was left out is written."""
+"""Guards: what a team writes, and what of it stands in a DestinationRule."""
 
 from __future__ import annotations
 
@@ -48,3 +48,20 @@ def test_a_mistake_in_a_guard_is_told_with_field_and_remedy(
 ) -> None:
     with pytest.raises(BadManifest, match=said):
         read(Guard, guard, at="guard")
+
+
+EJECTS = {"consecutive5xxErrors": 3, "baseEjectionTime": "1m30s", "maxEjectionPercent": 100}
+POOL = {
+    "tcp": {"maxConnections": 1, "connectTimeout": "500ms"},
+    "http": {"http1MaxPendingRequests": 1, "http2MaxRequests": 2, "maxRequestsPerConnection": 0},
+}
+
+
+def test_policies_are_spelt_as_istio_spells_them_and_durations_as_they_were_written() -> None:
+    guard = Guard.model_validate({"outlierDetection": EJECTS, "connectionPool": POOL})
+
+    assert guard.policies() == {"outlierDetection": EJECTS, "connectionPool": POOL}
+
+
+def test_what_stands_on_routes_is_no_policy_of_a_subset() -> None:
+    assert Guard.model_validate({"timeout": "1s", "retries": {"attempts": 1}}).policies() == {}

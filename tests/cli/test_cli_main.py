@@ -92,7 +92,7 @@ def test_the_defaults_that_the_controllers_help_tells_are_those_of_the_settings(
     defaults = settings.Settings()
     for words in (
         f"until learnt. Default: {defaults.scrape_interval_seconds:g}s.",
-        f"take a change. Default: {defaults.settle_seconds:g}s.",
+        f"istiod does not tell. Default: {defaults.settle_seconds:g}s.",
         f"status may grow. Default: {defaults.status_refresh_seconds:g}s.",
         f"at one time. Default: {defaults.workers_count}.",
         f"On which port. Default: {defaults.health_port}.",

@@ -140,6 +140,15 @@ async def test_unknown_fields_are_refused_warned_of_or_dropped(apiserver: Api) -
     assert (ignored.code, ignored.warnings) == (201, ())
 
 
+async def test_a_patch_with_an_unknown_field_is_made_and_warned_of(apiserver: Api) -> None:
+    await apiserver.create(BASE, parcel("a"))
+
+    answer = await apiserver.merge(f"{BASE}/a", {"spec": {"count": 3, "bogus": 1}})
+
+    assert (answer.code, answer.body["spec"]["count"]) == (200, 3)
+    assert answer.warnings == ('299 - "unknown field \\"spec.bogus\\""',)
+
+
 async def test_a_null_is_dropped_and_defaulted_unless_nullable(apiserver: Api) -> None:
     made = await apiserver.create(BASE, parcel("a", mode=None, maybe=None, count=5.0))
 

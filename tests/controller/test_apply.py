@@ -8,7 +8,7 @@ import pytest
 
 from rollout.api.action import Verb
 from rollout.api.meta import EVENT, ROLLOUT, ROLLOUT_ACTION, VIRTUAL_SERVICE, Manifest
-from rollout.controller.apply import EVENT_MESSAGE_LENGTH_MAX
+from rollout.controller.event import EVENT_MESSAGE_LENGTH_MAX
 from rollout.controller.observe import FINALIZER
 from tests.stories import gray
 from tests.stories.gray import Story

@@ -244,3 +244,107 @@ def test_a_broken_service_entry_has_no_endpoints(broken: dict[str, Any]) -> None
     ready = endpoints.ready_by_subset(found, "books.example.com", SUBSETS, namespace="shop")
 
     assert ready == {"v1": 0, "v2": 0}
+
+
+EXTERNAL = "x.example.com"
+SELECTED = {"hosts": [EXTERNAL], "workloadSelector": {"labels": {"app": "x"}}}
+
+
+def of_entry(spec: object, *, namespace: str = "shop") -> World:
+    found = World()
+    found.service_entries.put({"metadata": {"name": "x", "namespace": namespace}, "spec": spec})
+    return found
+
+
+def probed(*, healthy: str = "", labels: object = None, **metadata: Any) -> Manifest:
+    status = {"conditions": [{"type": "Healthy", "status": healthy}]} if healthy else {}
+    return {
+        "metadata": {"name": "vm", "namespace": "shop", **metadata},
+        "spec": {"labels": {"app": "x", "version": "v1"} if labels is None else labels},
+        "status": status,
+    }
+
+
+def ready_of(found: World, **around: Any) -> int:
+    return endpoints.ready_by_subset(found, EXTERNAL, SUBSETS, namespace="shop", **around)["v1"]
+
+
+def test_endpoints_listed_in_a_service_entry_are_told_apart_by_their_version_alone() -> None:
+    listed = [{"address": f"10.0.0.{i}", "labels": {"version": f"v{i}"}} for i in (1, 2)]
+    found = of_entry({"hosts": [EXTERNAL], "endpoints": listed})
+
+    told = endpoints.tell_apart(
+        found, EXTERNAL, SUBSETS, namespace="shop", stable="v1", canary="v2"
+    )
+
+    assert told == Arms(label="destination_canonical_revision", stable="v1", canary="v2")
+
+
+@pytest.mark.parametrize(
+    ("checked", "healthy", "count"),
+    [("", "False", 1), ("false", "", 1), ("true", "", 0), ("1", "False", 0), ("true", "True", 1)],
+)
+def test_a_machine_whose_health_is_checked_counts_once_it_is_proved(
+    checked: str, healthy: str, count: int
+) -> None:
+    found = of_entry(SELECTED)
+    annotations = {"proxy.istio.io/health-checks-enabled": checked}
+    found.workload_entries.put(probed(healthy=healthy, annotations=annotations))
+
+    assert ready_of(found) == count
+
+
+def test_of_two_values_of_a_machines_label_the_one_in_its_metadata_counts() -> None:
+    found = of_entry(SELECTED)
+    found.workload_entries.put(probed(labels={"app": "x", "version": "v2"}))
+    assert ready_of(found) == 0
+
+    metadata_labels = {"labels": {"version": "v1"}}
+    entry = probed(labels={"app": "x", "version": "v2"})
+    entry["metadata"] |= metadata_labels
+    found.workload_entries.put(entry)
+
+    assert ready_of(found) == 1
+
+
+def test_a_pod_that_a_service_entry_selects_is_ready_when_a_service_says_so() -> None:
+    found = world(pod("a", app="x", version="v1"), pod("b", app="x", version="v1"), unready=("b",))
+    found.pods.put(pod("c", app="x", version="v1"))
+    found.service_entries.put({"metadata": {"name": "x", "namespace": "shop"}, "spec": SELECTED})
+
+    assert ready_of(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("exported", "near", "count"),
+    [([], (), 1), (["*"], (), 1), (["shop"], (), 1), (["."], (), 0), (["."], ("mesh",), 1)],
+)
+def test_a_service_entry_counts_where_it_is_exported_to(
+    exported: list[str], near: tuple[str, ...], count: int
+) -> None:
+    listed = [{"address": "10.0.0.1", "labels": {"version": "v1"}}]
+    spec = {"hosts": [EXTERNAL], "exportTo": exported, "endpoints": listed}
+
+    assert ready_of(of_entry(spec, namespace="mesh"), near=near) == count
+
+
+def test_a_service_entry_for_a_whole_domain_is_no_destination_of_a_host_in_it() -> None:
+    listed = [{"address": "10.0.0.1", "labels": {"version": "v1"}}]
+
+    assert ready_of(of_entry({"hosts": ["*.example.com"], "endpoints": listed})) == 0
+
+
+def test_labels_that_are_none_match_nothing_and_crash_nothing() -> None:
+    found = of_entry({"hosts": [EXTERNAL], "endpoints": [{"labels": "x"}, {"labels": {"app": 7}}]})
+    found.workload_entries.put(probed(labels="x"))
+
+    assert ready_of(found) == 0
+
+
+def test_what_is_not_read_is_told_where_it_may_bring_endpoints() -> None:
+    found = World()
+    found.sidecars.denied = "forbidden"
+    assert endpoints.unread(found) == ""
+
+    found.service_entries.denied = "forbidden"
+    assert "may not read ServiceEntry" in endpoints.unread(found)

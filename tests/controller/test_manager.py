@@ -10,7 +10,7 @@ import pytest
 from rollout.api.action import Verb
 from rollout.api.meta import EVENT, ROLLOUT, ROLLOUT_ACTION, Key
 from rollout.base.errors import Unreachable
-from rollout.controller.apply import Event
+from rollout.controller.event import Event
 from rollout.controller.manager import (
     ANSWERED_SECONDS_MAX,
     EVENTS_MAX,

@@ -9,7 +9,8 @@ import pytest
 
 from rollout.api.meta import POD, ROLLOUT, VIRTUAL_SERVICE, Key
 from rollout.controller.manager import Manager
-from rollout.controller.observe import Denial, Observer, Seen
+from rollout.controller.observe import Observer, Seen
+from rollout.controller.refusals import Denial
 from tests.stories import gray
 from tests.stories.gray import Story
 

@@ -39,6 +39,8 @@ def test_what_happens_is_counted_under_a_short_list_of_labels() -> None:
         record.asked_api("patch", ROLLOUT, code, 0.01)
     record.asked_api("replace", LEASE, 200, 0.01)
     record.asked_prometheus("requests", "ok")
+    record.asked_istiod("ok")
+    record.propagated(seconds=0.31)
     record.watch_ended(POD, "gone")
     record.leads(leading=True)
 
@@ -55,6 +57,10 @@ def test_what_happens_is_counted_under_a_short_list_of_labels() -> None:
         2,
     ]
     assert seen["rollout_watch_restarts_total", "pods", "gone"] == 1
+    assert seen["rollout_istiod_looks_total", "ok"] == 1
+    assert seen["rollout_istiod_looks_total", "failed"] == 0
+    assert seen["rollout_propagation_seconds_bucket", "0.3"] == 0
+    assert seen["rollout_propagation_seconds_bucket", "0.5"] == 1
     assert seen["rollout_leader",] == 1
 
 

@@ -13,7 +13,8 @@ import pytest
 from rollout.analysis.query import Shape
 from rollout.api.meta import Key
 from rollout.controller.record import Record
-from rollout.controller.telescope import LOOK_SECONDS_MIN, Telescope, Wish
+from rollout.controller.sight import Wish
+from rollout.controller.telescope import LOOK_SECONDS_MIN, Telescope
 from tests.world.clock import FakeClock
 from tests.world.metrics import FakeMetrics
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from rollout.analysis.query import ARRIVED, Shape
 from rollout.analysis.sample import NoAnswer
 from rollout.api.meta import Key
 from rollout.controller.record import Record
-from rollout.controller.telescope import FIRST_SIGHT_SECONDS, Telescope, Wish
+from rollout.controller.sight import Wish
+from rollout.controller.telescope import FIRST_SIGHT_SECONDS, Telescope
 from tests.stories.gray import running
 from tests.world.clock import FakeClock
 from tests.world.metrics import FakeMetrics, vector
@@ -133,6 +135,26 @@ async def test_without_an_address_nothing_is_waited_for() -> None:
 
     assert not bench.telescope.is_blind(A)
     assert "--prometheus" in bench.telescope.seen(A).problem
+
+
+async def test_arrivals_are_asked_for_where_they_are_wanted_and_callers_may_fall_silent() -> None:
+    bench = Bench()
+    labels = {"destination_service": "a.shop.svc.cluster.local", "pod": "a"}
+    name = "istio_requests_total"
+    caller = bench.metrics.counter(name, {**labels, "reporter": "source"}, per_second=1)
+    bench.metrics.counter(name, {**labels, "reporter": "destination"}, per_second=1)
+    async with running(bench.telescope.run):
+        bench.telescope.want(A, wish(arrivals=True, arrival_edges_ms=(250.0,)))
+        await asyncio.sleep(3)
+        before = bench.telescope.seen(A)
+        caller.vanish()
+        await asyncio.sleep(10)
+        after = bench.telescope.seen(A)
+
+    assert set(before.answers) == {Shape.REQUESTS, *ARRIVED}
+    assert before.answers[Shape.ARRIVALS]
+    assert before.problem == ""
+    assert "no new sample" in after.problem
 
 
 async def test_what_is_forgotten_is_asked_for_no_more() -> None:

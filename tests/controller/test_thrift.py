@@ -126,6 +126,17 @@ def test_many_writes_in_a_row_are_followed_by_few() -> None:
     assert frugal.wait_seconds(Key("shop", "other"), now=NOW) == 0
 
 
+def test_no_wait_is_shorter_than_a_clock_can_tell() -> None:
+    frugal, waits = thrift(), []
+    for tick in range(1000):
+        now = later(tick * 0.1)
+        waits.append(frugal.wait_seconds(KEY, now=now))
+        if waits[-1] == 0:
+            frugal.spend(KEY, now=now)
+
+    assert all(later(wait) > NOW for wait in waits if wait)
+
+
 def test_a_wall_clock_that_is_set_back_earns_and_costs_nothing() -> None:
     frugal = thrift()
     for _ in range(int(WRITES_COUNT_MAX)):
@@ -142,3 +153,11 @@ def test_a_rollout_that_is_gone_is_forgotten() -> None:
     frugal.forget(KEY)
 
     assert frugal.wait_seconds(KEY, now=NOW) == 0
+
+
+def test_that_a_run_lost_its_route_is_written_at_once_for_its_time_is_counted_from_there() -> None:
+    old = in_run()
+    assert old.run is not None
+    new = old.model_copy(update={"run": old.run.model_copy(update={"unrouted_since": NOW})})
+
+    assert thrift().matters(old, new, key=KEY, now=NOW)

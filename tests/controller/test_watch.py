@@ -332,3 +332,55 @@ def test_lost_doubled_late_and_shuffled_events_lead_to_the_same_world(seed: int)
 
     assert same
     assert {k: m["spec"] for k, m in told.items()} == {k: m["spec"] for k, m in world.items()}
+
+
+def forbidden() -> errors.Denied:
+    return errors.Denied("pods", status_code=403, message="pods is forbidden")
+
+
+async def test_a_lesser_kind_that_may_not_be_read_counts_as_empty_until_it_may_be() -> None:
+    cluster = FakeCluster(FakeClock())
+    cluster.put(VIRTUAL_SERVICE, thing())
+    cluster.faults.refuse(forbidden(), times=2)
+    reflector = new_reflector(cluster, [], kind=VIRTUAL_SERVICE)
+    reflector.essential = False
+
+    async with running(reflector):
+        at_start = (reflector.cache.denied, len(reflector.cache))
+        await asyncio.sleep(90)
+
+        assert mirrored(cluster, reflector)
+    assert at_start == ("pods is forbidden", 0)
+    assert not reflector.cache.denied
+
+
+async def test_a_lesser_kind_that_is_taken_from_us_for_good_is_forgotten() -> None:
+    cluster = FakeCluster(FakeClock())
+    cluster.put(VIRTUAL_SERVICE, thing())
+    reflector = new_reflector(cluster, [], kind=VIRTUAL_SERVICE)
+    reflector.essential = False
+
+    async with running(reflector):
+        cluster.faults.refuse(forbidden(), times=1000)
+        cluster.break_watches()
+        await asyncio.sleep(20)
+        soon = len(reflector.cache)
+        await asyncio.sleep(200)
+
+    assert soon == 1
+    assert len(reflector.cache) == 0
+    assert reflector.cache.denied
+
+
+async def test_an_essential_kind_that_may_not_be_read_is_waited_for() -> None:
+    cluster = FakeCluster(FakeClock())
+    cluster.faults.refuse(forbidden(), times=1000)
+    reflector = new_reflector(cluster, [])
+
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(reflector.run())
+        await asyncio.sleep(300)
+        task.cancel()
+
+    assert not reflector.synced.is_set()
+    assert not reflector.cache.denied

@@ -171,3 +171,40 @@ def test_sidecars_and_filters_wake_nobody_since_they_stop_nothing() -> None:
 
     assert found.concerned(found.sidecars, manifest("s", spec={})) == set()
     assert found.concerned(found.envoy_filters, manifest("f", spec={})) == set()
+
+
+def test_a_machine_wakes_the_rollout_of_a_service_of_its_namespace_wherever_that_lives() -> None:
+    found = World()
+    found.rollouts.put(manifest("reviews", namespace="team", spec={"host": REVIEWS_HOST}))
+
+    entry = manifest("vm", spec={"labels": {"app": "reviews"}})
+
+    assert found.concerned(found.workload_entries, entry) == {Key("team", "reviews")}
+
+
+def test_a_pod_and_its_slice_wake_those_whose_service_entry_selects_the_pod() -> None:
+    found = World()
+    found.rollouts.put(manifest("books", spec={"host": "books.example.com"}))
+    chosen = {"hosts": ["books.example.com"], "workloadSelector": {"labels": {"app": "books"}}}
+    found.service_entries.put(manifest("books", spec=chosen))
+    pod, other = manifest("a"), manifest("b")
+    pod["metadata"]["labels"] = {"app": "books"}
+    found.pods.put(pod)
+    found.pods.put(other)
+    piece = manifest("odd-1", endpoints=[{"targetRef": {"name": "a"}}])
+
+    assert found.concerned(found.pods, pod) == {Key("shop", "books")}
+    assert found.concerned(found.pods, other) == set()
+    assert found.concerned(found.slices, piece) == {Key("shop", "books")}
+
+
+def test_kinds_that_may_not_be_read_are_noted_with_what_to_grant() -> None:
+    found = World()
+    assert found.notes() == ()
+
+    found.sidecars.denied = "forbidden"
+    (note,) = found.notes()
+
+    assert note.reason == "KindsNotRead"
+    assert "may not read Sidecar" in note.message
+    assert "list and watch sidecars" in note.message

@@ -19,7 +19,7 @@ def true_conditions(world: World) -> list[str]:
 
 
 def test_in_a_run_it_is_reconciling_and_not_ready() -> None:
-    world = at_step(2)
+    world = at_step(2).after(16)
 
     assert true_conditions(world) == ["Reconciling", "TrafficMatches", "MetricsAvailable"]
     ready = world.condition("Ready")

@@ -19,8 +19,9 @@ from rollout.api.evidence import Verdict
 from rollout.api.phase import Outcome, Phase
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import Command, Ending, PastRun, RolloutStatus, Run
-from rollout.api.traffic import Problem
+from rollout.api.traffic import Problem, Propagation, Spread
 from rollout.engine import plan as plans
+from rollout.engine.propagation import RETURN_SECONDS_MAX
 from tests.world.engine_rules import checked, is_sentence, run_of
 from tests.world.engine_world import (
     MORNING,
@@ -42,8 +43,43 @@ CALM = settings(
 REVISIONS = ("v1", "v2", "v3")
 WEIGHTS = (0.5, 1, 5, 20, 33.3, 50, 90, 100)
 VERDICTS = st.sampled_from(Verdict)
+EJECTS = {"consecutive5xxErrors": 3}
+POOL = {"http": {"http1MaxPendingRequests": 5}}
+GUARDS: tuple[dict[str, Any], ...] = (
+    {},
+    {"outlierDetection": EJECTS},
+    {"outlierDetection": EJECTS, "connectionPool": POOL},
+)
+POLICIES: tuple[dict[str, Any], ...] = (
+    {},
+    {},
+    {"outlierDetection": EJECTS},
+    {"outlierDetection": {}},
+)
+UNREADABLE = Problem(reason="BrokenManifest", message="spec.subsets is 5; make it a list")
 TROUBLE = Problem(reason="AmbiguousRoutes", message="route primary is there twice; rename one")
 ALIKE = Problem(reason="ArmsAlike", message="v1 and v2 look alike; set metrics.arm")
+
+
+SPREADS = st.tuples(st.sampled_from(Spread), st.booleans(), st.booleans(), st.booleans())
+"""How far proxies are, with the present weight or another, and whether some are in the way."""
+
+
+def spoken(status: RolloutStatus, spread: Spread, *told: bool) -> Propagation:
+    is_present, is_refused, is_hindered = told
+    run = run_of(status)
+    if spread is Spread.UNASKED or run is None:
+        return Propagation()
+    prepares = run.ending is None and (run.step == 0 or run.retreated)
+    percent = None if prepares == is_present else run.weight
+    is_hindered = is_hindered and spread is Spread.PENDING
+    return Propagation(
+        spread=spread,
+        percent=percent,
+        message="client-1.shop has rejected RDS: no" if is_hindered else "so say 7 proxies",
+        refused=is_refused and is_hindered,
+        hindered=is_hindered,
+    )
 
 
 @st.composite
@@ -70,6 +106,7 @@ def specs(draw: st.DrawFn) -> RolloutSpec:
     return spec_of(
         revision=draw(st.sampled_from(REVISIONS)),
         gates=gates,
+        guard=draw(st.sampled_from(GUARDS)),
         onFailure=draw(st.sampled_from(["Rollback", "Hold"])),
         strategy={
             "steps": steps,
@@ -124,6 +161,7 @@ def runs(draw: st.DrawFn) -> Run:
         started_at=began,
         step_started_at=present,
         settled_since=settled,
+        guarded=draw(st.sampled_from([(), tuple(plan.guard.policies())])),
         paused=None if ending else draw(st.none() | st.just(ALICE)),
         promoted_full=draw(st.none() | st.just(ALICE)),
         retreated=retreated and ending is None,
@@ -186,7 +224,10 @@ def worlds(draw: st.DrawFn) -> World:
         metrics_problem=draw(st.sampled_from(["", "Prometheus cannot be reached: refused"])),
         arms_problem=draw(st.sampled_from([None, None, ALIKE])),
         route_problems=draw(st.sampled_from([(), (), (TROUBLE,)])),
+        rule_problems=draw(st.sampled_from([(), (), (UNREADABLE,)])),
+        policies={"v2": dict(draw(st.sampled_from(POLICIES)))},
         settle_seconds=draw(st.sampled_from([0.0, 5.0])),
+        propagation=spoken(status, *draw(SPREADS)),
         now=MORNING + timedelta(seconds=draw(st.integers(0, 50_000))),
     )
     world.shares = draw(st.sampled_from([routes, routes, routes, {}]))
@@ -246,6 +287,7 @@ def toggle_subset(world: World, name: str) -> None:
     assert world.subsets is not None
     if name in world.subsets:
         del world.subsets[name]
+        world.policies.pop(name, None)
     else:
         world.subsets[name] = {"version": name}
 
@@ -277,6 +319,11 @@ def switch(field: str, other: object) -> Callable[[World], None]:
     return turn
 
 
+def freeze(world: World) -> None:
+    """DestinationRules may not be written; or may be again."""
+    world.rule_refusing, world.rule_refused = not world.rule_refusing, False
+
+
 HAPPENS: dict[str, Callable[..., object]] = {
     "wait": World.after,
     "tick": tick,
@@ -288,8 +335,12 @@ HAPPENS: dict[str, Callable[..., object]] = {
     "crash": lambda world, write: world.reconcile(lose=write),
     "routes": toggle_routes,
     "drift": drift,
+    "proxies": lambda world, said: setattr(world, "propagation", spoken(world.status, *said)),
     "refuse": switch("refusing", other=True),
     "trouble": switch("route_problems", (TROUBLE,)),
+    "hand": lambda world: world.policies.pop("v2", None),
+    "freeze": freeze,
+    "unreadable": switch("rule_problems", (UNREADABLE,)),
     "arms": switch("arms_problem", ALIKE),
     "metrics": switch("metrics_problem", "Prometheus cannot be reached: refused"),
     "suspend": switch("suspended", other=True),
@@ -313,7 +364,8 @@ EVENTS = st.one_of(
     st.tuples(st.just("command"), st.sampled_from(Verb), st.sampled_from([0, 0, 1])),
     st.tuples(st.just("want"), st.sampled_from(REVISIONS)),
     st.tuples(st.just("crash"), st.sampled_from(WRITES)),
-    *(st.tuples(st.just(kind)) for kind in list(HAPPENS)[8:]),
+    st.tuples(st.just("proxies"), SPREADS),
+    *(st.tuples(st.just(kind)) for kind in list(HAPPENS)[8:] if kind != "proxies"),
 )
 
 
@@ -324,10 +376,24 @@ def heal(world: World) -> World:
     world.ready = dict.fromkeys(REVISIONS, 2)
     world.subsets = {name: {"version": name} for name in REVISIONS}
     world.says = always(PASS)
-    world.refusing = False
+    allow(world)
+    world.propagation = Propagation()
     if not world.shares:
         toggle_routes(world)
     return world
+
+
+def allow(world: World) -> None:
+    """Nothing refuses writes any more, and every rule can be read."""
+    world.refusing = world.rule_refusing = world.rule_refused = False
+    world.rule_problems = ()
+
+
+def assert_unguarded(world: World) -> None:
+    """No guard stands but that of a run in progress, unless it was told that it may."""
+    run = run_of(world.status)
+    left = [n for n, p in world.policies.items() if p and (not run or run.canary_revision != n)]
+    assert world.told("GuardLeft") or not left, world.policies
 
 
 HISTORIES = st.lists(EVENTS, max_size=25)
@@ -347,7 +413,7 @@ def test_in_every_history_all_rules_hold_at_every_look_and_no_look_is_repeated_f
 
 @CALM
 @given(spec=specs(), events=HISTORIES)
-def test_from_every_history_an_abort_brings_all_traffic_back_within_the_settle_time(
+def test_from_every_history_an_abort_brings_all_traffic_back_whatever_proxies_say(
     spec: RolloutSpec, events: list[tuple[Any, ...]]
 ) -> None:
     world = World(spec=spec, says=always(PASS)).settle()
@@ -358,11 +424,15 @@ def test_from_every_history_an_abort_brings_all_traffic_back_within_the_settle_t
 
     if run is not None and run.ending is None:
         world.tell(Verb.ABORT)
-    world.refusing = False
+    allow(world)
     if not world.shares:
         toggle_routes(world)
-    world.settle().after(2 * world.settle_seconds)
+    world.settle()
+    if run is not None and world.shares:
+        assert world.shares[run.canary_revision] == 0
+    world.after(2 * world.settle_seconds + RETURN_SECONDS_MAX)
 
+    assert_unguarded(world)
     if run is not None:
         assert world.status.history[0].id == run.id
         assert world.status.history[0].outcome is not Outcome.PROMOTED
@@ -390,6 +460,7 @@ def test_from_every_history_a_healthy_world_leads_to_an_end(
             world.tell(Verb.PROMOTE_FULL if waits else Verb.PROMOTE)
         world.after(65)
 
+    assert_unguarded(world)
     assert run_of(world.status) is None
     assert world.look_again_at is None
     assert world.phase in {"Stable", "RolledBack", "Invalid", "Blocked"}
@@ -405,11 +476,13 @@ def test_from_every_history_deletion_lets_go_with_all_traffic_on_one_revision(
         perform(world, event)
         world.settle()
     run = run_of(world.status)
-    world.deleting, world.refusing = True, False
+    world.deleting = True
+    allow(world)
 
-    world.settle().after(2 * world.settle_seconds)
+    world.settle().after(2 * world.settle_seconds + RETURN_SECONDS_MAX)
 
     assert world.gone
+    assert_unguarded(world)
     if run is not None and world.shares:
         assert world.shares[run.canary_revision] == 0
 
@@ -437,6 +510,7 @@ def test_lost_writes_at_any_moments_skip_no_step_repeat_none_and_change_no_end_p
 
     assert rough.ladder() == calm.ladder()
     assert rough.shares == calm.shares
+    assert rough.policies == calm.policies
     assert rough.status == calm.status
     assert rough.finalized == calm.finalized
     assert rough.told("PutBack") == []

@@ -94,3 +94,16 @@ def test_a_template_with_an_unknown_variable_is_refused_by_its_name_peers_81(
 
     assert caught.value.field == "spec.gates[0].query.promql"
     assert caught.value.problem == told
+
+
+def test_mirroring_has_begun_and_ended_at_known_steps() -> None:
+    steps = [{"weight": 1}, {"mirror": 10}, {"mirror": 50}, {"weight": 5}, {"mirror": 5}]
+    plan = plans.resolve(spec_of(strategy={"steps": steps}))
+
+    assert [plans.mirror_since(plan, step) for step in range(8)] == [0, 0, 2, 2, 4, 5, 6, 6]
+
+
+def test_without_mirroring_nothing_ever_begins() -> None:
+    plan = plans.resolve(spec_of(strategy={"steps": [{"weight": 1}]}))
+
+    assert [plans.mirror_since(plan, step) for step in range(4)] == [0, 0, 0, 0]

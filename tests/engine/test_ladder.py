@@ -29,6 +29,7 @@ STEPS: list[dict[str, Any]] = [
     {"weight": 100, "hold": "40s"},
     {"check": {"gates": ["errors"]}},
 ]
+SETTLED_AT = MORNING + timedelta(seconds=5)
 PLAN = plans.resolve(spec_of(gates=GATES, strategy={"steps": STEPS, "bake": "5m"}))
 
 
@@ -54,7 +55,9 @@ def says(**verdicts: Verdict) -> tuple[GateVerdict, ...]:
 
 def read(step: int, seconds: float, *, promoted: bool = False, **verdicts: Verdict) -> Rung:
     now = MORNING + timedelta(seconds=seconds)
-    return ladder.read(run_at(step), says(**verdicts), now=now, settle_seconds=5, promoted=promoted)
+    return ladder.read(
+        run_at(step), says(**verdicts), now=now, settled_at=SETTLED_AT, promoted=promoted
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,7 +149,7 @@ def test_a_gate_that_lacks_nothing_but_a_stable_number_is_excused_at_100_percent
         run,
         (unknown,),
         now=MORNING + timedelta(seconds=60),
-        settle_seconds=5,
+        settled_at=SETTLED_AT,
         promoted=False,
         blind=blind,
     )
@@ -162,7 +165,7 @@ def test_the_bake_waits_for_no_gate_that_was_meant_for_earlier_steps_only() -> N
         run_at(8, plan=plan, weight=100),
         says(errors=PASS, slow=PASS, early=UNKNOWN),
         now=MORNING + timedelta(minutes=5),
-        settle_seconds=5,
+        settled_at=SETTLED_AT,
         promoted=False,
     )
 
@@ -176,10 +179,10 @@ def test_a_pause_with_which_the_run_ends_needs_the_gates_that_the_bake_would() -
     now = MORNING + timedelta(minutes=2)
 
     unseen = ladder.read(
-        run, says(errors=UNKNOWN), now=now, settle_seconds=5, promoted=False, blind=True
+        run, says(errors=UNKNOWN), now=now, settled_at=SETTLED_AT, promoted=False, blind=True
     )
     passed = ladder.read(
-        run, says(errors=PASS, slow=PASS), now=now, settle_seconds=5, promoted=False
+        run, says(errors=PASS, slow=PASS), now=now, settled_at=SETTLED_AT, promoted=False
     )
 
     assert unseen.missing == ("errors", "slow")
@@ -214,3 +217,35 @@ def test_a_run_that_lost_its_100_percent_is_given_the_same_time_from_then() -> N
     assert ladder.deadline(run_at(2, retreated=True, step_started_at=lost)) == MORNING + timedelta(
         hours=1
     )
+
+
+def test_a_gate_of_the_last_step_written_is_waited_for_at_100_percent_and_in_the_bake() -> None:
+    gates = [{"name": "errors", "errorRate": {"maxPercent": 1}, "steps": [1, 2]}]
+    steps = [{"weight": 5}, {"weight": 50}]
+    plan = plans.resolve(spec_of(gates=gates, strategy={"steps": steps, "bake": "10s"}))
+
+    for step in (3, 4):
+        rung = ladder.read(
+            run_at(step, plan=plan, weight=100),
+            says(errors=UNKNOWN),
+            now=MORNING + timedelta(minutes=5),
+            settled_at=MORNING,
+            promoted=False,
+        )
+        assert rung.missing == ("errors",)
+
+
+def test_a_check_with_which_the_run_ends_needs_the_gates_that_the_bake_would() -> None:
+    steps = [{"weight": 100}, {"check": {"gates": ["slow"]}}]
+    plan = plans.resolve(spec_of(gates=GATES, strategy={"steps": steps, "bake": "0s"}))
+
+    rung = ladder.read(
+        run_at(2, plan=plan, weight=100),
+        says(errors=UNKNOWN, slow=PASS),
+        now=MORNING + timedelta(minutes=2),
+        settled_at=MORNING,
+        promoted=False,
+    )
+
+    assert rung.missing == ("errors",)
+    assert not rung.done

@@ -355,9 +355,9 @@ def test_fractional_weights_are_written_as_they_are() -> None:
     world.until_step(2)
     assert world.percent == 33.3
     assert world.condition("TrafficMatches") == {
-        "status": "True",
-        "reason": "AsWritten",
-        "message": "33.3 % is written in every owned route",
+        "status": "Unknown",
+        "reason": "Settling",
+        "message": "33.3 % is written in every owned route; proxies are given until 09:00:35 UTC",
     }
 
 
@@ -512,3 +512,29 @@ def test_a_pause_as_the_last_step_is_not_promoted_from_while_prometheus_is_down(
 
     assert held == "Waiting"
     assert world.phase == "Stable"
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_a_far_time_of_a_lost_route_keeps_no_abort_from_being_obeyed(year: int) -> None:
+    world = at_step(2, says=always(PASS))
+    far = world.now.replace(year=year)
+    run = world.run.model_copy(update={"unrouted_since": far})
+    world.status = world.status.model_copy(update={"run": run})
+
+    world.tell(Verb.ABORT)
+
+    assert world.percent == 0
+
+
+def test_an_abort_needs_no_endpoints_and_a_wait_for_them_says_which_are_not_read() -> None:
+    world = at_step(2, says=always(PASS))
+    world.unread = "the controller may not read Pod"
+    world.ready = {}
+    world.reconcile()
+    told, held = world.message, world.percent
+
+    world.tell(Verb.ABORT)
+
+    assert "the controller may not read Pod" in told
+    assert held > 0
+    assert world.percent == 0

@@ -27,7 +27,7 @@ CONTROLLER_RIGHTS: Mapping[str, set[str]] = {
     "rolloutactions": READ_ONLY | {"delete"},
     "rolloutactions/status": {"patch"},
     "virtualservices": READ_ONLY | {"patch"},
-    "destinationrules": FOLLOWED,
+    "destinationrules": READ_ONLY | {"patch"},
     "envoyfilters": FOLLOWED,
     "serviceentries": FOLLOWED,
     "sidecars": FOLLOWED,

@@ -1,82 +1,74 @@
-"""What Istio's webhook takes of ours, in every form in which we may write it."""
+"""What Istio's own webhook says to our writes: a refusal, a warning, and what is our doing."""
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
-import jsonpatch
+import pytest
 
-from rollout.api.guard import Retries
-from rollout.api.match import Match, TextMatch
-from rollout.api.traffic import ManagedRoutes
-from rollout.routes import managed, virtualservice
+from rollout.adapters.kubernetes import connect
+from rollout.api.meta import VIRTUAL_SERVICE, Key
+from rollout.base.errors import RolloutError
+from rollout.ports import Written
+from rollout.routes import names, remarks
 from tests.mesh.marks import ON_A_MESH
-from tests.testbed import meshobjects
 from tests.testbed.mesh import Mesh
 
 pytestmark = ON_A_MESH
 
-ODD = 'b +é&#~ "(x)-y\tz'
-"""A cookie with all that a regular expression may take for something else."""
-
-MATCHES = (
-    Match(headers={"x-canary": TextMatch(exact="always"), "Y": TextMatch(regex="a|b")}),
-    Match(cookies={"gro.up-x": TextMatch(exact=ODD)}),
-    Match(cookies={"g": TextMatch(prefix="b.")}),
-    Match(cookies={"g": TextMatch(regex="(?i)b[0-9]+|c")}),
-)
-
-OWN: tuple[dict[str, Any], ...] = (
-    {},
-    {"name": "p" * 300},
-    {"name": "a/b c é", "mirror": {"host": "ratings"}, "mirrorPercent": 3},
-    {"match": [{"name": "one", "statPrefix": "x", "uri": {"prefix": "/x"}}, {"port": 80}]},
-    {"match": [{"headers": {"end-user": {}}, "withoutHeaders": {"x-canary": {}}}]},
-    {"fault": {"abort": {"percentage": {"value": 1}, "httpStatus": 500}}, "rewrite": {"uri": "/"}},
-)
+DEPRECATED = 'using deprecated setting "mirrorPercent", use "mirrorPercentage" instead'
 
 
-async def test_managed_routes_are_taken_before_any_route_and_stay_as_written(world: Mesh) -> None:
-    retries = Retries(attempts=3, per_try_timeout="500ms", retry_on="5xx,503")
-    for number, own in enumerate(OWN):
-        for match in MATCHES:
-            wanted = ManagedRoutes(
-                owner=f"{'n' * 63}/{'r' * 253}",
-                match=match,
-                mirror_percent=0.01,
-                timeout="1h30m",
-                retries=retries,
-            )
-            before = _virtual_service(world, f"s{number}", own)
-            after = jsonpatch.apply_patch(before, _patch(world, before, wanted))
-            path = world.path("virtualservices", "") + "?dryRun=All"
-
-            stored = await world.bed.client.call("POST", path, body=after)
-
-            assert len(stored["spec"]["http"]) == 3
-            assert _patch(world, stored, wanted) == []
+async def write(world: Mesh, *routes: dict[str, Any]) -> Written:
+    """Write the http routes as our client does."""
+    cluster = await connect(world.bed.plane.kubeconfig())
+    try:
+        key = Key(world.cast.namespace, world.cast.service)
+        return await cluster.patch(VIRTUAL_SERVICE, key, {"spec": {"http": list(routes)}})
+    finally:
+        await cluster.close()
 
 
-def _virtual_service(world: Mesh, name: str, own: dict[str, Any]) -> dict[str, Any]:
-    legs = [
-        {"destination": {"host": world.host, "subset": "v1"}, "weight": 100},
-        {"destination": {"host": world.host, "subset": "v2"}},
-    ]
-    http = [{**own, "route": legs}]
-    return meshobjects.istio_object(
-        world.cast, "VirtualService", name, hosts=[f"{name}.example"], http=http
-    )
+async def test_istios_webhook_refuses_weights_that_add_up_to_nothing(world: Mesh) -> None:
+    with pytest.raises(RolloutError, match="total destination weight = 0"):
+        await world.set_weights(v1=0, v2=0)
+
+    assert await world.weights() == {"v1": 100}
 
 
-def _patch(world: Mesh, manifest: dict[str, Any], wanted: ManagedRoutes) -> list[managed.Operation]:
-    return virtualservice.weight_patch(
-        manifest,
-        host=world.host,
-        namespace=world.cast.namespace,
-        refs=(),
-        stable="v1",
-        canary="v2",
-        canary_percent=Decimal(5),
-        managed=wanted,
-    )
+async def test_a_warning_of_istios_webhook_is_told_once_in_a_run_peers_165(world: Mesh) -> None:
+    (route,) = world.routes(v1=100, v2=0)
+    mirrored = {"mirror": {"host": world.cast.service, "subset": "v4"}, "mirrorPercent": 1}
+    assert (await write(world, route | mirrored)).warnings == (DEPRECATED,)
+    await world.start_load(rps=200)
+    await world.put_on({"weight": 20, "hold": "3s"}, {"weight": 50, "hold": "3s"})
+
+    await world.want("v2")
+    await world.until_over()
+
+    events, _ = await world.bed.client.list(f"/api/v1/namespaces/{world.cast.namespace}/events")
+    told = [one for one in events if one["reason"] == "AdmissionWarning"]
+    wrote = f"VirtualService {world.cast.namespace}/{world.cast.service} was written"
+    (event,) = told
+    assert event["type"] == "Warning"
+    assert event["message"] == f"{wrote}, with a warning: {DEPRECATED}"
+
+
+async def test_a_copy_in_front_of_its_original_is_warned_of_in_words_that_we_know(
+    world: Mesh,
+) -> None:
+    (route,) = world.routes(v1=100, v2=0)
+    owner = f"{world.cast.namespace}/{world.cast.service}"
+    copy = route | {"name": names.named(owner, kind=names.COPY, label="primary")}
+    matching = [{"uri": {"prefix": "/a"}}, {"headers": {"x-b": {"exact": "c"}}}]
+    first = {"name": "first", "match": matching}
+
+    covered = await write(world, copy, route)
+    nameless = await write(world, copy, {"route": route["route"]})
+    matched = await write(world, copy | {"match": matching}, route | first, route)
+    without = await write(world, route, route | {"name": "second"})
+
+    for written in (covered, nameless, matched):
+        assert written.warnings
+        assert remarks.worth_telling(written.object, written.warnings) == ()
+    assert remarks.worth_telling(without.object, without.warnings) == without.warnings != ()

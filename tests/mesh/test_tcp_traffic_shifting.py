@@ -1,4 +1,4 @@
-"""Connections are shifted one by one; failing ones take the canary back; open ones stay."""
+"""Connections are shifted one by one; failing ones take the canary back."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from tests.testbed import istio, meshobjects
 from tests.testbed.film import figures, filming
 from tests.testbed.mesh import Mesh
 from tests.testbed.meshobjects import TCP_PORT, TCP_SERVICE
-from tests.testbed.tcpecho import Caller, echoing, say
+from tests.testbed.tcpecho import Caller, Door, echoing
 
 pytestmark = ON_A_MESH
 
 GATES = [{"name": "connections", "tcpFailures": {"maxPercent": 5}}]
+
+
+def door(world: Mesh) -> Door:
+    return Door(address=world.cast.cluster_ip, port=TCP_PORT)
 
 
 @contextlib.asynccontextmanager
@@ -33,7 +37,7 @@ async def echo(world: Mesh, *versions: str) -> AsyncIterator[Mesh]:
 
         async def answers() -> bool:
             with contextlib.suppress(OSError):
-                return await say(world.cast.cluster_ip, TCP_PORT) == "v1"
+                return await door(world).say() == "v1"
             return False
 
         await istio.until(answers, what="the service of connections")
@@ -43,7 +47,7 @@ async def echo(world: Mesh, *versions: str) -> AsyncIterator[Mesh]:
 
 async def test_new_connections_follow_the_weights(world: Mesh, report: Report) -> None:
     async with echo(world, "v1", "v2") as seen:
-        caller = Caller(world.cast.cluster_ip, TCP_PORT)
+        caller = Caller(door(world))
         await seen.put_on({"weight": 20, "hold": "10s"}, gates=GATES)
 
         async with (
@@ -69,7 +73,7 @@ async def test_a_canary_that_takes_no_connections_is_taken_back(
     world: Mesh, report: Report
 ) -> None:
     async with echo(world, "v1") as seen:
-        caller = Caller(world.cast.cluster_ip, TCP_PORT)
+        caller = Caller(door(world))
         await seen.put_on({"weight": 50, "hold": "2m"}, gates=GATES)
 
         async with caller.calling(per_second=50):

@@ -5,15 +5,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
-import os
-import shutil
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
-import pytest
-
-from rollout.base.errors import RolloutError
 from rollout.sandbox.stage_objects import PORT
 from tests.endtoend.hands import is_plausible
 from tests.mesh.marks import ON_A_MESH
@@ -275,39 +269,6 @@ async def test_a_fault_on_our_route_is_told_and_stays(world: Mesh, report: Repor
     report.task("fault-injection", test="a fault on our route is told", **figures(film))
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
-async def test_an_apply_from_git_in_mid_run_is_put_back_and_loses_nothing(
-    world: Mesh, report: Report
-) -> None:
-    declared = await world.get("virtualservices")
-    for field in ("resourceVersion", "uid", "creationTimestamp", "generation", "managedFields"):
-        declared["metadata"].pop(field, None)
-    assert await _kubectl(world, "apply", given=declared) == 0
-    load = await world.start_load(rps=300)
-    await world.put_on({"weight": 50, "hold": "2m"})
-
-    async with filming(world, load) as film:
-        await world.want("v2")
-        await world.until_weights(v1=50, v2=50)
-        await asyncio.sleep(2)
-        assert await _kubectl(world, "apply", given=declared) == 0
-        await istio.until(lambda: _is_at(world, 50), what="the weight put back")
-        status = await world.status()
-        await asyncio.sleep(2)
-        assert await _is_at(world, 50)
-
-    assert status["run"]["step"] == 1
-    assert (await load.answers())["failed"] == 0
-    report.task("traffic-shifting", test="an apply from git is put back", **figures(film))
-
-
-async def test_istios_webhook_refuses_weights_that_add_up_to_nothing(world: Mesh) -> None:
-    with pytest.raises(RolloutError, match="total destination weight = 0"):
-        await world.set_weights(v1=0, v2=0)
-
-    assert await world.weights() == {"v1": 100}
-
-
 def _gateway_url(world: Mesh) -> str:
     return f"http://{world.cast.cluster_ip}:8080/"
 
@@ -359,25 +320,3 @@ async def _is_marked(world: Mesh) -> bool:
     headers = {"Host": world.cast.service}
     async with world.bed.session.get(world.service_url, headers=headers) as answer:
         return answer.headers.get("x-filtered") == "yes"
-
-
-async def _is_at(world: Mesh, percent: int) -> bool:
-    return (await world.written_weights())["v2"] == percent
-
-
-async def _kubectl(world: Mesh, *words: str, given: object) -> int:
-    process = await asyncio.create_subprocess_exec(
-        "kubectl",
-        *(*words, "-f", "-"),
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(world.folder),
-            "KUBECONFIG": str(world.bed.plane.kubeconfig()),
-            "NO_PROXY": "127.0.0.1",
-        },
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    await process.communicate(orjson.dumps(given))
-    return process.returncode or 0

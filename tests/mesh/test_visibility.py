@@ -314,11 +314,6 @@ async def test_the_weights_of_an_ingress_that_is_not_named_are_told_to_stay_peer
 async def test_a_filter_that_does_not_act_on_a_managed_route_is_told_peers_168(
     world: Mesh, report: Report
 ) -> None:
-    http = (await world.get("virtualservices"))["spec"]["http"]
-    alone = {"destination": {"host": world.cast.service, "subset": "v1"}}
-    asked = {"match": [{"headers": {"beta": {"exact": "yes"}}}], "route": [alone]}
-    managed = {"name": "rollout.dev/reviews-beta", **asked}
-    await world.patch("virtualservices", {"spec": {"http": [managed, *http]}})
     await world.bed.create(
         {
             "apiVersion": "networking.istio.io/v1alpha3",
@@ -328,15 +323,21 @@ async def test_a_filter_that_does_not_act_on_a_managed_route_is_told_peers_168(
         }
     )
     await istio.until(lambda: _is_marked(world), what="the filter in force")
-    await world.put_on({"weight": 50, "hold": "2m"}, gates=[])
+    beta = {"headers": {"beta": {"exact": "yes"}}}
+    await world.put_on({"match": beta, "hold": "2m"}, gates=[])
 
     await world.want("v2")
     told = await noted(world, "EnvoyFilterMissesRoute")
+    await istio.until(lambda: _goes_to(world, "v2", beta="yes"), what="the managed route")
 
     assert await _is_marked(world)
     assert not await _is_marked(world, beta="yes")
     assert f"EnvoyFilter {world.cast.namespace}/mark names route primary" in told
     report.task("envoy-filter", test="a filter that misses a managed route is told")
+
+
+async def _goes_to(world: Mesh, version: str, **headers: str) -> bool:
+    return await world.ask(**headers) == (200, version)
 
 
 def marking(route: str) -> Manifest:

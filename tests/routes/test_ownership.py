@@ -426,6 +426,24 @@ def test_a_fault_on_an_owned_route_is_noted_peers_174() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("retries", "known"),
+    [
+        ({"attempts": 3, "retryOn": "5xx"}, True),
+        ({"attempts": 0}, False),
+        ({"retryOn": "5xx"}, False),
+        (None, False),
+        ("many", False),
+        ({"attempts": "3"}, False),
+    ],
+)
+def test_retries_that_a_route_has_itself_are_known(retries: object, *, known: bool) -> None:
+    legs = (leg("v1", 100), leg("v3", 0))
+    manifest = virtual_service(http=[route(*legs, name="a", retries=retries)])
+
+    assert [each.retries for each in select(manifest).routes] == [known]
+
+
 def test_a_fault_on_a_route_of_somebody_else_is_none_of_our_business() -> None:
     ours = route(leg("v1", 100), leg("v3", 0), name="a")
     other = route(leg("v2", 100), match=JASON, fault={"abort": {"httpStatus": 500}})
@@ -443,4 +461,4 @@ def test_of_connections_it_is_noted_that_open_ones_stay_peers_183(protocol: str)
 
     assert note.reason == "OnlyNewConnections"
     assert f"route {protocol}[0]" in note.message
-    assert "maxConnectionDuration" in note.message
+    assert "drainDuration" in note.message

@@ -120,7 +120,7 @@ async def load_for(
 async def requests_total(world: Stage) -> Counter[tuple[str, str, str]]:
     """What Prometheus knows, by workload, code and flags, after two more scrapes."""
     await asyncio.sleep(2.2)
-    query = 'istio_requests_total{destination_service="reviews.bookinfo.svc.cluster.local"}'
+    query = 'istio_requests_total{reporter="source",destination_service_name="reviews"}'
     found: Counter[tuple[str, str, str]] = Counter()
     for series in await world.ask(query):
         labels = series["metric"]
@@ -262,12 +262,48 @@ async def test_prometheus_counts_what_the_load_counted_by_version_and_code(world
     assert not outcomes
 
 
+async def arrivals_total(world: Stage) -> Counter[tuple[str, str, str]]:
+    """As `requests_total`, for what arrived: by workload, code, and how it came there."""
+    await asyncio.sleep(2.2)
+    query = 'istio_requests_total{reporter="destination",destination_service_name="reviews"}'
+    found: Counter[tuple[str, str, str]] = Counter()
+    for series in await world.ask(query):
+        labels = series["metric"]
+        key = labels["destination_workload"], labels["response_code"], labels["source_app"]
+        found[key] += int(series["value"][1])
+    return found
+
+
+async def test_attempts_and_copies_are_told_to_have_arrived_and_not_to_callers(
+    world: Stage,
+) -> None:
+    await world.dial("v2", errorPercent=40)
+    legs = [{"destination": {"host": "reviews", "subset": "v2"}, "weight": 100}]
+    mirror = {"destination": {"host": "reviews", "subset": "v1"}, "percentage": {"value": 100}}
+    retries = {"attempts": 5, "retryOn": "5xx"}
+    http = [{"name": "primary", "route": legs, "mirrors": [mirror], "retries": retries}]
+    await patch(world, ROUTES, {"http": http})
+    await settled(world, {})
+    sent_before, before = await requests_total(world), await arrivals_total(world)
+
+    answers, _, _ = await load_for(world, 3)
+
+    sent = await requests_total(world) - sent_before
+    grown = await arrivals_total(world) - before
+    copies = grown.pop(("reviews-v1", "200", "mirror"))
+    again = grown.pop(("reviews-v2", "500", "retry"))
+    assert copies == answers.total()
+    assert 0.4 * answers.total() < again < answers.total()
+    assert grown == {(who, code, "load"): count for (who, code, _), count in sent.items()}
+    assert {who for who, _, _ in sent} == {"reviews-v2"}
+
+
 async def test_durations_are_a_histogram_with_istios_buckets(world: Stage) -> None:
     await world.dial("v1", latencyMs=60, latencySpreadMs=5)
     await load_for(world, 2)
     await asyncio.sleep(2.2)
     name = "istio_request_duration_milliseconds"
-    where = '{destination_workload="reviews-v1"}'
+    where = '{reporter="source",destination_workload="reviews-v1"}'
 
     buckets = await world.ask(f"sum by (le) ({name}_bucket{where})")
     count = await world.ask(f"sum({name}_count{where})")

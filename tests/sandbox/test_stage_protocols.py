@@ -89,7 +89,7 @@ async def test_grpc_requests_are_counted_once_by_their_own_status(world: Stage) 
             async with session.post(f"http://{world.cast.network}.0.2:9080/a.B/C") as response:
                 statuses[response.headers["x-version"], response.headers["grpc-status"]] += 1
 
-    query = 'istio_requests_total{destination_service_name="talk"}'
+    query = 'istio_requests_total{reporter="source",destination_service_name="talk"}'
     labels = "destination_workload", "request_protocol", "response_code", "grpc_response_status"
     grown = await raw(world, query, *labels)
     assert statuses.total() == REQUESTS

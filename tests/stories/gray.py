@@ -35,7 +35,7 @@ from rollout.api.reading import read_status
 from rollout.api.status import Condition, RolloutStatus, Run
 from rollout.controller.manager import Manager, Options
 from rollout.controller.record import Record
-from rollout.ports import Clock, Cluster, Metrics
+from rollout.ports import Clock, Cluster, Mesh, Metrics
 from tests.world.alarms import FakeAlarms
 from tests.world.clock import FakeClock
 from tests.world.cluster import FakeCluster
@@ -250,11 +250,10 @@ class Story:
     def flow(self) -> None:
         """Have the counters grow as the weights and the error rates say."""
         try:
-            weights = {v: self.weight(v) for v in VERSIONS}
+            weights, matched = {v: self.weight(v) for v in VERSIONS}, self._matched()
         except (KeyError, StopIteration):
-            weights = dict.fromkeys(VERSIONS, 0)
+            weights, matched = dict.fromkeys(VERSIONS, 0), ""
         total = sum(weights.values())
-        matched = self._matched()
         for version, weight in weights.items():
             rate = self.requests_per_second * weight / total if total else 0.0
             rate += self.matching_per_second if version == matched else 0.0
@@ -266,8 +265,9 @@ class Story:
             self.weights_seen.append(shown)
 
     def managed(self) -> list[Manifest]:
-        """The managed routes as they stand."""
-        http = self.cluster.peek(VIRTUAL_SERVICE, KEY)["spec"].get("http", ())
+        """The managed routes as they stand; none without a VirtualService."""
+        found = self.cluster.everything(VIRTUAL_SERVICE).get(KEY, {"spec": {}})
+        http = found["spec"].get("http", ())
         return [one for one in http if one.get("name", "").startswith("rollout.dev/")]
 
     def _matched(self) -> str:
@@ -345,12 +345,14 @@ def controller(
     clock: Clock | None = None,
     metrics: Metrics | None = None,
     prometheus: bool = True,
+    mesh: Mesh | None = None,
     seed: int = 1,
 ) -> Manager:
     """A new controller over the story's world, with nothing remembered."""
     return Manager(
         cluster=cluster or story.cluster,
         metrics=(metrics or story.metrics) if prometheus else None,
+        mesh=mesh,
         clock=clock or story.clock,
         alarms=FakeAlarms(clock or story.clock),
         random=Random(seed),
@@ -403,10 +405,12 @@ async def told(manifest: Manifest | None = None) -> AsyncIterator[Story]:
         yield story
 
 
-async def one_life(story: Story, *, writes_count: int, effective: bool) -> None:
+async def one_life(
+    story: Story, *, writes_count: int, effective: bool, mesh: Mesh | None = None
+) -> None:
     """A controller with nothing remembered, until it is killed at one of its writes."""
     mortal = Mortal(story.cluster, writes_count=writes_count, effective=effective)
-    async with running(controller(story, mortal).run):
+    async with running(controller(story, mortal, mesh=mesh).run):
         await mortal.died.wait()
 
 

@@ -17,16 +17,24 @@ from random import Random
 import pytest
 
 from rollout.api.action import Verb
-from rollout.api.meta import ROLLOUT, VIRTUAL_SERVICE, Kind, Manifest
+from rollout.api.meta import DESTINATION_RULE, ROLLOUT, VIRTUAL_SERVICE, Kind, Manifest
+from rollout.ports import XdsType
 from tests.stories import gray
 from tests.stories.gray import Story
 from tests.world.clock import simulate
+from tests.world.mesh import FakeMesh
 
 FIRST = int(os.environ.get("ROLLOUT_CHAOS_FIRST", "0"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("ROLLOUT_CHAOS_SEEDS", "20")))
 
 LADDER = (0, 5, 50, 100, 100)
 """The canary's percent by step, the bake included."""
+
+GUARD: dict[str, object] = {
+    "outlierDetection": {"consecutive5xxErrors": 3},
+    "connectionPool": {"tcp": {"maxConnections": 9}},
+}
+"""Of every other seed."""
 
 TROUBLE_SECONDS = 60.0
 END_SECONDS = 300.0
@@ -45,7 +53,9 @@ class Chaos:
 
     story: Story
     random: Random
+    mesh: FakeMesh | None = None
     by_hand: bool = False
+    guard: dict[str, object] = field(default_factory=dict)
     are_two: bool = False
     loses_events: bool = False
     canary_unready_since: dict[str, float] = field(default_factory=dict)
@@ -59,6 +69,8 @@ class Chaos:
     def heard(self, kind: Kind, manifest: Manifest) -> None:
         """The rules, at every change of the VirtualService."""
         self.story.heard(kind, manifest)
+        if self.mesh is not None:
+            self.mesh.heard(kind)
         if kind != VIRTUAL_SERVICE:
             return
         weights = {
@@ -84,10 +96,16 @@ class Chaos:
         rungs = {0, *LADDER[first : run.step + 2]}
         self.must(foreign == old_foreign, f"{weights}: the others keep what they had in {before}")
         self.must(share in rungs, f"{canary} at {share} in step {run.step}")
+        if share > old_share and not self.are_two:
+            self.must(self.policies()[canary] == self.guard, f"{canary} rises under its guard")
         since = self.canary_unready_since.get(canary)
         if share > old_share and since is not None and not self.loses_events:
             late = self.now() - since
             self.must(late < REACTION_SECONDS_MAX, f"unready {canary} gets traffic after {late}")
+
+    def policies(self) -> dict[str, dict[str, object]]:
+        rule = self.story.cluster.peek(DESTINATION_RULE, gray.KEY)
+        return {one["name"]: one.get("trafficPolicy", {}) for one in rule["spec"]["subsets"]}
 
     def must(self, holds: bool, rule: str) -> None:
         if not holds:
@@ -134,6 +152,17 @@ class Chaos:
         self.loses_events = True
         self.story.cluster.silence_watches()
 
+    def proxies(self) -> None:
+        """Proxies stand still, reject, or are not told; or istiod tells nobody."""
+        mesh = self.mesh
+        assert mesh is not None
+        name = self.random.choice(tuple(mesh.names))
+        mesh.frozen = self.random.choice((set(), {name}))
+        kind = self.random.choice(tuple(XdsType))
+        mesh.rejecting = self.random.choice(({}, {(name, kind): "no"}))
+        mesh.problem = self.random.choice(("", "", "refused"))
+        mesh.deaf = self.random.random() < 0.2
+
     def network(self) -> None:
         faults = self.story.cluster.faults
         faults.latency_seconds = (0.0, self.random.choice((0.0, 0.05, 0.4)))
@@ -153,6 +182,8 @@ class Chaos:
             self.silence,
         ]
         deeds = self.random.sample(deeds, 6)
+        if self.mesh is not None:
+            deeds += [self.proxies, self.proxies]
         until = self.now() + TROUBLE_SECONDS
         while self.now() < until:
             await asyncio.sleep(self.random.expovariate(1 / 4))
@@ -173,10 +204,10 @@ class Chaos:
         for _ in range(self.random.choice((0, 1, 3, 6))):
             k, effective = self.random.randrange(12), self.random.random() < 0.5
             self.log.append(f"{self.now():.2f} a controller that dies at write {k}")
-            await gray.one_life(self.story, writes_count=k, effective=effective)
+            await gray.one_life(self.story, writes_count=k, effective=effective, mesh=self.mesh)
             await asyncio.sleep(self.random.choice((0.0, 0.5, 8.0)))
         self.log.append(f"{self.now():.2f} a controller that lives")
-        await gray.controller(self.story, seed=self.random.randrange(99)).run()
+        await gray.controller(self.story, mesh=self.mesh, seed=self.random.randrange(99)).run()
 
     def heal(self) -> None:
         story = self.story
@@ -184,6 +215,9 @@ class Chaos:
         story.cluster.forget_history()
         story.cluster.break_watches()
         story.metrics.down, story.metrics.latency_seconds = False, 0.0
+        if self.mesh is not None:
+            self.mesh.frozen, self.mesh.rejecting = set(), {}
+            self.mesh.problem, self.mesh.deaf = "", False
         for version in gray.VERSIONS:
             story.fail(version, 0)
         for version in tuple(self.canary_unready_since):
@@ -221,6 +255,7 @@ class Chaos:
         others = [v for v in gray.VERSIONS if v != status.stable_revision]
         self.must(not any(self.story.weight(v) for v in others), "all traffic is on stable")
         self.must(not metadata.get("finalizers"), "no finalizer is left")
+        self.must(not any(self.policies().values()), "no guard is left")
         self.must(len(status.history) <= 10, "history is bounded")
 
 
@@ -236,7 +271,10 @@ def test_whatever_goes_wrong_the_rules_hold_and_the_run_ends(seed: int) -> None:
     chaos: list[Chaos] = []
 
     async def main() -> None:
-        chaos.append(Chaos(story=gray.furnished(), random=Random(seed)))
+        guard = GUARD if seed % 2 else {}
+        story = gray.furnished(gray.rollout(guard=guard))
+        mesh = FakeMesh(clock=story.clock) if seed % 3 else None
+        chaos.append(Chaos(story=story, random=Random(seed), guard=guard, mesh=mesh))
         await chaos[0].run()
 
     try:

@@ -128,3 +128,19 @@ async def test_at_rest_what_is_said_follows_each_change_of_the_world_at_once() -
 
         assert "v4" in first
         assert "v5" in story.status().message
+
+
+async def test_a_fault_added_in_mid_run_is_noted_in_one_event() -> None:
+    async with gray.told(long_holds()) as story:
+        await story.stable()
+        story.want("v2")
+        await story.until_step(1, within_seconds=60)
+        await asyncio.sleep(10)
+        fault = {"delay": {"fixedDelay": "1s"}}
+        story.cluster.edit(
+            VIRTUAL_SERVICE, gray.KEY, lambda m: m["spec"]["http"][0].update(fault=fault)
+        )
+        await asyncio.sleep(15)
+
+        assert [note.reason for note in story.status().notes] == ["FaultInjected"]
+        assert len(story.events("FaultInjected")) == 1

@@ -162,9 +162,8 @@ def guess(story: Story) -> None:
 def filter_route(story: Story) -> None:
     route = {"routeConfiguration": {"vhost": {"route": {"name": "primary"}}}}
     story.cluster.put(ENVOY_FILTER, item("limit", configPatches=[{"match": route}]))
-    managed = {"name": "rollout.dev/reviews", "match": [{"headers": {"a": {"exact": "b"}}}]}
-    managed |= pointing("v2")[0]
-    story.cluster.edit(VIRTUAL_SERVICE, gray.KEY, lambda m: m["spec"]["http"].append(managed))
+    match = {"match": {"headers": {"a": {"exact": "b"}}}, "hold": "5s"}
+    story.edit(strategy={"steps": [match, {"weight": 5, "hold": "5s"}], "bake": "5s"}, gates=[])
 
 
 @pytest.mark.parametrize(

@@ -291,6 +291,7 @@ BROKEN: Mapping[str, Any] = {"status": "error", "errorType": "execution", "error
         ('orders{rev="{{ revision }}"}', "stable"),
         ('orders{rev="{{ canary }}"} / orders{rev="{{ stable }}"}', "compared"),
         ('orders{rev="{{ canary }}"} / orders{rev="{{ stable }}"}', "itself"),
+        ('orders{rev="{{ canary }}"} / orders{rev="{{ stable }}"}', "between"),
     ],
 )
 async def test_a_comparison_that_nobody_can_make_holds_at_100_percent_as_anywhere(
@@ -308,10 +309,11 @@ async def test_a_comparison_that_nobody_can_make_holds_at_100_percent_as_anywher
                 ("v2",): "canary",
                 ("v2", "v1"): "compared",
                 ("v2", "v2"): "itself",
+                ("v1", "v1"): "between",
             }[tuple(re.findall(r'rev="(\w+)"', text))]
             if broken and about == troubled:
                 return BROKEN
-            if about in ("stable", "compared") and story.weight("v2") == 100:
+            if about in ("stable", "compared", "between") and story.weight("v2") == 100:
                 return vector([], at=at)
             return vector([({}, 1.0)], at=at)
 

@@ -10,14 +10,19 @@ from rollout.api.action import Verb
 from rollout.api.meta import (
     DESTINATION_RULE,
     ENDPOINT_SLICE,
+    ENVOY_FILTER,
+    POD,
     ROLLOUT,
     SERVICE,
+    SERVICE_ENTRY,
+    SIDECAR,
     VIRTUAL_SERVICE,
     WORKLOAD_ENTRY,
     Key,
     Kind,
     Manifest,
 )
+from rollout.base.errors import Denied
 from tests.stories import gray
 from tests.stories.gray import Story
 
@@ -352,3 +357,37 @@ async def test_an_abort_that_is_denied_is_tried_again_soon_and_not_written_at_ev
 
         assert written <= 2
         assert story.weight("v2") == 0
+
+
+@pytest.mark.parametrize("kind", [SERVICE_ENTRY, WORKLOAD_ENTRY, SERVICE, SIDECAR, ENVOY_FILTER])
+async def test_a_role_without_a_lesser_kind_is_told_and_runs_all_the_same(kind: Kind) -> None:
+    denied = Denied(kind.plural, status_code=403, message=f"{kind.plural} is forbidden")
+    story = gray.furnished(holding())
+    story.cluster.faults.refuse(denied, kind=kind, times=1000)
+    async with gray.running(gray.controller(story).run):
+        await at_step(story, 1)
+        noted = [note.reason for note in story.status().notes]
+        events = len(story.events("KindsNotRead"))
+        await story.stable("v2", within_seconds=120)
+
+    assert noted == ["KindsNotRead"]
+    assert events == 1
+
+
+@pytest.mark.parametrize("kind", [ENDPOINT_SLICE, POD])
+async def test_an_abort_is_obeyed_though_no_endpoint_may_be_read_and_nothing_climbs(
+    kind: Kind,
+) -> None:
+    denied = Denied(kind.plural, status_code=403, message=f"{kind.plural} is forbidden")
+    story = gray.furnished(holding())
+    async with gray.running(gray.controller(story).run):
+        await at_step(story, 1)
+    story.cluster.faults.refuse(denied, kind=kind, times=1000)
+    async with gray.running(gray.controller(story).run):
+        await asyncio.sleep(60)
+        held, told = story.weight("v2"), story.status().message
+        story.command(Verb.ABORT)
+        await story.until(lambda: story.weight("v2") == 0, within_seconds=2)
+
+    assert held == 5
+    assert f"may not read {kind.kind}" in told

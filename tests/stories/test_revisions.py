@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rollout.api.action import Verb
-from rollout.api.meta import ROLLOUT, VIRTUAL_SERVICE, Key, Manifest
+from rollout.api.meta import DESTINATION_RULE, ROLLOUT, VIRTUAL_SERVICE, Key, Manifest
 from tests.stories import gray
 from tests.stories.gray import Story
 
@@ -186,3 +186,27 @@ async def test_routes_that_are_named_are_the_only_ones_that_move() -> None:
 
         assert shares(story, "reviews") == [[100, 0, 0]]
         assert shares(story, "gateway") == [[95, 5, 0], [1000, 0, 0], [None]]
+
+
+@pytest.mark.parametrize("wanted", ["blue", "green"])
+async def test_a_host_whose_revisions_are_called_otherwise_is_taken_over(wanted: str) -> None:
+    story = gray.furnished()
+    gray.furnish(story.cluster, "ratings")
+    rule = gray.destination_rule("ratings", ("blue", "green"))
+    story.cluster.put(DESTINATION_RULE, rule)
+    legs = [
+        {"destination": {"host": "ratings", "subset": subset}, "weight": weight}
+        for subset, weight in (("blue", 100), ("green", 0))
+    ]
+    service = {
+        "metadata": {"name": "ratings", "namespace": gray.NAMESPACE},
+        "spec": {"hosts": ["ratings"], "http": [{"name": "primary", "route": legs}]},
+    }
+    story.cluster.put(VIRTUAL_SERVICE, service)
+    async with gray.running(gray.controller(story).run):
+        await story.stable("v1")
+        story.edit(host="ratings", revision=wanted)
+        await asyncio.sleep(20)
+
+    assert story.status().stable_revision == "blue"
+    assert wanted == "blue" or story.run().canary_revision == "green"

@@ -73,6 +73,7 @@ class Bed:
         port = free_port()
         flags = {
             "prometheus": self.metrics.url,
+            "istiod": self.istiod.url,
             "settle": "1s",
             "status-refresh": "1s",
             "scrape-interval": "1s",

@@ -17,7 +17,7 @@ import yaml
 from rollout.base.errors import CannotStart
 from rollout.sandbox.kubeclient import KubeClient
 from rollout.sandbox.processes import Command, Probe, Processes, free_port
-from tests.testbed import build
+from tests.testbed import build, certificate
 from tests.testbed.controlplane import ControlPlane
 
 DATA = Path(os.environ.get("ROLLOUT_TEST_DATA", "/nonexistent")) / "istio"
@@ -122,7 +122,9 @@ async def start(
         raise CannotStart(NAME, why=build.why_not(PROGRAM))
     folder = plane.folder / NAME
     folder.mkdir()
-    await _make_certificate(folder)
+    await certificate.make(folder, name=NAME, alternative="IP:127.0.0.1")
+    # Of one path istiod takes one watch; a second look at it is an error, and then no certificate.
+    shutil.copyfile(folder / "tls.crt", folder / "ca.crt")
     istiod = Istiod(xds_port=free_port(), http_port=free_port())
     webhook_port = free_port()
     mesh = {
@@ -168,25 +170,6 @@ def _environment(folder: Path) -> dict[str, str]:
         "POD_NAMESPACE": ROOT_NAMESPACE,
         **SWITCHES,
     }
-
-
-async def _make_certificate(folder: Path) -> None:
-    quiet = asyncio.subprocess.DEVNULL
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", f"/CN={NAME}", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt")),
-            stdin=quiet,
-            stdout=quiet,
-            stderr=quiet,
-        )
-    except FileNotFoundError:
-        raise CannotStart(NAME, why="openssl is not on PATH, for its certificate") from None
-    if await process.wait():
-        raise CannotStart(NAME, why="openssl made no certificate for it")
-    # Of one path istiod takes one watch; a second look at it is an error, and then no certificate.
-    shutil.copyfile(folder / "tls.crt", folder / "ca.crt")
 
 
 def _webhook(port: int, *, certificate: bytes) -> dict[str, Any]:

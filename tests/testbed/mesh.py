@@ -181,7 +181,7 @@ class Mesh:
     async def written_weights(self) -> dict[str, int]:
         """The weights, by version, of the last route in the VirtualService of the service."""
         spec = (await self.get("virtualservices"))["spec"]
-        legs = (spec.get("http") or spec.get("tcp"))[-1]["route"]
+        legs = (spec.get("http") or spec.get("tcp") or spec["tls"])[-1]["route"]
         return {leg["destination"]["subset"]: int(leg.get("weight", 0)) for leg in legs}
 
     async def weights_of(self, virtual_host: str, at: Proxy | None = None) -> dict[str, int]:

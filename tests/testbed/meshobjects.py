@@ -18,6 +18,10 @@ TCP_SERVICE = "tcp-echo"
 TCP_PORT = 9000
 """Istio's sample of a service that echoes lines."""
 
+TLS_SERVICE = "tls-echo"
+TLS_PORT = 9443
+"""The same behind TLS of its own, which proxies pass through and know by its SNI."""
+
 Manifest = dict[str, Any]
 
 
@@ -48,45 +52,60 @@ def routes(cast: Cast, weights: dict[str, int]) -> list[Manifest]:
 
 def tcp_objects(cast: Cast) -> list[Manifest]:
     """A service of connections, which are weighted one by one; all go to the first version."""
-    name = {"name": TCP_SERVICE, "namespace": cast.namespace}
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": name,
-        "spec": {
-            "selector": {"app": TCP_SERVICE},
-            "ports": [{"name": "tcp", "port": TCP_PORT, "targetPort": TCP_PORT}],
-        },
-    }
+    return _connections(cast, "tcp", TCP_SERVICE, port=TCP_PORT, hosts=[TCP_SERVICE], match={})
+
+
+def tls_objects(cast: Cast) -> list[Manifest]:
+    """As `tcp_objects`, with TLS between caller and workload."""
+    # Names in `sniHosts` are compared as they stand.
+    names = [tls_name(cast)]
+    match = {"sniHosts": names}
+    return _connections(cast, "tls", TLS_SERVICE, port=TLS_PORT, hosts=names, match=match)
+
+
+def tls_name(cast: Cast) -> str:
+    """Whom callers of the service behind TLS ask for."""
+    return f"{TLS_SERVICE}.{cast.namespace}.svc.cluster.local"
+
+
+def _connections(
+    cast: Cast, protocol: str, service: str, *, port: int, hosts: list[str], match: Manifest
+) -> list[Manifest]:
+    ports = [{"name": protocol, "port": port, "targetPort": port}]
     entries = [
         istio_object(
             cast,
             "WorkloadEntry",
-            f"{TCP_SERVICE}-{version}",
+            f"{service}-{version}",
             address=address,
             labels={
-                "app": TCP_SERVICE,
+                "app": service,
                 "version": version,
-                "service.istio.io/workload-name": f"{TCP_SERVICE}-{version}",
+                "service.istio.io/workload-name": f"{service}-{version}",
             },
-            ports={"tcp": TCP_PORT},
+            ports={protocol: port},
         )
         for version, address in cast.places()
     ]
     legs = [
         {
-            "destination": {"host": TCP_SERVICE, "port": {"number": TCP_PORT}, "subset": version},
+            "destination": {"host": service, "port": {"number": port}, "subset": version},
             "weight": 100 if version == cast.versions[0] else 0,
         }
         for version in cast.versions[:2]
     ]
     subsets = [{"name": version, "labels": {"version": version}} for version in cast.versions]
-    tcp = [{"match": [{"port": TCP_PORT}], "route": legs}]
+    routes = [{"match": [{"port": port, **match}], "route": legs}]
     return [
-        service,
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": service, "namespace": cast.namespace},
+            "spec": {"selector": {"app": service}, "ports": ports},
+        },
         *entries,
-        istio_object(cast, "DestinationRule", TCP_SERVICE, host=TCP_SERVICE, subsets=subsets),
-        istio_object(cast, "VirtualService", TCP_SERVICE, hosts=[TCP_SERVICE], tcp=tcp),
+        istio_object(cast, "DestinationRule", service, host=service, subsets=subsets),
+        istio_object(cast, "VirtualService", service, hosts=hosts, **{protocol: routes}),
     ]
 
 
@@ -169,15 +188,21 @@ def _sidecar(cast: Cast) -> Manifest:
         "captureMode": "NONE",
         "hosts": [f"{cast.namespace}/*"],
     }
-    # Connections have no Host header: a TCP listener serves one service.
-    tcp = {
-        "port": {"number": TCP_PORT, "protocol": "TCP", "name": "tcp"},
-        "bind": cast.cluster_ip,
-        "captureMode": "NONE",
-        "hosts": [f"{cast.namespace}/{TCP_SERVICE}.{cast.namespace}.svc.cluster.local"],
-    }
+    # Connections have no Host header: such a listener serves one service.
+    lines = [
+        {
+            "port": {"number": port, "protocol": protocol.upper(), "name": protocol},
+            "bind": cast.cluster_ip,
+            "captureMode": "NONE",
+            "hosts": [f"{cast.namespace}/{service}.{cast.namespace}.svc.cluster.local"],
+        }
+        for protocol, service, port in (
+            ("tcp", TCP_SERVICE, TCP_PORT),
+            ("tls", TLS_SERVICE, TLS_PORT),
+        )
+    ]
     selector = {"labels": {"app": APP}}
-    return istio_object(cast, "Sidecar", APP, workloadSelector=selector, egress=[listener, tcp])
+    return istio_object(cast, "Sidecar", APP, workloadSelector=selector, egress=[listener, *lines])
 
 
 def _destination_rule(cast: Cast) -> Manifest:

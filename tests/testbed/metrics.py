@@ -4,10 +4,18 @@ The wheel's Envoy has none of Istio's filters. Its statistics are by cluster, an
 subset, so the workload is ``<service>-<subset>``. A request that found no healthy host or no place
 in a queue (UH, UO) is an error of its cluster. What had no cluster (NC) is known by listener only.
 Flags are not seen.
+
+Pods have no Envoys here, so the callers' are scraped twice. As callers (``reporter="source"``) they
+tell of the answers they gave: Envoy calls them external. As if they stood beside the pods
+(``"destination"``) they tell of all that was sent to those: these answers, the attempts that were
+sent again after they failed, which Envoy counts apart, and mirrored requests, which it calls
+internal; ``source_app`` keeps them apart. Of answers that no pod gave, refused connections and UH
+among them, the second scrape tells too, which Istio's own would not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +28,17 @@ from rollout.sandbox.processes import Probe, Process, Processes
 CACHE = Path("~/.cache/rollout").expanduser()
 
 FILTER = (
-    r"^(cluster\.outbound.*;\.upstream_(rq_(\d+|time)|cx_(total|connect_fail|destroy))"
-    r"|http\.outbound.*no_cluster)$"
+    r"^(cluster\.outbound.*;\.(external\.upstream_rq_(\d+|time)"
+    r"|upstream_cx_(total|connect_fail|destroy))|http\.outbound.*no_cluster)$"
+)
+ARRIVAL_FILTER = (
+    r"^cluster\.outbound.*;\.((external|internal)\.upstream_rq_(\d+|time)|retry\.upstream_rq_\d+)$"
 )
 
 _CLUSTER = r"outbound_?\|\d+\|([^|]*)\|(.+)"
 _SUBSET = r"outbound_?\|\d+\|([^|]+)\|([^.]+)\.([^.]+)\..+"
 _COUNTS = (
-    "envoy_cluster_(upstream_rq|upstream_rq_time_(bucket|sum|count)"
+    "envoy_cluster_((external|internal|retry)_upstream_rq(_time_(bucket|sum|count))?"
     "|upstream_cx_(total|connect_fail|destroy))|envoy_http_.*no_cluster"
 )
 
@@ -41,12 +52,14 @@ def _rule(target: str, value: str, *labels: str, regex: str) -> dict[str, Any]:
     }
 
 
+ORIGIN = _rule("source_app", "$1", "__name__", regex="envoy_cluster_([a-z]+)_upstream_rq.*")
+
 RULES: tuple[dict[str, Any], ...] = (
     {"source_labels": ["__name__"], "regex": _COUNTS, "action": "keep"},
     # The same requests stand there by class.
     {
         "source_labels": ["__name__", "response_code"],
-        "regex": "envoy_cluster_upstream_rq;",
+        "regex": "envoy_cluster_.*_upstream_rq;",
         "action": "drop",
     },
     _rule("destination_service", "$1", "stage_host", regex="(.+)"),
@@ -62,13 +75,13 @@ RULES: tuple[dict[str, Any], ...] = (
         "__name__",
         "istio_requests_total",
         "__name__",
-        regex="envoy_cluster_upstream_rq|envoy_http_.*no_cluster",
+        regex="envoy_cluster_.*_upstream_rq|envoy_http_.*no_cluster",
     ),
     _rule(
         "__name__",
         "istio_request_duration_milliseconds_$1",
         "__name__",
-        regex="envoy_cluster_upstream_rq_time_(.+)",
+        regex="envoy_cluster_.*_upstream_rq_time_(.+)",
     ),
     _rule(
         "__name__",
@@ -101,7 +114,6 @@ class Metrics:
     def scrape(self, name: str, *, address: str, namespace: str, host: str) -> None:
         """Scrape an Envoy's admin address from now on; ``name`` is unique."""
         labels = {
-            "reporter": "source",
             "source_workload": name,
             "source_workload_namespace": namespace,
             "stage_host": host,
@@ -115,6 +127,19 @@ class Metrics:
         """Scrape no Envoy of a namespace any longer."""
         for path in self.folder.glob(f"{namespace}-*.json"):
             path.unlink()
+
+
+def _scrape(
+    reporter: str, wanted: str, rules: Sequence[dict[str, Any]], *, targets: Path
+) -> dict[str, Any]:
+    return {
+        "job_name": f"envoy-as-{reporter}",
+        "metrics_path": "/stats/prometheus",
+        "params": {"filter": [wanted]},
+        "file_sd_configs": [{"files": [f"{targets}/*.json"], "refresh_interval": "1s"}],
+        "relabel_configs": [{"target_label": "reporter", "replacement": reporter}],
+        "metric_relabel_configs": list(rules),
+    }
 
 
 async def start(processes: Processes, folder: Path, *, probe: Probe) -> Metrics:
@@ -132,13 +157,8 @@ async def start(processes: Processes, folder: Path, *, probe: Probe) -> Metrics:
             "scrape_timeout": f"{timeout_ms}ms",
         },
         "scrape_configs": [
-            {
-                "job_name": "envoy",
-                "metrics_path": "/stats/prometheus",
-                "params": {"filter": [FILTER]},
-                "file_sd_configs": [{"files": [f"{targets}/*.json"], "refresh_interval": "1s"}],
-                "metric_relabel_configs": list(RULES),
-            }
+            _scrape("source", FILTER, RULES, targets=targets),
+            _scrape("destination", ARRIVAL_FILTER, (ORIGIN, *RULES), targets=targets),
         ],
     }
     program = await prometheus.find_binary(CACHE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ OPEN_MAX = 64
 
 
 @contextlib.asynccontextmanager
-async def echoing(version: str, address: str, port: int) -> AsyncIterator[None]:
+async def echoing(
+    version: str, address: str, port: int, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
     """Answer each line with the version before it, until the context ends."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -24,19 +27,65 @@ async def echoing(version: str, address: str, port: int) -> AsyncIterator[None]:
                 await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, address, port)
+    server = await asyncio.start_server(serve, address, port, ssl=tls)
     try:
         yield
     finally:
         server.close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Where to connect to.
+
+    Attributes:
+        tls: for callers; None for plain connections.
+        name: what the caller says whom it wants (SNI); with ``tls`` alone.
+    """
+
+    address: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    name: str | None = None
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[Line]:
+        """A connection until the context ends. Raises `OSError` when there is none."""
+        reader, writer = await asyncio.open_connection(
+            self.address, self.port, ssl=self.tls, server_hostname=self.name
+        )
+        try:
+            yield Line(reader=reader, writer=writer)
+        finally:
+            writer.close()
+
+    async def say(self) -> str:
+        """The version that a new connection reaches. Raises `OSError` when none answers."""
+        async with self.open() as line:
+            return await line.say()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """An open connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def say(self) -> str:
+        """The version that answers on it. Raises `OSError` when it was closed."""
+        self.writer.write(b"hello\n")
+        answer = await self.reader.readline()
+        if not answer:
+            raise ConnectionError
+        return answer.decode().split()[0]
+
+
 @dataclass(slots=True)
 class Caller:
     """Opens connections at a steady rate; each says one line and is closed."""
 
-    address: str
-    port: int
+    door: Door
     counts: Counter[str] = field(default_factory=Counter)
 
     async def answers(self) -> dict[str, int]:
@@ -64,21 +113,8 @@ class Caller:
     async def _call(self, limit: asyncio.Semaphore) -> None:
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                self.counts[await say(self.address, self.port)] += 1
+                self.counts[await self.door.say()] += 1
         except OSError:  # TimeoutError is one of them
             self.counts["failed"] += 1
         finally:
             limit.release()
-
-
-async def say(address: str, port: int) -> str:
-    """The version that a new connection reaches. Raises `OSError` when none answers."""
-    reader, writer = await asyncio.open_connection(address, port)
-    try:
-        writer.write(b"hello\n")
-        line = await reader.readline()
-    finally:
-        writer.close()
-    if not line:
-        raise ConnectionError
-    return line.decode().split()[0]

@@ -93,9 +93,36 @@ def test_settings_come_as_environment_variables() -> None:
     assert not any(arg.startswith("--prometheus") for arg in container["args"])
 
 
+def test_istiod_is_asked_with_a_token_of_its_own_audience() -> None:
+    address = "http://istiod.istio-system:15014"
+    pods = [
+        by_name(rendered(f"istiod.address={address}", *more))["Deployment", "rollout-controller"][
+            "spec"
+        ]["template"]["spec"]
+        for more in ((), ("istiod.token=false",))
+    ]
+
+    (with_token,), (without,) = (pod["containers"] for pod in pods)
+    (volume,) = pods[0]["volumes"]
+    (mount,) = with_token["volumeMounts"]
+    (source,) = volume["projected"]["sources"]
+    assert f"--istiod={address}" in with_token["args"]
+    assert f"--istiod-token-file={mount['mountPath']}/token" in with_token["args"]
+    assert source["serviceAccountToken"]["audience"] == "istio-ca"
+    assert (mount["name"], source["serviceAccountToken"]["path"]) == (volume["name"], "token")
+    assert f"--istiod={address}" in without["args"]
+    assert not any("token" in arg for arg in without["args"])
+    assert "volumes" not in pods[1]
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
-    [("replica=3", "replica"), ("prometheus=localhost", "prometheus"), ("replicas=-1", "replicas")],
+    [
+        ("replica=3", "replica"),
+        ("prometheus=localhost", "prometheus"),
+        ("istiod.adress=a", "adress"),
+        ("replicas=-1", "replicas"),
+    ],
 )
 def test_a_misspelt_value_is_refused_by_name(wrong: str, told: str) -> None:
     done = helm("template", "rollout", str(CHART), *KUBERNETES, "--set", wrong)

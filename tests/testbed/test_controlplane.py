@@ -2,60 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import shutil
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.testbed import build
+from tests.testbed import build, kubectl
 from tests.testbed.controlplane import ControlPlane, control_plane
+from tests.testbed.kubectl import Kubectl
 
 ROOT = Path(__file__).parents[2]
 CRDS = ROOT / "manifests" / "crds"
-COMMAND_SECONDS = 60.0
 
-WHY_NOT = build.why_not("etcd", "kube-apiserver") or (
-    "" if shutil.which("kubectl") else "kubectl is not on PATH"
-)
+WHY_NOT = build.why_not("etcd", "kube-apiserver") or kubectl.WHY_NOT
 
 pytestmark = [
     pytest.mark.servers,
     pytest.mark.timeout(180),
     pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "all is there"),
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kubectl:
-    """Runs kubectl as one user."""
-
-    world: ControlPlane
-    user: str = "admin"
-
-    async def run(self, *words: str, given: object = None) -> tuple[int, str]:
-        """Run a command; its exit code, and what it printed, errors last."""
-        process = await asyncio.create_subprocess_exec(
-            "kubectl",
-            *words,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(self.world.folder),
-                "KUBECONFIG": str(self.world.kubeconfig(self.user)),
-                "NO_PROXY": "127.0.0.1",
-            },
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        async with asyncio.timeout(COMMAND_SECONDS):
-            out, err = await process.communicate(yaml.safe_dump(given).encode())
-        return process.returncode or 0, out.decode() + err.decode()
 
 
 @pytest.fixture
@@ -66,14 +32,14 @@ async def world(tmp_path: Path) -> AsyncIterator[ControlPlane]:
 
 @pytest.fixture
 async def with_crds(world: ControlPlane) -> Kubectl:
-    kubectl = Kubectl(world=world)
-    code, said = await kubectl.run("create", "-f", str(CRDS))
+    admin = Kubectl(world=world)
+    code, said = await admin.run("create", "-f", str(CRDS))
     assert code == 0, said
-    code, said = await kubectl.run(
+    code, said = await admin.run(
         "wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS)
     )
     assert code == 0, said
-    return kubectl
+    return admin
 
 
 def rollout_with(*steps: dict[str, Any]) -> dict[str, Any]:

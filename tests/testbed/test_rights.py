@@ -44,7 +44,12 @@ WAIT_SECONDS_MAX = 15.0
 POLL_SECONDS = 0.05
 FORBIDDEN = "forbid"
 
-AFTER_A_CONFLICT = {("get", "virtualservices"), ("get", "rolloutactions"), ("get", "rollouts")}
+AFTER_A_CONFLICT = {
+    ("get", "virtualservices"),
+    ("get", "destinationrules"),
+    ("get", "rolloutactions"),
+    ("get", "rollouts"),
+}
 """Asked for when a write came too late, which cannot be arranged here; the stories have such."""
 
 
@@ -128,7 +133,8 @@ async def controller(world: World, name: str) -> AsyncIterator[None]:
 
 
 def wanted(cast: Cast) -> Json:
-    rollout = meshobjects.rollout(cast, {"weight": 10, "hold": "1s"}, gates=[])
+    guard = {"outlierDetection": {"consecutive5xxErrors": 5}}
+    rollout = meshobjects.rollout(cast, {"weight": 10, "hold": "1s"}, gates=[], guard=guard)
     rollout["spec"]["strategy"]["bake"] = "1s"
     return rollout
 

@@ -21,6 +21,7 @@ class Loop:
     stuck: str = ""
     silent_seconds: float = 0.0
     filled: bool = True
+    kinds: tuple[str, ...] = ()
 
     def unhealthy(self) -> str:
         return self.stuck
@@ -30,6 +31,9 @@ class Loop:
 
     def synced(self) -> bool:
         return self.filled
+
+    def denied(self) -> tuple[str, ...]:
+        return self.kinds
 
 
 @asynccontextmanager
@@ -102,3 +106,10 @@ async def test_nothing_else_is_served() -> None:
         status, _, _ = await ask("/")
 
     assert status == 404
+
+
+async def test_kinds_that_may_not_be_read_are_told_by_one_who_is_ready_all_the_same() -> None:
+    async with asking(Loop(kinds=("Sidecar",))) as ask:
+        status, _, told = await ask("/readyz")
+
+    assert (status, told["denied"]) == (200, ["Sidecar"])

@@ -34,6 +34,7 @@ def checked(o: Observation) -> Decision:
     _check_times(o, decision)
     _check_answers(o, decision)
     _check_safety(o, decision)
+    _check_guard(o, decision)
     _check_ladder(o, decision)
     return decision
 
@@ -116,6 +117,37 @@ def _check_safety(o: Observation, d: Decision) -> None:
         assert d.finalizer or ending is not None, "the finalizer is on while traffic is moved"
 
 
+def is_guarded(o: Observation, run: Run) -> bool:
+    """Whether all that a run has to write on its canary's subset stands there."""
+    known = o.subsets.policies.get(run.canary_revision)
+    declared = run.plan.guard.policies()
+    return all(known and known.fields.get(f) == declared.get(f) for f in run.guarded)
+
+
+def _check_guard(o: Observation, d: Decision) -> None:
+    before, after = run_of(o.status), run_of(d.status)
+    if before is not None and after is not None:
+        assert after.guarded == before.guarded, "what is ours is decided once"
+    if before is None:
+        assert d.guard is None, "it is recorded before it is written"
+        return
+    if d.guard is None:
+        return
+    assert set(d.guard.policies) <= set(before.guarded), "what is not ours is left alone"
+    assert d.guard.subset == before.canary_revision
+    ending = d.status.run.ending if d.status.run else None
+    promoted = ending is not None and ending.outcome is Outcome.PROMOTED
+    if d.guard.is_on:
+        assert ending is None
+        assert not o.deleting
+    elif not promoted:
+        known = o.subsets.policies.get(before.canary_revision)
+        stands = known is not None and any(field in known.fields for field in before.guarded)
+        assert o.status.phase is Phase.ROLLING_BACK or not stands, "traffic leaves, then the guard"
+        shares = [dict(route.shares).get(before.canary_revision) for route in o.routing.routes]
+        assert not any(shares)
+
+
 def _check_ladder(o: Observation, d: Decision) -> None:
     before, after = run_of(o.status), run_of(d.status)
     if before is None:
@@ -146,6 +178,8 @@ def _check_rise(o: Observation, d: Decision, *, before: Run, after: Run) -> None
     assert o.arms_problem is None
     says = {verdict.name: verdict.verdict for verdict in o.verdicts}
     assert Verdict.FAIL not in says.values(), "nothing rises on a failing gate"
+    if not _sent_by_person(o, d):
+        assert is_guarded(o, before), "nothing rises without its guard"
     if _sent_by_person(o, d) or before.step == 0 or before.retreated:
         return
     assert after.paused is None

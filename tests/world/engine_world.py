@@ -1,7 +1,8 @@
 """A world for the engine alone: routes, endpoints, verdicts and commands; time passes by asking.
 
-Decisions are carried out in the order in which the controller writes: finalizer on, routes, status,
-answers, finalizer off. A write can be lost, and everything after it, as when the process dies.
+Decisions are carried out in the order in which the controller writes: finalizer on, guard on,
+routes, guard off, status, answers, finalizer off. A write can be lost, and everything after it, as
+when the process dies.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from rollout.api.traffic import (
     ManagedRoutes,
     Note,
     Problem,
+    Propagation,
     RouteState,
     Routing,
+    SubsetPolicy,
     SubsetTable,
 )
 from rollout.engine import plan as plans
-from rollout.engine.decision import Answer, Decision, Happening
+from rollout.engine.decision import Answer, Decision, Guarding, Happening
 from rollout.engine.observation import GivenAction, Observation
 from tests.world.engine_rules import checked, run_of
 
@@ -45,7 +48,7 @@ PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 Says = Callable[[str, Run, float], Verdict]
 """What a gate says: its name, the run, the seconds since the step began."""
 
-WRITES = ("finalizer", "routes", "status", "answers", "farewell")
+WRITES = ("finalizer", "guard", "routes", "unguard", "status", "answers", "farewell")
 """The writes of one decision, in their order."""
 
 
@@ -85,6 +88,10 @@ def always(verdict: Verdict) -> Says:
     return lambda _name, _run, _elapsed: verdict
 
 
+class Refused(Exception):
+    """A write was refused for the first time: it is decided again, now that this is known."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
     """One decision that was made."""
@@ -113,11 +120,17 @@ class World:
     managed: ManagedRoutes | None = None
     refusing: bool = False
     subsets: dict[str, dict[str, str]] | None = None
+    policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rule_problems: tuple[Problem, ...] = ()
+    rule_refusing: bool = False
+    rule_refused: bool = False
     ready: dict[str, int] = field(default_factory=lambda: {"v1": 2, "v2": 2, "v3": 2})
     says: Says = field(default_factory=lambda: passes_after(15))
     metrics_problem: str = ""
     arms_problem: Problem | None = None
+    unread: str = ""
     settle_seconds: float = SETTLE_SECONDS
+    propagation: Propagation = field(default_factory=Propagation)
     waiting: list[GivenAction] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
     happenings: list[Happening] = field(default_factory=list)
@@ -183,11 +196,13 @@ class World:
             subsets=self._table(),
             ready=dict(self.ready),
             arms_problem=self.arms_problem,
+            unread=self.unread,
             evidence=evidence,
             verdicts=self._verdicts(run) if run is not None else (),
             metrics_problem=self.metrics_problem,
             actions=tuple(self.waiting),
             settle_seconds=self.settle_seconds,
+            propagation=self.propagation,
         )
 
     def _routing(self) -> Routing:
@@ -226,8 +241,18 @@ class World:
                 message="host reviews has no DestinationRule; create one with its subsets",
             )
             return SubsetTable(destination_rule=None, subsets={}, problems=(missing,))
+        denied = Problem(reason="WriteDenied", message="DestinationRule bookinfo/reviews: frozen")
+        problems = (*self.rule_problems, denied) if self.rule_refused else self.rule_problems
         return SubsetTable(
-            destination_rule="bookinfo/reviews", subsets=dict(self.subsets), problems=()
+            destination_rule="bookinfo/reviews",
+            subsets=dict(self.subsets),
+            problems=problems,
+            policies={
+                name: SubsetPolicy(
+                    destination_rule="bookinfo/reviews", fields=dict(self.policies.get(name, {}))
+                )
+                for name in self.subsets
+            },
         )
 
     def _verdicts(self, run: Run) -> tuple[GateVerdict, ...]:
@@ -272,7 +297,10 @@ class World:
         for name in WRITES:
             if name == lose:
                 return decision
-            getattr(self, f"_write_{name}")(decision)
+            try:
+                getattr(self, f"_write_{name}")(decision)
+            except Refused:
+                return self.reconcile(lose=lose)
         self.happenings += decision.happenings
         self.look_again_at = decision.look_again_at
         return decision
@@ -281,6 +309,30 @@ class World:
         if decision.finalizer and not self.finalized:
             assert not self.deleting, "nobody may put a finalizer on what is being deleted"
             self.finalized, self.writes = True, self.writes + 1
+
+    def _write_guard(self, decision: Decision) -> None:
+        if decision.guard is not None and decision.guard.is_on:
+            assert self.finalized, "the finalizer is on before a guard is"
+            self._apply(decision.guard)
+
+    def _write_unguard(self, decision: Decision) -> None:
+        if decision.guard is not None and not decision.guard.is_on:
+            self._apply(decision.guard)
+
+    def _apply(self, guard: Guarding) -> None:
+        if guard.subset not in (self.subsets or {}):
+            return
+        before = self.policies.get(guard.subset, {})
+        kept = {name: one for name, one in before.items() if name not in guard.policies}
+        after = kept | {name: one for name, one in guard.policies.items() if one is not None}
+        if after == before:
+            return
+        if self.rule_refusing:
+            if not self.rule_refused:
+                self.rule_refused = True
+                raise Refused
+            return
+        self.policies[guard.subset], self.writes = dict(after), self.writes + 1
 
     def _write_routes(self, decision: Decision) -> None:
         wanted = decision.weights

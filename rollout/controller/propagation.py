@@ -1,0 +1,402 @@
+"""Watches, through istiod, how proxies take what was written; only while some run waits for it.
+
+istiod tells for each proxy the nonce of the newest answer of each type that it was sent, and of the
+newest that it took; nothing ties them to an object. So nonces are noted before a write, and it has
+arrived when some have changed since, every one that was sent is taken, and nothing has moved for
+longer than istiod gathers changes before it sends them. One look serves all runs that wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rollout.api.meta import Key
+from rollout.api.status import Run
+from rollout.api.traffic import Propagation, Spread, SubsetPolicy, SubsetTable
+from rollout.base.errors import RolloutError
+from rollout.controller.nonces import Found, Nonced
+from rollout.controller.record import Record
+from rollout.engine.observation import Observation
+from rollout.ports import Clock, Mesh, XdsType
+
+LOOK_SECONDS = 0.1
+"""Between two looks, at first: as long as istiod gathers changes (``PILOT_DEBOUNCE_AFTER``)."""
+
+LOOK_SECONDS_MAX = 2.0
+"""Between two looks, once a run has waited for long."""
+
+SLOWER_FACTOR = 10
+"""Looks are apart by at least so small a part of the time that the youngest wait has lasted."""
+
+COST_FACTOR = 4
+"""Looks are apart by at least so many times what one takes: thousands of proxies are some MB."""
+
+QUIET_SECONDS = 0.2
+"""How long nothing more may be sent before all is taken for sent: twice istiod's default of 0.1 s,
+in which a push that began just before the write is followed by the one that has it."""
+
+UNCHANGED_SECONDS = 10.0
+"""How long a write may change nothing at any proxy before traffic or time must tell: the longest
+that istiod gathers changes (``PILOT_DEBOUNCE_MAX``)."""
+
+OLD_SECONDS = 15.0
+"""A subset that has served unchanged for longer than `UNCHANGED_SECONDS`, and some, has been sent
+already: it is enough that everything which was sent is taken."""
+
+FRESH_SECONDS = 0.3
+"""How old nonces may be and still stand for those before a write."""
+
+BEFORE_SECONDS_MAX = 0.5
+"""How long a write that gives the canary more waits for them; then it goes without."""
+
+SLOW_SECONDS = 5.0
+"""After it waited in vain no write waits for so long: all runs share one istiod, and workers."""
+
+UNREACHABLE_SECONDS = 2.0
+"""How long istiod may not answer before traffic or time must tell."""
+
+ROUTES: Mapping[str, XdsType] = {"http": XdsType.RDS, "tcp": XdsType.LDS, "tls": XdsType.LDS}
+"""Where proxies are given the routes of each protocol."""
+
+SUBSETS = frozenset({XdsType.CDS, XdsType.EDS})
+"""How proxies are given subsets and who answers for them."""
+
+WAITING = "proxies have yet to acknowledge it"
+
+_About = tuple[object, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Wait:
+    """A run that waits for its proxies.
+
+    Attributes:
+        about: what for.
+        percent: see `Propagation`.
+        types: what proxies are given it by.
+        since_seconds: when it was written, or the wait began.
+        bound_seconds: how long nothing may change before nobody can tell.
+        is_old: it was there for long before the wait began, see `OLD_SECONDS`.
+        before: the nonces before it was written; None until the first look.
+        changed_seconds: when the first change of a nonce was seen; None: none was.
+        failing_seconds: since when istiod does not answer; None: it does.
+        known: how it stands.
+    """
+
+    about: _About
+    percent: float | None
+    types: frozenset[XdsType]
+    since_seconds: float
+    bound_seconds: float
+    is_old: bool = False
+    before: Found | None = None
+    changed_seconds: float | None = None
+    failing_seconds: float | None = None
+    known: Propagation
+
+    @property
+    def is_open(self) -> bool:
+        """Whether looks can still tell something."""
+        return self.known.spread is Spread.PENDING
+
+
+@dataclass(slots=True, kw_only=True)
+class _Age:
+    """Since when a subset has served as it does, with these labels and this policy."""
+
+    labels: Mapping[str, str]
+    policy: SubsetPolicy | None
+    since_seconds: float
+
+
+class Propagations:
+    """Looks for all runs together.
+
+    Args:
+        mesh: istiod; None when no address is configured: then all is unasked.
+        clock: time.
+        ring: has a key looked at again.
+        record: our own metrics.
+        settle_seconds: how long proxies are given where nobody can tell.
+    """
+
+    def __init__(
+        self,
+        mesh: Mesh | None,
+        clock: Clock,
+        ring: Callable[[Key], object],
+        record: Record,
+        *,
+        settle_seconds: float,
+    ) -> None:
+        self._mesh = mesh
+        self._clock = clock
+        self._ring = ring
+        self._record = record
+        self._settle_seconds = settle_seconds
+        self._waits: dict[Key, _Wait] = {}
+        self._ages: dict[Key, dict[str, _Age]] = {}
+        self._nonced = Nonced()
+        self._looking = asyncio.Lock()
+        self._stirred = asyncio.Event()
+        self._is_wanted = False
+        self._cost_seconds = 0.0
+        self._slow_until_seconds = -math.inf
+
+    # What deciding asks.
+
+    def seen(self, o: Observation) -> Propagation:
+        """How proxies stand to what the run in the status has written, or is about to use."""
+        run = o.status.run
+        if self._mesh is None:
+            return Propagation()
+        self._note(o.key, o.subsets, o.ready)
+        if run is None or run.ended_at is not None:
+            return Propagation()
+        wait, prepares = self._waits.get(o.key), _prepares(run)
+        about = self._about_subset(o.key, run) if prepares else _about_weight(run.id, run.weight)
+        if wait is not None and wait.about == about:
+            return wait.known
+        if prepares:
+            return _asking(None)
+        told = "this controller has not seen the weights being written"
+        return Propagation(spread=Spread.UNKNOWN, percent=run.weight, message=told)
+
+    def _note(self, key: Key, subsets: SubsetTable, ready: Mapping[str, int]) -> None:
+        """Remember since when subsets have been as they are, and have had somebody to answer."""
+        now, known = self._clock.monotonic_seconds(), self._ages.get(key, {})
+        ages: dict[str, _Age] = {}
+        for name, labels in subsets.subsets.items():
+            if ready.get(name, 0) > 0:
+                age = known.get(name)
+                policy = subsets.policies.get(name)
+                same = age is not None and (age.labels, age.policy) == (labels, policy)
+                fresh = _Age(labels=labels, policy=policy, since_seconds=now)
+                ages[name] = age if age and same else fresh
+        self._ages[key] = ages
+
+    # What writing tells.
+
+    async def before_write(self, o: Observation, percent: float) -> None:
+        """Have nonces at hand that are older than a write to come, of so many percent.
+
+        A write that takes traffic from the canary waits for nothing: they come while it is made,
+        and istiod gathers changes for longer than that takes.
+        """
+        run, now = o.status.run, self._clock.monotonic_seconds()
+        if self._mesh is None or self._fresh() is not None:
+            return
+        is_less = run is None or percent < run.weight or percent == 0
+        if is_less or now < self._slow_until_seconds:
+            self._is_wanted = True
+            self._stirred.set()
+            return
+        try:
+            async with asyncio.timeout(BEFORE_SECONDS_MAX):
+                has_told = await self._look()
+        except TimeoutError:
+            has_told = False
+        if not has_told:
+            self._slow_until_seconds = self._clock.monotonic_seconds() + SLOW_SECONDS
+
+    def wrote(self, o: Observation, run: Run | None) -> None:
+        """A run's weight was written just now."""
+        if self._mesh is None or run is None or run.ended_at is not None:
+            return
+        self._begin(
+            o.key,
+            _Wait(
+                about=_about_weight(run.id, run.weight),
+                percent=run.weight,
+                types=frozenset(ROUTES.get(r.protocol, XdsType.RDS) for r in o.routing.routes),
+                since_seconds=self._clock.monotonic_seconds(),
+                bound_seconds=UNCHANGED_SECONDS,
+                before=self._fresh(),
+                known=_asking(run.weight),
+            ),
+        )
+
+    def want(self, key: Key, run: Run) -> None:
+        """Have it found out whether proxies know the canary's subset, if the run waits for that."""
+        if self._mesh is None or not _prepares(run):
+            return
+        age = self._ages.get(key, {}).get(run.canary_revision)
+        wait, about = self._waits.get(key), self._about_subset(key, run)
+        if age is None or (wait is not None and wait.about == about):
+            return
+        now = self._clock.monotonic_seconds()
+        self._begin(
+            key,
+            _Wait(
+                about=about,
+                percent=None,
+                types=SUBSETS,
+                since_seconds=now,
+                bound_seconds=self._settle_seconds,
+                is_old=now - age.since_seconds >= OLD_SECONDS,
+                known=_asking(None),
+            ),
+        )
+
+    def forget_run(self, key: Key) -> None:
+        """The run is over."""
+        self._waits.pop(key, None)
+
+    def forget(self, key: Key) -> None:
+        """The Rollout is gone."""
+        self.forget_run(key)
+        self._ages.pop(key, None)
+
+    # Looking.
+
+    async def run(self) -> None:
+        """Look, for ever; while no run waits nothing is asked at all."""
+        if self._mesh is None:
+            await asyncio.Event().wait()
+        self._waits.clear()  # another controller may have led, and written, meanwhile
+        while True:
+            self._stirred.clear()
+            is_wanted = self._is_wanted or any(wait.is_open for wait in self._waits.values())
+            self._is_wanted = False
+            if is_wanted and await self._look():
+                self._judge_all()
+            await self._sleep(self._apart_seconds())
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until the next look is due, or somebody begins to wait."""
+        if seconds == math.inf:
+            await self._stirred.wait()
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stirred.wait()
+        except TimeoutError:
+            return
+
+    def _apart_seconds(self) -> float:
+        """How long until the next look."""
+        now = self._clock.monotonic_seconds()
+        ages = [now - wait.since_seconds for wait in self._waits.values() if wait.is_open]
+        if not ages:
+            return math.inf
+        slow = min(max(LOOK_SECONDS, min(ages) / SLOWER_FACTOR), LOOK_SECONDS_MAX)
+        return max(slow, COST_FACTOR * self._cost_seconds)
+
+    async def _look(self) -> bool:
+        """Ask istiod once; whether it has told."""
+        assert self._mesh is not None, "without an address nothing is asked"
+        async with self._looking:
+            begun = self._clock.monotonic_seconds()
+            try:
+                proxies = await self._mesh.proxies()
+            except RolloutError as error:
+                self._record.asked_istiod("failed")
+                self._fail(str(error), now=self._clock.monotonic_seconds())
+                return False
+            now = self._clock.monotonic_seconds()
+            self._cost_seconds = now - begun
+            self._record.asked_istiod("ok")
+            self._nonced.learn(proxies, now=now)
+            return True
+
+    def _fail(self, problem: str, *, now: float) -> None:
+        """Nobody answers; after a while traffic or time must."""
+        for key, wait in self._waits.items():
+            if not wait.is_open:
+                continue
+            if wait.failing_seconds is None:
+                wait.failing_seconds = now
+            if now - wait.failing_seconds >= UNREACHABLE_SECONDS:
+                self._tell(key, wait, Spread.UNKNOWN, problem)
+
+    def _judge_all(self) -> None:
+        for key, wait in self._waits.items():
+            if wait.is_open:
+                wait.failing_seconds = None
+                self._judge(key, wait)
+
+    def _judge(self, key: Key, wait: _Wait) -> None:
+        """What the newest look tells a run."""
+        nonced, now = self._nonced, self._nonced.at_seconds
+        if wait.before is None:
+            wait.before = nonced.newest
+        if wait.changed_seconds is None and nonced.changed(wait.types, since=wait.before):
+            wait.changed_seconds = now
+        behind = nonced.behind(wait.types, since=None if wait.is_old else wait.before)
+        if behind:
+            named = nonced.named(behind)
+            told = named or WAITING
+            refused = any(nonces.error for nonces in behind.values())
+            self._tell(key, wait, Spread.PENDING, told, refused=refused, hindered=bool(named))
+        elif self._has_arrived(wait, now=now):
+            self._tell(key, wait, Spread.DONE, f"acknowledged by {nonced.everybody}")
+            self._record.propagated(seconds=now - wait.since_seconds)
+        elif wait.changed_seconds is None and now - wait.since_seconds >= wait.bound_seconds:
+            told = f"istiod has sent {nonced.everybody} nothing new for it"
+            self._tell(key, wait, Spread.UNKNOWN, told)
+        else:
+            self._tell(key, wait, Spread.PENDING, WAITING)
+
+    def _has_arrived(self, wait: _Wait, *, now: float) -> bool:
+        """Whether all that will be sent was; a mesh that never rests is taken for quiet at last."""
+        if wait.is_old:
+            return bool(self._nonced.of(wait.types))
+        if wait.changed_seconds is None:
+            return False
+        moved = self._nonced.moved_seconds(wait.types - {XdsType.EDS})
+        is_quiet = now - max(moved, wait.changed_seconds) >= QUIET_SECONDS
+        return is_quiet or now - wait.changed_seconds >= UNCHANGED_SECONDS
+
+    def _tell(
+        self,
+        key: Key,
+        wait: _Wait,
+        spread: Spread,
+        message: str,
+        *,
+        refused: bool = False,
+        hindered: bool = False,
+    ) -> None:
+        """Keep what is known; a run that should decide differently by it is looked at again."""
+        before = wait.known
+        wait.known = Propagation(
+            spread=spread,
+            percent=wait.percent,
+            message=message,
+            refused=refused,
+            hindered=hindered,
+        )
+        if (before.spread, before.refused, before.hindered) != (spread, refused, hindered):
+            self._ring(key)
+
+    # Small things.
+
+    def _begin(self, key: Key, wait: _Wait) -> None:
+        self._waits[key] = wait
+        self._stirred.set()
+
+    def _fresh(self) -> Found | None:
+        """The newest nonces, if they are new enough to stand for those of this moment."""
+        age_seconds = self._clock.monotonic_seconds() - self._nonced.at_seconds
+        return self._nonced.newest if age_seconds <= FRESH_SECONDS else None
+
+    def _about_subset(self, key: Key, run: Run) -> _About:
+        age = self._ages.get(key, {}).get(run.canary_revision)
+        return "subset", run.id, run.canary_revision, age.since_seconds if age else None
+
+
+def _about_weight(run: str, percent: float) -> _About:
+    return "weight", run, percent
+
+
+def _prepares(run: Run) -> bool:
+    """Whether a run waits for the canary's subset and endpoints, and not for weights."""
+    return run.ending is None and run.ended_at is None and (run.step == 0 or run.retreated)
+
+
+def _asking(percent: float | None) -> Propagation:
+    """What is known before the first look."""
+    return Propagation(spread=Spread.PENDING, percent=percent, message=WAITING)

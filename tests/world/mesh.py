@@ -1,0 +1,91 @@
+"""An istiod in memory: it gathers changes for a while, sends them to its proxies, hears of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from rollout.api.meta import DESTINATION_RULE, ENDPOINT_SLICE, VIRTUAL_SERVICE, Kind
+from rollout.base.errors import Unreachable
+from rollout.ports import Clock, Nonces, Proxy, XdsType
+
+SERVER = "istiod"
+
+DEBOUNCE_SECONDS = 0.1
+"""As Istio's default."""
+
+SENT_FOR: Mapping[str, tuple[XdsType, ...]] = {
+    VIRTUAL_SERVICE.plural: (XdsType.CDS, XdsType.EDS, XdsType.LDS, XdsType.RDS),
+    DESTINATION_RULE.plural: (XdsType.CDS, XdsType.EDS, XdsType.RDS),
+    ENDPOINT_SLICE.plural: (XdsType.EDS,),
+}
+"""What proxies are sent when an object of a kind changes, much as with a real istiod."""
+
+
+@dataclass(kw_only=True)
+class FakeMesh:
+    """A ports.Mesh.
+
+    Attributes:
+        frozen: proxies that take nothing and say nothing.
+        rejecting: what a proxy says to each type that it rejects.
+        problem: why istiod does not answer; empty: it does.
+        deaf: whether changes of objects are none for its proxies.
+        looks_at: when it was asked.
+    """
+
+    clock: Clock
+    names: Sequence[str] = ("client-1.shop", "gateway-1.istio-system")
+    frozen: set[str] = field(default_factory=set)
+    rejecting: dict[tuple[str, XdsType], str] = field(default_factory=dict)
+    problem: str = ""
+    deaf: bool = False
+    looks_at: list[float] = field(default_factory=list)
+    _nonces: dict[tuple[str, XdsType], Nonces] = field(default_factory=dict)
+    _due: list[tuple[float, tuple[XdsType, ...]]] = field(default_factory=list)
+    _pushes: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            for kind in XdsType:
+                self._nonces[name, kind] = Nonces(sent="0", acked="0")
+
+    def heard(self, kind: Kind) -> None:
+        """An object has changed."""
+        types = SENT_FOR.get(kind.plural)
+        if types is not None and not self.deaf:
+            self._due.append((self.clock.monotonic_seconds() + DEBOUNCE_SECONDS, types))
+
+    def push(self, *types: XdsType) -> None:
+        """Send something new to all proxies now."""
+        self._pushes += 1
+        for name in self.names:
+            for kind in types:
+                known = self._nonces[name, kind]
+                self._nonces[name, kind] = replace(known, sent=str(self._pushes))
+
+    async def proxies(self) -> tuple[Proxy, ...]:
+        """All proxies as they are now."""
+        now = self.clock.monotonic_seconds()
+        self.looks_at.append(now)
+        if self.problem:
+            raise Unreachable(SERVER, why=self.problem)
+        for at, types in [due for due in self._due if due[0] <= now]:
+            self._due.remove((at, types))
+            self.push(*types)
+        for pair, known in self._nonces.items():
+            self._nonces[pair] = self._answered(pair, known)
+        return tuple(
+            Proxy(name=name, nonces={kind: self._nonces[name, kind] for kind in XdsType})
+            for name in self.names
+        )
+
+    def _answered(self, pair: tuple[str, XdsType], known: Nonces) -> Nonces:
+        if pair[0] in self.frozen or known.sent == known.acked:
+            return known
+        if pair in self.rejecting:
+            return replace(known, error=self.rejecting[pair])
+        return Nonces(sent=known.sent, acked=known.sent)
+
+    async def close(self) -> None:
+        """Nothing is held."""

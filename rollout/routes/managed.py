@@ -87,7 +87,7 @@ def _matching(
     asked = _conditions(wanted.match)
     found["match"] = [_both(each or {}, asked) for each in found.get("match") or [{}]]
     found["route"] = copy.deepcopy(_legs(route, entry, canary))
-    weights = [leg.pop("weight", 0) for leg in found["route"]]
+    weights = [leg.pop("weight", None) or 0 for leg in found["route"]]
     # In lowest terms, or every step of the ladder would write this route anew.
     common = math.gcd(*weights)
     if len(weights) > 1:
@@ -156,16 +156,16 @@ def cookie_pattern(name: str, text: TextMatch) -> str:
 
 
 def _both(entry: Entry, asked: Mapping[str, Entry]) -> Entry:
-    """An entry of the owned route's match that asks ours too; header names have no case."""
-    theirs = {name: text for name, text in (entry.get("headers") or {}).items() if text}
-    there = {name.lower() for name in theirs}
-    present = {
-        name: text
-        for name, text in (entry.get("headers") or {}).items()
-        if not text and name.lower() not in {ours.lower() for ours in asked}
-    }
+    """An entry of the owned route's match that asks ours too.
+
+    Header names have no case, and one of theirs without a text asks only that the header be there.
+    """
+    theirs: Mapping[str, Any] = entry.get("headers") or {}
+    there = {name.lower() for name, text in theirs.items() if text}
+    lowered = {name.lower() for name in asked}
+    kept = {name: text for name, text in theirs.items() if text or name.lower() not in lowered}
     ours = {name: text for name, text in asked.items() if name.lower() not in there}
-    return {**entry, "headers": {**theirs, **present, **ours}}
+    return {**entry, "headers": {**kept, **ours}}
 
 
 # --- what keeps it from standing there ---
@@ -174,16 +174,22 @@ def _both(entry: Entry, asked: Mapping[str, Entry]) -> Entry:
 def in_the_way(holdings: Sequence[Holding], wanted: ManagedRoutes) -> Iterator[Finding]:
     """What a person must mend in owned routes before these managed ones can stand there.
 
-    Of ``withoutHeaders`` none is in the way: Istio asks both.
+    ``holdings`` are all routes that the Rollout owns: those with connections are in nobody's way
+    as long as another one has requests.
     """
     for holding in holdings:
-        if holding.route.protocol == "http":
-            yield from _in_the_way(holding, wanted)
+        yield from in_the_way_of(holding, wanted)
     yield from _without_http(holdings, wanted)
 
 
-def _in_the_way(holding: Holding, wanted: ManagedRoutes) -> Iterator[Finding]:
+def in_the_way_of(holding: Holding, wanted: ManagedRoutes) -> Iterator[Finding]:
+    """What a person must mend in one owned route; in a tcp or tls route nothing.
+
+    Of ``withoutHeaders`` none is in the way: Istio asks both.
+    """
     route = holding.route
+    if route.protocol != "http":
+        return
     place = Place(subject=holding.service.subject, path=f"spec.{route.position}")
     try:
         if wanted.mirror_percent > 0:

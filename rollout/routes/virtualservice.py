@@ -1,4 +1,4 @@
-"""Moving weights in a VirtualService, and nothing else."""
+"""Moving weights in a VirtualService, and managed routes with them, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
 
 from rollout.api.traffic import ManagedRoutes, RouteRef, RouteState
 from rollout.base.errors import BadManifest
@@ -15,10 +14,8 @@ from rollout.routes import legs, ownership, split
 from rollout.routes import managed as managed_routes
 from rollout.routes.fields import Manifest
 from rollout.routes.legs import Holding, Route
-from rollout.routes.ownership import Aim
-
-Operation = dict[str, Any]
-"""One operation of a JSON patch (RFC 6902)."""
+from rollout.routes.managed import Operation
+from rollout.routes.ownership import Aim, Claims
 
 
 def canary_percent(route: RouteState, *, stable: str, canary: str) -> Fraction:
@@ -46,11 +43,12 @@ def weight_patch(
     """The JSON patch that gives the canary its percent of the pair on every owned route.
 
     It holds only ``replace`` and ``add`` of weight fields, then what makes managed routes the
-    wanted ones, after a ``replace`` of the resource
-    version the manifest was read at, so that a write decided on an old version is a conflict (a
-    manifest from a file has none, and gets no such operation). It is empty when every owned route
-    already divides that way, whatever its total, when nothing of the object is owned, and when
-    ``refs`` name other objects only. Shares of other destinations stay exactly as they are.
+    wanted ones, after a ``replace`` of the resource version the manifest was read at, so that a
+    write decided on an old version is a conflict (a manifest from a file has none, and gets no such
+    operation). It is empty when every owned route already divides that way, whatever its total, and
+    the managed ones are right. Of an object in which nothing is owned, or that ``refs`` do not
+    name, it removes at most the owner's managed routes. Shares of other destinations stay exactly
+    as they are.
 
     Args:
         manifest: the VirtualService; it is not changed.
@@ -72,24 +70,19 @@ def weight_patch(
     assert stable != canary
     full = fqdn(host, namespace=namespace)
     service = legs.read(manifest, host=full, namespace=namespace)
-    mine = tuple(
-        ref
-        for ref in refs
-        if (ref.namespace, ref.name) == (service.meta.namespace, service.meta.name)
-    )
-    if refs and not mine:
-        return []
+    called = (service.meta.namespace, service.meta.name)
+    mine = tuple(ref for ref in refs if (ref.namespace, ref.name) == called)
     aim = Aim(host=full, namespace=namespace, refs=mine, stable=stable, canary=canary)
-    claims = ownership.claim([service], aim)
-    if not claims.owned and not mine and not service.managed:
-        return []
+    claims = ownership.claim([service], aim) if mine or not refs else Claims()
+    owned = tuple(dict.fromkeys(claims.owned))
     wanted = managed or ManagedRoutes(owner="")
-    findings = [*claims.findings, *managed_routes.in_the_way(claims.owned, wanted)]
-    if findings and (canary_percent > 0 or wanted.match is not None or wanted.copies):
-        raise findings[0].fault
+    if (owned or mine) and (canary_percent > 0 or wanted.match is not None or wanted.copies):
+        hindering = (each for held in owned for each in managed_routes.in_the_way_of(held, wanted))
+        for finding in (*claims.findings, *hindering):
+            raise finding.fault
     operations: list[Operation] = []
     desired: dict[int, Sequence[managed_routes.Entry]] = {}
-    for holding in dict.fromkeys(claims.owned):
+    for holding in owned:
         route = holding.route
         weights = _weights(holding, aim=aim, percent=canary_percent)
         operations += _shift(route, weights)

@@ -27,6 +27,7 @@ from tests.routes.manifests import (
     route,
     virtual_service,
     virtual_services,
+    weights,
     without_weights,
 )
 
@@ -133,6 +134,50 @@ def test_another_condition_for_the_same_header_is_in_the_way() -> None:
 
     with pytest.raises(BadManifest, match="http route primary asks for header X-Canary itself"):
         patch(manifest, MATCHING)
+
+
+def test_that_a_header_is_there_at_all_is_asked_by_any_condition_of_ours() -> None:
+    own: list[dict[str, Any]] = [
+        {"headers": {"X-Canary": {}, "end-user": {}}, "withoutHeaders": {"x-canary": {}}}
+    ]
+
+    first, _ = routed(virtual_service(http=[primary(match=own)]), MATCHING)
+
+    assert first["match"] == [
+        {"headers": {"end-user": {}, **ASKED["headers"]}, "withoutHeaders": {"x-canary": {}}}
+    ]
+
+
+def test_a_match_that_asks_nothing_takes_nobody_to_the_canary() -> None:
+    wanted = ManagedRoutes(owner=OWNER, match=Match())
+
+    assert patch(virtual_service(http=[primary()]), wanted, "0") == []
+
+
+def test_a_weight_of_null_is_0_as_everywhere() -> None:
+    legs = [leg("v1", 100), leg("v3"), leg("v3")]
+    manifest = virtual_service(http=[route(*legs, name="primary")])
+    manifest["spec"]["http"][0]["route"][1]["weight"] = None
+
+    first, _ = routed(manifest, MATCHING)
+
+    assert [one["weight"] for one in first["route"]] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"match": ["x"]}, "spec.http[0].match[0] is 'x'; make it an object"),
+        ({"mirrors": {}}, "spec.http[0].mirrors is {}; make it a list"),
+    ],
+)
+def test_a_route_that_cannot_be_read_where_we_would_add_to_it_is_told(
+    own: dict[str, Any], words: str
+) -> None:
+    manifest = virtual_service(http=[primary(**own)])
+
+    with pytest.raises(BadManifest, match=re.escape(words)):
+        patch(manifest, EVERYTHING)
 
 
 @pytest.mark.parametrize(
@@ -341,6 +386,45 @@ def test_connections_have_no_requests_to_match_or_mirror() -> None:
     assert [one.reason for one in found.problems] == ["OnlyHttp"]
     assert "GuardOnlyHttp" in [one.reason for one in found.notes]
     assert patch(manifest, NOTHING) == []
+
+
+def test_connections_beside_requests_move_on_while_only_the_requests_are_matched() -> None:
+    tcp = virtual_service("tcp", tcp=[route(leg("v1", 100), leg("v3", 0))])
+    http = virtual_service(http=[primary()])
+    refs = tuple(RouteRef(namespace=NAMESPACE, name=name) for name in ("reviews", "tcp"))
+
+    found = ownership.select(
+        [http, tcp],
+        host=HOST,
+        namespace=NAMESPACE,
+        refs=refs,
+        stable="v1",
+        canary="v3",
+        owner=OWNER,
+        managed=(EVERYTHING,),
+    )
+
+    assert found.problems == ()
+    assert weights(patched(tcp, patch(tcp, EVERYTHING, "5", refs)), protocol="tcp") == [95, 5]
+
+
+def test_managed_routes_of_another_rollout_make_nobody_elses_object_ours() -> None:
+    theirs = {**primary(), "name": "rollout.dev/bookinfo/other/copy/legacy"}
+    legacy = route(leg("v2", 100), leg("v3", 0), name="legacy")
+
+    assert patch(virtual_service(http=[theirs, legacy]), EVERYTHING, "5") == []
+
+
+@pytest.mark.parametrize("percent", ["0", "5"])
+def test_what_is_ours_goes_from_an_object_in_which_nothing_is_owned_any_more(percent: str) -> None:
+    right = patched(
+        virtual_service(http=[primary()]), patch(virtual_service(http=[primary()]), EVERYTHING)
+    )
+    right["spec"]["http"][-1] = legacy = route(leg("v2", 100), name="legacy")
+    others = (RouteRef(namespace=NAMESPACE, name="other"),)
+
+    for refs in ((), others):
+        assert patched(right, patch(right, EVERYTHING, percent, refs))["spec"]["http"] == [legacy]
 
 
 wanted_routes = st.builds(

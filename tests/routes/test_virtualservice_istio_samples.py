@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from rollout.api.traffic import Routing
+from rollout.api.match import Match, TextMatch
+from rollout.api.traffic import ManagedRoutes, Routing
 from rollout.base.hosts import fqdn
 from rollout.routes import destinationrule, ownership, virtualservice
 from tests.routes.manifests import entries, patched, without_weights
@@ -73,7 +75,12 @@ def select(manifest: dict[str, Any], host: str, stable: str | None, canary: str 
 
 
 def patch(
-    manifest: dict[str, Any], host: str, stable: str, canary: str, percent: str
+    manifest: dict[str, Any],
+    host: str,
+    stable: str,
+    canary: str,
+    percent: str,
+    managed: ManagedRoutes | None = None,
 ) -> list[dict[str, Any]]:
     return virtualservice.weight_patch(
         manifest,
@@ -83,6 +90,7 @@ def patch(
         stable=stable,
         canary=canary,
         canary_percent=Decimal(percent),
+        managed=managed,
     )
 
 
@@ -104,6 +112,25 @@ def test_reading_virtual_services_never_raises_and_patches_change_only_weights(f
                 } == {Fraction("37.5")}
 
         assert manifest == before
+
+
+def test_managed_routes_come_before_the_examples_routes_and_go_without_a_trace() -> None:
+    nothing = ManagedRoutes(owner="default/sample")
+    match = Match(headers={"x-rollout": TextMatch(exact="canary")})
+    wanted = replace(nothing, match=match, mirror_percent=10, timeout="1s")
+    fronted_count = 0
+    for manifest in (each for folder in FOLDERS for each in documents(folder, "VirtualService")):
+        for pair in pairs(manifest):
+            if select(manifest, *pair).problems:
+                continue
+            after = patched(manifest, patch(manifest, *pair, "12", wanted))
+            last = patched(after, patch(after, *pair, "0", nothing))
+
+            routes = [each for each in entries(after) if each not in list(entries(manifest))]
+            fronted_count += any(each.get("mirrors") for each in routes)
+            assert patch(after, *pair, "12", wanted) == []
+            assert without_weights(last) == without_weights(manifest)
+    assert fronted_count >= 5
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

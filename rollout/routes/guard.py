@@ -7,7 +7,7 @@ from typing import Any
 
 from rollout.routes import fields
 from rollout.routes.fields import Manifest, Place
-from rollout.routes.virtualservice import Operation
+from rollout.routes.managed import Operation
 
 Policies = Mapping[str, Mapping[str, Any] | None]
 

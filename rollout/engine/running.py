@@ -179,7 +179,7 @@ def _prepare(o: Observation, run: Run, orders: Orders) -> Decision:
     since = guards.settled_since(o, run)
     run = run.model_copy(update={"settled_since": since})
     if not guards.stands(o, run):
-        return staying.unguarded(o, run, orders, phase=Phase.PREPARING)
+        return staying.guarding(o, run, orders)
     known = propagation.of_subset(o, since=since, sent=ladder.skips(run))
     if not known.is_over and not _too_late(o, run, orders):
         return staying.unsettled(o, run, orders, known=known)

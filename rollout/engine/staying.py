@@ -102,6 +102,22 @@ def hold(
     )
 
 
+def guarding(o: Observation, run: Run, orders: Orders) -> Decision:
+    """Stay before any traffic moves: the guard is being written, and has to settle."""
+    at = o.now + timedelta(seconds=max(o.settle_seconds, ending.AGAIN_SECONDS))
+    when = clock_time(at, now=o.now)
+    told = f"{run.canary_revision} is ready; traffic moves at {when} if its guard stands by then"
+    return stay(
+        o,
+        run,
+        orders,
+        phase=Phase.PREPARING,
+        reason=propagation.SETTLING,
+        message=told,
+        look=at,
+    )
+
+
 def unsettled(o: Observation, run: Run, orders: Orders, *, known: Known) -> Decision:
     """Stay before any traffic moves, until proxies know where it would go."""
     if known.due is not None:

@@ -262,6 +262,7 @@ async def test_a_refused_removal_leaves_no_traffic_and_delays_the_end_for_a_whil
         assert "frozen" in story.status().message
 
         await slowly(story, lambda: story.status().phase == "RolledBack")
+        await asyncio.sleep(1)  # Events follow the status
 
         (told,) = story.events("GuardLeft")
         assert "may still be on subset v2" in told

@@ -122,8 +122,9 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     message = _told_back(run, ending, known, hindered=o.routing.problems[:hindered], stuck=stuck)
     look = None
     if not nowhere:
-        due = propagation.return_due(o, known, since=since)
-        look = max(due, since + timedelta(seconds=AGAIN_SECONDS))
+        due = o.now if hindered else propagation.return_due(o, known, since=since)
+        least = o.settle_seconds if hindered else 0.0
+        look = max(due, since + timedelta(seconds=max(least, AGAIN_SECONDS)))
     if stuck is not None:
         look = _patience_ends_at(o, since=since)
     return conclude(

@@ -140,6 +140,12 @@ def test_one_or_two_bad_stable_requests_do_not_excuse_the_canary() -> None:
     assert judged(ERRORS, counts(742, 60), counts(20, 2))[0] is Verdict.FAIL
 
 
+def test_a_few_last_failures_of_stable_shield_no_canary_that_has_all_the_traffic() -> None:
+    full = replace(CONTEXT, weight_percent=100)
+
+    assert judged(ERRORS, counts(100_000, 50_000), counts(3, 3), context=full)[0] is Verdict.FAIL
+
+
 def test_a_canary_much_worse_than_an_ill_stable_arm_fails_by_the_ratio() -> None:
     gate = replace(ERRORS, max_ratio=1.2)
 

@@ -9,6 +9,7 @@ import pytest
 from rollout.analysis.verdict import GateKind
 from rollout.api.evidence import Verdict
 from rollout.api.gate import ErrorRate, Gate, Latency, Query, TcpFailures
+from rollout.api.meta import DESTINATION_RULE, VIRTUAL_SERVICE, Manifest
 from rollout.controller.judging import LATENCY_DEFAULT, question_of
 from rollout.engine import plan as plans
 from tests.stories import gray
@@ -97,3 +98,26 @@ async def test_a_pass_without_fresh_data_is_doubted_and_a_failure_is_not() -> No
 
         assert [gate.verdict for gate in gates] == [Verdict.UNKNOWN]
         assert "Prometheus" in gates[0].because
+
+
+async def test_a_query_that_cannot_be_filled_in_holds_its_gate_and_says_why() -> None:
+    """A stable revision's name that a spec cannot know: bare in a query it would be code."""
+    promql = 'orders{rev="{{ canary }}"} / on() orders_{{ stable }}'
+    gates = [{"name": "orders", "query": {"promql": promql, "max": 2}}]
+    story = gray.furnished(gray.rollout(gates=gates))
+
+    def rename(manifest: Manifest) -> None:
+        for part in manifest["spec"].get("subsets", ()):
+            part["name"] = part["name"].replace("v1", "v1-b")
+        for leg in [leg for r in manifest["spec"].get("http", ()) for leg in r["route"]]:
+            leg["destination"]["subset"] = leg["destination"]["subset"].replace("v1", "v1-b")
+
+    for kind in (DESTINATION_RULE, VIRTUAL_SERVICE):
+        story.cluster.edit(kind, gray.KEY, rename)
+    story.edit(revision="v2")
+    async with gray.running(gray.controller(story).run):
+        await story.until_step(1, within_seconds=30)
+        await asyncio.sleep(60)
+
+        assert story.run().step == 1
+        assert "uses {{ stable }} outside quotes" in story.status().message

@@ -139,8 +139,14 @@ class Lookout:
             services=() if known is None else (known,),
             entries=world.service_entries.by("host", place.host),
             sidecars=tuple(self._sidecars(place)),
-            filters=tuple(world.envoy_filters),
+            filters=tuple(self._filters(place)),
         )
+
+    def _filters(self, place: Place) -> Iterator[Manifest]:
+        """Those that may well mean our routes: names such as ``primary`` are everybody's."""
+        near = {place.key.namespace, callers.ROOT_NAMESPACE}
+        near |= {manifest["metadata"]["namespace"] for manifest in place.mine}
+        return (one for one in self._world.envoy_filters if one["metadata"]["namespace"] in near)
 
     def _virtual_services(self, place: Place) -> Iterator[Manifest]:
         """Those for the host or that send to it, what leads there, and what they share hosts with.

@@ -138,6 +138,7 @@ async def test_istios_own_example_of_request_routing_keeps_its_rule_through_a_ru
     await until_jason_gets(world, "v2")
     jason = await world.start_load(rps=100, headers=("end-user: jason",))
     everyone = await world.start_load(rps=200)
+    await world.start_load(rps=50, headers=("x-vip: golden",))
     vip = {"match": {"headers": {"x-vip": {"prefix": "gold"}}}, "hold": "4s"}
     await world.put_on(vip, {"weight": 50, "hold": "3s"})
 

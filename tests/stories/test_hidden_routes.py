@@ -159,9 +159,10 @@ def guess(story: Story) -> None:
     story.cluster.put(SERVICE_ENTRY, entry)
 
 
-def filter_route(story: Story) -> None:
+def filter_route(story: Story, *, namespace: str = gray.NAMESPACE) -> None:
     route = {"routeConfiguration": {"vhost": {"route": {"name": "primary"}}}}
-    story.cluster.put(ENVOY_FILTER, item("limit", configPatches=[{"match": route}]))
+    limit = item("limit", namespace=namespace, configPatches=[{"match": route}])
+    story.cluster.put(ENVOY_FILTER, limit)
     match = {"match": {"headers": {"a": {"exact": "b"}}}, "hold": "5s"}
     story.edit(strategy={"steps": [match, {"weight": 5, "hold": "5s"}], "bake": "5s"}, gates=[])
 
@@ -190,6 +191,16 @@ async def test_what_may_be_meant_so_is_noted_and_the_run_goes_on(
 
         assert [note.reason for note in notes] == [reason]
         assert story.events(reason) == [note.message for note in notes]
+
+
+async def test_a_filter_of_strangers_that_names_a_route_as_everybody_does_is_not_told() -> None:
+    async with gray.told() as story:
+        await story.stable()
+        filter_route(story, namespace="elsewhere")
+        story.want("v2")
+        await story.until_step(1, within_seconds=5)
+
+        assert story.status().notes == ()
 
 
 async def test_without_istios_lesser_kinds_all_goes_on() -> None:

@@ -281,7 +281,7 @@ async def test_the_process_serves_files_says_where_and_ends_on_sigterm(tmp_path:
 
     written = yaml.safe_load(kubeconfig.read_text())
     assert code == 0
-    assert len(crds["items"]) == 7
+    assert len(crds["items"]) == 8
     assert said["kubeconfig"] == str(kubeconfig)
     assert written["clusters"][0]["cluster"]["server"] == said["url"]
     assert written["contexts"][0]["context"]["namespace"] == "shop"

@@ -35,18 +35,21 @@ async def test_a_guard_bounds_how_long_a_slow_canary_keeps_anybody_waiting(
     await world.want("v2")
     await world.until_step(1)
 
-    async def is_bounded() -> bool:
-        return (await seconds_of_an_answer(world, **{"x-canary": "yes"}))[0] == 504
+    took: list[float] = []
 
-    await istio.until(is_bounded, what="a timeout")
-    took = [await seconds_of_an_answer(world, **{"x-canary": "yes"}) for _ in range(3)]
+    async def is_bounded() -> bool:
+        code, seconds = await seconds_of_an_answer(world, **{"x-canary": "yes"})
+        took.extend([seconds] if code == 504 else [])
+        return len(took) == 2  # with a third one the gate would fail
+
+    await istio.until(is_bounded, what="two timeouts")
+    await world.start_load(rps=20, headers=("x-canary: yes",))
     status = await world.until_over()
     await world.until_weights(v1=100)
     await asyncio.sleep(1)
     await load.stop()
 
-    assert {code for code, _ in took} == {504}
-    assert all(0.4 < seconds < 2 for _, seconds in took)
+    assert all(0.4 < seconds < 2 for seconds in took)
     assert status["phase"] == "RolledBack"
     assert "errors" in status["message"]
     assert managed(await http(world)) == []

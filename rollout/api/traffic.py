@@ -98,9 +98,9 @@ class Problem:
     Attributes:
         reason: one CamelCase word for programs. Of routes: ``VirtualServiceMissing``,
             ``RouteMissing``, ``DestinationMissing``, ``SubsetMissing``, ``AmbiguousRoutes``,
-            ``ForeignOnly``, ``BrokenManifest``. Of subsets: ``DestinationRuleMissing``,
-            ``SubsetMissing``, ``SubsetShadowed``, ``HostMismatch``, ``PassthroughBalancing``,
-            ``BrokenManifest``, ``WriteDenied``. Of what is around them:
+            ``ForeignOnly``, ``ManagedRouteInFront``, ``BrokenManifest``. Of subsets:
+            ``DestinationRuleMissing``, ``SubsetMissing``, ``SubsetShadowed``, ``HostMismatch``,
+            ``PassthroughBalancing``, ``BrokenManifest``, ``WriteDenied``. Of what is around them:
             ``VirtualServiceOverruled``, ``DelegateMissing``, ``CallersWithoutSubset``,
             ``PortProtocol``.
         message: one sentence without a full stop: object, field, remedy.

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from rollout.api.action import ActionStatus
 from rollout.api.meta import (
     DESTINATION_RULE,
     EVENT,
@@ -25,6 +24,7 @@ from rollout.api.status import RolloutStatus
 from rollout.base.errors import BadManifest, Conflict, Denied, NotFound
 from rollout.base.hosts import fqdn
 from rollout.base.quantity import decimal_of
+from rollout.controller.answering import Answers
 from rollout.controller.brake import GAP_SECONDS_MAX, GAP_SECONDS_MIN, Brake
 from rollout.controller.cache import Cache, Change, key_of
 from rollout.controller.event import Event, event
@@ -35,7 +35,7 @@ from rollout.controller.refusals import WRITE_DENIED, Denial
 from rollout.controller.thrift import PUT_BACK, RESTORED, Thrift
 from rollout.controller.warned import Warned
 from rollout.controller.world import World
-from rollout.engine.decision import Answer, Decision, Guarding, Happening, Weights
+from rollout.engine.decision import Decision, Guarding, Happening, Weights
 from rollout.ports import Cluster, Patch, Written
 from rollout.routes import remarks, virtualservice
 
@@ -82,7 +82,7 @@ class Applier:
         self._restores = Brake()
         self._held_until: dict[Key, datetime] = {}
         self._right: dict[tuple[Key, Key], tuple[object, ...]] = {}
-        self._owed: dict[Key, dict[str, ActionStatus]] = {}
+        self._answers = Answers(write=self._write_answer)
         self._warned = Warned()
 
     def forget(self, key: Key) -> None:
@@ -92,7 +92,7 @@ class Applier:
         self._put_backs.forget(key)
         self._restores.forget(key)
         self._held_until.pop(key, None)
-        self._owed.pop(key, None)
+        self._answers.forget(key)
         self._warned.forget(key)
         self._right = {pair: stamp for pair, stamp in self._right.items() if pair[0] != key}
 
@@ -128,7 +128,7 @@ class Applier:
         if matters or self._may_restore(seen):
             rollout = await self._write_status(seen, rollout, decision.status)
             news += self._restored(seen)
-        await self._answer_all(key, decision.answers, now=o.now)
+        await self._answers.give(key, decision.answers, now=o.now)
         if not decision.finalizer and FINALIZER in rollout["metadata"].get("finalizers", ()):
             await self._finalize(key, rollout, on=False)
         told = (h for h in news if self._thrift.is_news(key, h, now=o.now))
@@ -268,12 +268,20 @@ class Applier:
     async def _write(
         self, cache: Cache, key: Key, patch: Patch, *, subresource: str = ""
     ) -> Written:
-        """Patch an object; our cache knows the answer at once, and after a conflict the truth."""
+        """Patch an object; our cache knows the answer at once, and after a conflict the truth.
+
+        A server applies a patch before it compares versions, so a patch that does not fit a newer
+        object is refused like a bad one (422). Only of the version that we know is it a refusal.
+        """
         try:
             written = await self._cluster.patch(cache.kind, key, patch, subresource=subresource)
-        except Conflict:
-            self._learn(cache, await self._cluster.get(cache.kind, key))
-            raise
+        except (Conflict, Denied) as error:
+            known, fresh = cache.get(key), await self._cluster.get(cache.kind, key)
+            self._learn(cache, fresh)
+            if isinstance(error, Conflict) or known is None or _version(known) == _version(fresh):
+                raise
+            newer = f"{cache.kind.kind} {key}"
+            raise Conflict(newer) from error
         cache.put(written.object)
         return written
 
@@ -305,25 +313,8 @@ class Applier:
         self._observer.remember(key, written.object)
         return written.object
 
-    async def _answer_all(self, key: Key, answers: Sequence[Answer], *, now: datetime) -> None:
-        """Answer commands; whoever was obeyed is told so, though it takes several tries."""
-        owed = self._owed.setdefault(key, {})
-        for answer in answers:
-            said = ActionStatus(outcome=answer.outcome, message=answer.message[:1024], at=now)
-            owed.setdefault(answer.action, said)
-        for action, said in tuple(owed.items()):
-            await self._answer(Key(key.namespace, action), said)
-            del owed[action]
-        del self._owed[key]
-
-    async def _answer(self, key: Key, said: ActionStatus) -> None:
-        """Answer a command; that it is gone by now is fine."""
-        document = said.model_dump(mode="json", by_alias=True, exclude_none=True)
-        patch = [{"op": "add", "path": "/status", "value": document}]
-        try:
-            await self._write(self._world.actions, key, patch, subresource="status")
-        except NotFound:
-            return
+    async def _write_answer(self, action: Key, patch: Patch) -> Written:
+        return await self._write(self._world.actions, action, patch, subresource="status")
 
     async def _hold(self, seen: Seen) -> Manifest:
         """Put our finalizer on before a run begins; that it may not be is as any refusal."""
@@ -381,10 +372,14 @@ def _permission(key: Key) -> str:
     return f"what may be written for Rollout {key}"
 
 
+def _version(manifest: Manifest) -> str:
+    found: str = manifest["metadata"].get("resourceVersion", "")
+    return found
+
+
 def _same_version(manifest: Manifest) -> Mapping[str, Any]:
     """The operation that makes a JSON patch a conflict when the object has changed."""
-    version = manifest["metadata"]["resourceVersion"]
-    return {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
+    return {"op": "replace", "path": "/metadata/resourceVersion", "value": _version(manifest)}
 
 
 WRITTEN_KINDS: tuple[Kind, ...] = (

@@ -68,8 +68,9 @@ class Guards:
         Raises:
             Conflict: somebody wrote meanwhile, or it was refused: what was decided on does not
                 hold, and above all no run may end as if its guard were gone.
-            Retry: the server is not ready. Not for a guard that comes off, which an ending waits
-                for: that is remembered like a refusal, so that it is told and has an end.
+            Retry: the Rollout itself cannot be read. A server that is not ready for the rule alone
+                is remembered like a refusal: weights that do not rise, the status and answers must
+                not wait for it, nor an ending for ever.
         """
         key, now = seen.observation.key, seen.observation.now
         host = fqdn(guard.host, namespace=key.namespace)
@@ -96,12 +97,12 @@ class Guards:
             await self._write(self._world.destination_rules, key_of(manifest), patch)
         except NotFound:
             return  # The watch will tell.
-        except (Conflict, Overloaded):
+        except Conflict:
             raise
         except Retry as error:
-            if guard.is_on:
-                raise
-            self._deny(seen, manifest, guard, message=str(error), seconds=SILENCE_SECONDS)
+            asked = error.retry_after_seconds if isinstance(error, Overloaded) else 0.0
+            seconds = max(SILENCE_SECONDS, asked)
+            self._deny(seen, manifest, guard, message=str(error), seconds=seconds)
         else:
             self._thrift.spend(key, now=now)
             if guard.is_on:

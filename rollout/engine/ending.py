@@ -126,7 +126,7 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
         least = o.settle_seconds if hindered else 0.0
         look = max(due, since + timedelta(seconds=max(least, AGAIN_SECONDS)))
     if stuck is not None:
-        look = _patience_ends_at(o, since=since)
+        look = patience_ends_at(o, since=since)
     return conclude(
         o,
         Conclusion(
@@ -163,10 +163,11 @@ def _told_back(
 
 def _may_close(o: Observation, run: Run, *, since: datetime) -> bool:
     """Whether the guard can be taken off, or was waited for long enough."""
-    return guards.in_the_way(o, run) is None or o.now >= _patience_ends_at(o, since=since)
+    return guards.in_the_way(o, run) is None or o.now >= patience_ends_at(o, since=since)
 
 
-def _patience_ends_at(o: Observation, *, since: datetime) -> datetime:
+def patience_ends_at(o: Observation, *, since: datetime) -> datetime:
+    """Until when an end, due since a moment, waits for a guard that does not come off."""
     patience = max(o.settle_seconds, AGAIN_SECONDS) + guards.PATIENCE_SECONDS
     return since + timedelta(seconds=patience)
 
@@ -257,6 +258,7 @@ def promote(o: Observation, run: Run, *, answers: tuple[Answer, ...], because: s
         }
     )
     message = f"all of {run.plan.host} is on {run.canary_revision}: {because}"
+    stuck = guards.in_the_way(o, run)
     return conclude(
         o,
         Conclusion(
@@ -265,9 +267,10 @@ def promote(o: Observation, run: Run, *, answers: tuple[Answer, ...], because: s
             reason=str(Outcome.PROMOTED),
             message=message,
             weights=weights(o, run, run.weight),
-            guard=guards.off(run),
+            guard=guards.off(run) if stuck is None else None,
             finalizer=False,
             answers=answers,
+            happenings=() if stuck is None else (_left_behind(run, stuck),),
             look_again_at=o.now if _was_edited(o) else None,
             traffic=("True", "Promoted", message),
         ),

@@ -15,6 +15,10 @@ PATIENCE_SECONDS = 600.0
 """How long an ending waits for a guard to be taken off: a rule that nobody can read, or that may
 not be written, must not keep a run from its end."""
 
+UNGUARDED = "Unguarded"
+
+FULL_PERCENT = 100.0
+
 _UNREADABLE = frozenset({"BrokenManifest", "HostMismatch"})
 """Problems that may hide a rule in which our guard stands."""
 
@@ -53,9 +57,21 @@ def stands(o: Observation, run: Run) -> bool:
     return not _missing(o, run)
 
 
-def settled_since(o: Observation, run: Run) -> datetime:
-    """Since when all that the canary needs has been there, its guard among it."""
-    return run.settled_since if run.settled_since and stands(o, run) else o.now
+def settled_since(o: Observation, run: Run) -> datetime | None:
+    """Since when all that the canary needs has been there, its guard among it.
+
+    None: somebody has taken the guard off again; until it stays nothing settles.
+    """
+    if stands(o, run):
+        return run.settled_since or o.now
+    return None if was_touched(o) else o.now
+
+
+def was_touched(o: Observation) -> bool:
+    """Whether a guard that does not stand has been written in this run before."""
+    run = o.status.run
+    assert run is not None, "a run in progress has been written down"
+    return bool(run.weight or run.settled_since) or o.status.reason == UNGUARDED
 
 
 def remains(o: Observation, run: Run) -> bool:
@@ -70,6 +86,14 @@ def in_the_way(o: Observation, run: Run) -> Problem | None:
     left = _left(o, run)
     reasons = {"WriteDenied"} if left else _UNREADABLE
     return next((p for p in o.subsets.problems if p.reason in reasons), None)
+
+
+def is_harmless(run: Run, problem: Problem) -> bool:
+    """Whether a problem keeps nothing from going on: a guard that may not be written, at 100 %.
+
+    Nothing rises any more, and the run's end is what would take it off.
+    """
+    return problem.reason == "WriteDenied" and run.weight >= FULL_PERCENT
 
 
 def told_missing(o: Observation, run: Run) -> str:

@@ -126,8 +126,9 @@ def _serves(o: Observation, revision: str) -> bool:
 def _missing(o: Observation, run: Run) -> tuple[str, str] | None:
     """What keeps the canary from taking traffic: reason and sentence; None: nothing."""
     canary = run.canary_revision
-    if o.subsets.problems:
-        return o.subsets.problems[0].reason, o.subsets.problems[0].message
+    problems = [p for p in o.subsets.problems if not guards.is_harmless(run, p)]
+    if problems:
+        return problems[0].reason, problems[0].message
     if canary not in o.subsets.subsets:
         where = o.subsets.destination_rule or "the DestinationRule"
         return "SubsetMissing", f"{canary} is no subset of DestinationRule {where}; add it there"
@@ -178,6 +179,8 @@ def _prepare(o: Observation, run: Run, orders: Orders) -> Decision:
     """All is there; proxies must know of it, or have had time to, before traffic goes there."""
     since = guards.settled_since(o, run)
     run = run.model_copy(update={"settled_since": since})
+    if since is None:
+        return staying.unguarded(o, run, orders, phase=Phase.PREPARING)
     if not guards.stands(o, run):
         return staying.guarding(o, run, orders)
     known = propagation.of_subset(o, since=since, sent=ladder.skips(run))
@@ -232,6 +235,12 @@ def _next(o: Observation, run: Run, orders: Orders, *, rung: Rung) -> Decision:
     bake = parse_duration(run.plan.strategy.bake)
     if not baking and (run.step < run.step_count or bake > 0):
         return _enter(o, run, orders, step=run.step + 1)
+    stuck = guards.in_the_way(o, run)
+    if stuck is not None:
+        run = run.model_copy(update={"settled_since": run.settled_since or o.now})
+        until = ending.patience_ends_at(o, since=run.settled_since or o.now)
+        if o.now < until:
+            return staying.stuck(o, run, orders, because=stuck.message, until=until)
     took = print_duration((o.now - run.started_at).total_seconds())
     return ending.promote(o, run, answers=orders.answers, because=f"promoted after {took}")
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from rollout.api.action import ActionOutcome
 from rollout.api.evidence import RunEvidence
-from rollout.api.phase import Phase
+from rollout.api.phase import ConditionType, Phase
 from rollout.api.reading import nearest
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import Command, Run
@@ -256,6 +256,12 @@ def _matches(o: Observation) -> tuple[State, str, str] | None:
     if not stable or not live or (o.spec is not None and not _same_host(o, o.spec.host)):
         return None
     if set(live) == {stable}:
+        # What the last run found of it, and by whom it was seen, stays: it is still so.
+        known = next(
+            (c for c in o.status.conditions if c.type is ConditionType.TRAFFIC_MATCHES), None
+        )
+        if known is not None and known.status == "True":
+            return known.status, known.reason, known.message
         return "True", "AllOnStable", f"all traffic goes to {stable}"
     return "False", "MovedAtRest", _moved(o)
 

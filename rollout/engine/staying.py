@@ -193,7 +193,15 @@ def unguarded(o: Observation, run: Run, orders: Orders, *, phase: Phase) -> Deci
         f"stays at {percent(run.weight)} until {guards.told_missing(o, run)} is as spec.guard says"
     )
     look = o.now + timedelta(seconds=ending.AGAIN_SECONDS)
-    return stay(o, run, orders, phase=phase, reason="Unguarded", message=message, look=look)
+    return stay(o, run, orders, phase=phase, reason=guards.UNGUARDED, message=message, look=look)
+
+
+def stuck(o: Observation, run: Run, orders: Orders, *, because: str, until: datetime) -> Decision:
+    """Stay at the end of a run whose guard does not come off."""
+    at = clock_time(until, now=o.now)
+    message = f"{share(run)}; promoted when its guard is off, at {at} all the same: {because}"
+    phase = Phase.BAKING if run.step > run.step_count else Phase.PROMOTING
+    return stay(o, run, orders, phase=phase, reason="GuardStays", message=message, look=until)
 
 
 def failing(o: Observation, run: Run, orders: Orders, *, because: str) -> Decision:
@@ -240,7 +248,7 @@ def stay(
             finalizer=True,
             answers=orders.answers,
             news=news,
-            happenings=(*drift, *_unguarded(o, run, before=before)),
+            happenings=(*drift, *_unguarded(o, run)),
             look_again_at=look_again_at,
             traffic=traffic,
         ),
@@ -289,10 +297,10 @@ def _drift(
     return ("True", "PutBack", told), () if _was_put_back(o) else (event,)
 
 
-def _unguarded(o: Observation, run: Run, *, before: Run) -> tuple[Happening, ...]:
-    """That somebody has touched the guard while it acted: it has stood since before any weight."""
+def _unguarded(o: Observation, run: Run) -> tuple[Happening, ...]:
+    """That somebody has touched the guard after it was written."""
     missing = guards.told_missing(o, run)
-    if not missing or not before.weight or guards.wanted(o, run) is None:
+    if not missing or not guards.was_touched(o) or guards.wanted(o, run) is None:
         return ()
     told = f"somebody else had changed {missing}; it was put back at {calendar_time(o.now)}"
     return (Happening(type="Warning", reason="PutBack", message=told),)

@@ -117,12 +117,14 @@ class Managed:
         index: its place in the list of http routes.
         name: its name.
         owner: the Rollout's ``namespace/name``.
+        hosts: full names of the hosts that it sends requests to.
         entry: all of it, as written.
     """
 
     index: int
     name: str
     owner: str
+    hosts: frozenset[str] = frozenset()
     entry: Mapping[str, Any] = field(compare=False, repr=False)
 
 
@@ -191,7 +193,7 @@ def read(manifest: Manifest, *, host: str, namespace: str) -> Service:
         except BadManifest as fault:
             faults.append(fault)
             continue
-        ours = tuple(_managed(entries)) if protocol == "http" else ()
+        ours = tuple(_managed(entries, namespace=who.namespace)) if protocol == "http" else ()
         managed += ours
         taken = {each.index for each in ours}
         theirs = (index for index in range(len(entries)) if index not in taken)
@@ -209,13 +211,14 @@ def read(manifest: Manifest, *, host: str, namespace: str) -> Service:
     )
 
 
-def _managed(entries: Sequence[object]) -> Iterator[Managed]:
+def _managed(entries: Sequence[object], *, namespace: str) -> Iterator[Managed]:
     for index, entry in enumerate(entries):
         data: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {}
         name = fields.text(data.get("name"))
         owner = names.owner_of(name)
         if owner:
-            yield Managed(index=index, name=name, owner=owner, entry=data)
+            hosts = frozenset(_hosts(entry, namespace=namespace))
+            yield Managed(index=index, name=name, owner=owner, hosts=hosts, entry=data)
 
 
 def _serves(hosts: object, *, host: str, namespace: str) -> bool:

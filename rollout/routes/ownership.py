@@ -111,6 +111,8 @@ def select(
         problems |= dict.fromkeys(
             finding.problem for finding in managed_routes.in_the_way(claims.owned, wanted)
         )
+    strangers = (finding for h in claims.owned for finding in _in_front(h, full, owner=owner))
+    problems |= dict.fromkeys(finding.problem for finding in strangers)
     notes = [note for holding in held for note in _notes(holding)]
     for wanted in managed:
         notes += managed_routes.notes(claims.owned, wanted)
@@ -125,6 +127,24 @@ def select(
             if one.owner == owner
         ),
     )
+
+
+def _in_front(holding: Holding, host: str, *, owner: str) -> Iterator[Finding]:
+    """Managed routes of other Rollouts, long gone perhaps, that take what an owned route should."""
+    service, route = holding.service, holding.route
+    if route.protocol != "http" or not owner:
+        return
+    before = [r.index for r in service.routes if r.protocol == "http" and r.index < route.index]
+    for one in service.managed:
+        is_here = max(before, default=-1) < one.index < route.index
+        if is_here and one.owner != owner and host in one.hosts:
+            fault = BadManifest(
+                subject=service.subject,
+                field=f"route {one.name}",
+                problem=f"belongs to Rollout {one.owner} and takes requests before {route.title}",
+                remedy="remove it",
+            )
+            yield Finding(reason="ManagedRouteInFront", fault=fault)
 
 
 def _notes(holding: Holding) -> Iterator[Note]:

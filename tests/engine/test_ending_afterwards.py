@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from fractions import Fraction
 
 from rollout.api.action import Verb
@@ -82,3 +83,26 @@ def test_traffic_that_somebody_moves_after_a_rollback_is_not_said_to_be_on_stabl
         "v2 was taken back: aborted by alice@example.com; but traffic was moved by somebody else: "
         "v2 100 %; it is left alone"
     )
+
+
+def test_who_saw_that_all_traffic_is_back_stays_known_at_rest_until_somebody_moves_it() -> None:
+    world = aborted().after(10)
+    at_the_end = world.condition("TrafficMatches")
+
+    world.now += timedelta(hours=1)
+    writes = world.writes
+    world.settle()
+
+    assert at_the_end is not None
+    assert at_the_end["reason"] == "Settled"
+    assert world.condition("TrafficMatches") == at_the_end
+    assert world.writes == writes
+
+    world.shares = {"v1": Fraction(0), "v2": Fraction(1)}
+    world.settle()
+    world.shares = {"v1": Fraction(1), "v2": Fraction(0)}
+    world.settle()
+
+    found = world.condition("TrafficMatches")
+    assert found is not None
+    assert found["reason"] == "AllOnStable"

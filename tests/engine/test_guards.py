@@ -310,12 +310,18 @@ def test_deleted_without_any_route_left_the_guard_is_taken_off_and_it_goes() -> 
     assert on(found) == {}
 
 
-def test_a_run_that_nobody_can_promote_because_of_its_guard_stays_at_the_top() -> None:
+def test_a_promotion_waits_for_its_guard_for_a_while_only_and_says_what_is_in_the_way() -> None:
     found = at_step(5)
     found.rule_refusing = True
 
-    found.after(600)
+    found.after(500)
 
-    assert found.phase == "Blocked"
+    assert found.phase == "Baking"
+    assert found.status.reason == "GuardStays"
     assert found.percent == 100
     assert found.run.ended_at is None
+
+    found.until(Phase.STABLE, within_seconds=300)
+
+    assert found.status.stable_revision == "v2"
+    assert len(found.told("GuardLeft")) == 1

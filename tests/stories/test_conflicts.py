@@ -9,6 +9,7 @@ import pytest
 
 from rollout.api.action import Verb
 from rollout.api.meta import (
+    DESTINATION_RULE,
     ENDPOINT_SLICE,
     EVENT,
     ROLLOUT,
@@ -42,6 +43,53 @@ async def test_conflicts_are_decided_again_and_never_told_to_a_user_peers_34(kin
 
         assert story.canary_weights() == [0, 5, 50, 100]
         assert story.answer(said)["outcome"] == "Applied"
+
+
+@pytest.mark.parametrize("ending", ["abort", "failing gate"])
+async def test_a_patch_that_does_not_fit_a_newer_object_is_a_conflict_and_no_refusal(
+    ending: str,
+) -> None:
+    """A server applies a patch before it compares versions: paths that are gone are a 422."""
+    strategy = {"steps": [{"weight": 50, "hold": "50m"}], "maxDuration": "5h"}
+    async with gray.told(gray.rollout(guard={"timeout": "2s"}, strategy=strategy)) as story:
+        await at_step(story, 1)
+        await asyncio.sleep(3)
+        story.cluster.silence_watches(VIRTUAL_SERVICE)
+        story.cluster.edit(VIRTUAL_SERVICE, gray.KEY, without_managed_routes)
+
+        if ending == "abort":
+            story.command(Verb.ABORT)
+        else:
+            story.fail("v2", 100)
+
+        await story.until(lambda: story.weight("v2") == 0, within_seconds=12)
+        assert story.events("WriteDenied") == []
+        assert "refused" not in story.status().message
+
+
+async def test_a_guard_that_does_not_come_off_a_newer_rule_is_a_conflict_and_no_refusal() -> None:
+    guard = {"outlierDetection": {"consecutive5xxErrors": 3}}
+    strategy = {"steps": [{"weight": 50, "hold": "50m"}], "maxDuration": "5h"}
+    async with gray.told(gray.rollout(guard=guard, strategy=strategy)) as story:
+        await at_step(story, 1)
+        await asyncio.sleep(3)
+        story.cluster.silence_watches(DESTINATION_RULE)
+        story.cluster.edit(DESTINATION_RULE, gray.KEY, without_policies)
+
+        story.command(Verb.ABORT)
+
+        await story.until_phase("RolledBack", within_seconds=5)
+
+
+def without_managed_routes(manifest: Manifest) -> None:
+    """As a sync from git leaves it."""
+    routes = manifest["spec"]["http"]
+    manifest["spec"]["http"] = [r for r in routes if not r["name"].startswith("rollout.dev/")]
+
+
+def without_policies(manifest: Manifest) -> None:
+    for subset in manifest["spec"]["subsets"]:
+        subset.pop("trafficPolicy", None)
 
 
 async def test_a_writer_that_is_always_first_makes_no_storm() -> None:

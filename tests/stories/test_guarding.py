@@ -284,6 +284,82 @@ async def test_a_server_that_is_silent_on_rules_alone_delays_a_deletion_for_a_wh
         assert "still has the guard of the run" in story.events("Deleted")[-1]
 
 
+@pytest.mark.timeout(60)
+async def test_a_refused_removal_delays_a_promotion_for_a_while_only_and_is_told() -> None:
+    async with gray.told(guarded()) as story:
+        await at_step(story, 3)
+        refuse_rules(story)
+        await asyncio.sleep(60)
+        assert story.weight("v2") == 100
+        assert story.status().stable_revision == "v1"
+        assert story.status().reason == "GuardStays"
+        assert "frozen" in story.status().message
+
+        await slowly(story, lambda: story.status().phase == "Stable")
+        await asyncio.sleep(1)  # Events follow the status
+
+        assert story.status().stable_revision == "v2"
+        (told,) = story.events("GuardLeft")
+        assert "may still be on subset v2" in told
+        assert story.cluster.requests["patch", DESTINATION_RULE.plural] <= 30
+
+
+async def test_a_removal_that_was_refused_for_a_moment_ends_in_an_ordinary_promotion() -> None:
+    async with gray.told(guarded()) as story:
+        await at_step(story, 3)
+        refuse_rules(story)
+        await asyncio.sleep(60)
+        story.cluster.admit = None
+
+        await slowly(story, lambda: story.status().phase == "Stable")
+
+        assert story.status().stable_revision == "v2"
+        assert policy(story) == {}
+        assert story.events("GuardLeft") == []
+
+
+async def test_a_server_that_is_silent_on_rules_keeps_no_weight_from_being_put_back() -> None:
+    async with gray.told(guarded(strategy={"steps": [{"weight": 5, "hold": "10m"}]})) as story:
+        await at_step(story, 1)
+        story.cluster.faults.refuse(verb="patch", kind=DESTINATION_RULE, times=10_000)
+
+        change(story, "v2", trafficPolicy=None)
+        story.set_weights(v1=0, v2=100)
+        await asyncio.sleep(2)
+        said = story.command(Verb.PAUSE)
+        await asyncio.sleep(2)
+
+        assert story.weight("v2") == 5
+        assert story.answer(said)["outcome"] == "Applied"
+        assert "DestinationRule shop/reviews: " in story.status().message
+        story.cluster.faults.heal()
+        await asyncio.sleep(15)
+        assert policy(story) == GUARD
+
+
+async def test_a_tool_that_takes_it_off_before_any_traffic_is_named_and_costs_little() -> None:
+    async with gray.told(guarded()) as story:
+        await story.stable()
+        story.want("v2")
+        statuses, rules = (
+            story.writes(ROLLOUT, subresource="status"),
+            story.writes(DESTINATION_RULE),
+        )
+
+        for _ in range(3000):
+            if policy(story):
+                change(story, "v2", trafficPolicy=None)
+            await asyncio.sleep(0.1)
+
+        assert story.canary_weights() == [0]
+        assert story.writes(ROLLOUT, subresource="status") - statuses <= 100
+        assert story.writes(DESTINATION_RULE) - rules <= 40
+        assert story.status().reason == "Unguarded"
+        assert 1 <= len(story.events("PutBack")) <= 6
+        await story.stable("v2", within_seconds=180)
+        assert story.canary_weights() == [0, 5, 50, 100]
+
+
 async def a_promotion(story: Story) -> None:
     await story.stable()
     story.want("v2")

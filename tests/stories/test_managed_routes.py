@@ -209,3 +209,27 @@ async def test_a_match_that_the_webhook_refuses_blocks_and_an_abort_ends_it() ->
 
         assert "bad regex" in held.message
         assert story.canary_weights() == [0]
+
+
+async def test_a_route_that_a_rollout_long_gone_left_in_front_is_named_before_a_run() -> None:
+    story = gray.furnished(gray.rollout(gates=[]))
+
+    def add(manifest: Manifest) -> None:
+        routes = manifest["spec"]["http"]
+        name = "rollout.dev/shop/gone/copy/primary"
+        routes.insert(0, copy.deepcopy(routes[0]) | {"name": name, "timeout": "2s"})
+
+    story.cluster.edit(VIRTUAL_SERVICE, gray.KEY, add)
+    async with gray.running(gray.controller(story).run):
+        story.want("v2")
+        await story.until_phase("Blocked", within_seconds=10)
+
+        assert "rollout.dev/shop/gone/copy/primary" in story.status().message
+        assert "belongs to Rollout shop/gone" in story.status().message
+        assert story.canary_weights() == [0]
+
+        story.cluster.edit(VIRTUAL_SERVICE, gray.KEY, lambda m: m["spec"]["http"].pop(0))
+        story.want("v1")
+        await story.stable()
+        story.want("v2")
+        await story.stable("v2", within_seconds=120)

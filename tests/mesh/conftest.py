@@ -14,10 +14,6 @@ from tests.testbed.bed import Bed, bed
 from tests.testbed.mesh import Mesh, scene
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--table", action="store_true", help="write the table in tests/README.md")
-
-
 @pytest.fixture(scope="session")
 def report(request: pytest.FixtureRequest) -> Iterator[Report]:
     found = Report()

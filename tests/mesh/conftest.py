@@ -24,6 +24,13 @@ def report(request: pytest.FixtureRequest) -> Iterator[Report]:
         found.write(with_table=request.config.getoption("--table") and is_whole)
 
 
+@pytest.fixture(autouse=True)
+def _task(request: pytest.FixtureRequest, report: Report) -> None:
+    """Which of Istio's tasks a test is of, whatever becomes of it."""
+    for marker in request.node.iter_markers("task"):
+        report.begin(marker.args[0], test=request.node.name)
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def _bed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bed]:
     async with bed(tmp_path_factory.mktemp("mesh")) as running:

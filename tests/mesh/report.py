@@ -37,10 +37,16 @@ class Report:
 
     tasks: list[dict[str, Any]] = field(default_factory=list)
     endings: list[dict[str, Any]] = field(default_factory=list)
+    _present: dict[str, Any] = field(default_factory=dict)
 
-    def task(self, task: str, *, test: str, **figures: Any) -> None:
-        """Say what a test of one of Istio's tasks measured; it has passed when it says so."""
-        self.tasks.append({"task": task, "passed": True, "test": test, **figures})
+    def begin(self, task: str, *, test: str) -> None:
+        """A test of one of Istio's tasks begins; until it says otherwise, it has not passed."""
+        self._present = {"task": task, "passed": False, "test": test}
+        self.tasks.append(self._present)
+
+    def task(self, *, test: str, **figures: Any) -> None:
+        """The present test has passed: what it states, and what it measured."""
+        self._present |= {"passed": True, "test": test, **figures}
 
     def ending(
         self, ending: str, *, requests: int, by: Mapping[str, int], otherwise: Mapping[str, int]

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import orjson
+import pytest
 
 from rollout.sandbox.stage_objects import PORT
 from tests.mesh.marks import ON_A_MESH
@@ -83,6 +84,7 @@ async def until_unguarded(world: Mesh) -> None:
     await istio.until(is_free, what="the end of the guard in Envoy")
 
 
+@pytest.mark.task("circuit-breaking")
 async def test_a_canary_whose_pool_overflows_is_taken_back_peers_181(
     world: Mesh, report: Report
 ) -> None:
@@ -108,13 +110,13 @@ async def test_a_canary_whose_pool_overflows_is_taken_back_peers_181(
     by_version, _ = blame(counters)
     assert by_version == {}, "neither version failed a request itself"
     report.task(
-        "circuit-breaking",
         test="a pool that overflows is the canary's failure",
         requests=counters["sent"],
         failed=sum(counters["answers"][NOBODY].values()),
     )
 
 
+@pytest.mark.task("circuit-breaking")
 async def test_a_canary_whose_hosts_are_ejected_is_taken_back_peers_181(
     world: Mesh, report: Report
 ) -> None:
@@ -140,13 +142,13 @@ async def test_a_canary_whose_hosts_are_ejected_is_taken_back_peers_181(
     assert set(by_version) == {"v2"}
     assert found_no_host > failed, "users were sent to no failing host for long"
     report.task(
-        "circuit-breaking",
         test="an ejected host is the canary's failure",
         requests=counters["sent"],
         failed=failed + found_no_host,
     )
 
 
+@pytest.mark.task("circuit-breaking")
 async def test_a_guard_that_is_put_on_and_taken_off_under_load_loses_no_request(
     world: Mesh, report: Report
 ) -> None:
@@ -169,4 +171,4 @@ async def test_a_guard_that_is_put_on_and_taken_off_under_load_loses_no_request(
     assert (await world.get("destinationrules"))["spec"] == before
     assert blame(await load.counters()) == ({}, {})
     assert (await load.answers())["failed"] == 0
-    report.task("circuit-breaking", test="a guard put on and taken off under load", **figures(film))
+    report.task(test="a guard put on and taken off under load", **figures(film))

@@ -50,6 +50,7 @@ async def put_backs(world: Mesh) -> int:
     return sum(one["reason"] == "PutBack" for one in events)
 
 
+@pytest.mark.task("traffic-shifting")
 @pytest.mark.parametrize("is_server_side", [True, False], ids=["server-side", "client-side"])
 async def test_a_sync_by_our_rules_moves_no_weight(
     world: Mesh, report: Report, *, is_server_side: bool
@@ -77,9 +78,10 @@ async def test_a_sync_by_our_rules_moves_no_weight(
     assert await put_backs(world) == 0
     assert (await load.answers())["failed"] == 0
     how = "server-side" if is_server_side else "client-side"
-    report.task("gitops", test=f"a {how} sync by the shipped rules", **figures(film))
+    report.task(test=f"GitOps: a {how} sync by the shipped rules", **figures(film))
 
 
+@pytest.mark.task("traffic-shifting")
 @pytest.mark.parametrize("is_server_side", [True, False], ids=["server-side", "client-side"])
 async def test_a_sync_without_rules_is_put_back(
     world: Mesh, report: Report, *, is_server_side: bool
@@ -103,7 +105,7 @@ async def test_a_sync_without_rules_is_put_back(
     assert kept["v2"] == 50
     assert (await load.answers())["failed"] == 0
     how = "server-side" if is_server_side else "client-side"
-    report.task("gitops", test=f"a {how} sync without rules is put back", **figures(film))
+    report.task(test=f"GitOps: a {how} sync without rules is put back", **figures(film))
 
 
 async def _was_put_back(world: Mesh) -> bool:

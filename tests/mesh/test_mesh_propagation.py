@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from rollout.sandbox.stage_objects import collection
 from tests.mesh.marks import ON_A_MESH
 from tests.mesh.report import Report
@@ -88,6 +90,7 @@ async def without_subset(world: Mesh, name: str) -> list[Manifest]:
     return subsets
 
 
+@pytest.mark.task("traffic-shifting")
 async def test_steps_wait_for_the_proxies_and_are_faster_than_the_settle_time(
     world: Mesh, report: Report
 ) -> None:
@@ -110,7 +113,7 @@ async def test_steps_wait_for_the_proxies_and_are_faster_than_the_settle_time(
         assert held[low] < written[high]
         assert written[high] - written[low] < SETTLE_SECONDS
     assert (await load.answers())["failed"] == 0
-    report.task("propagation", test="steps wait for proxies", **figures(film))
+    report.task(test="steps wait for proxies", **figures(film))
 
 
 async def test_the_condition_says_that_all_proxies_have_acknowledged(world: Mesh) -> None:

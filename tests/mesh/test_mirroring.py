@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.endtoend.hands import is_plausible
 from tests.mesh.marks import ON_A_MESH
 from tests.mesh.report import Report
@@ -13,6 +15,7 @@ from tests.testbed.mesh import Mesh
 pytestmark = ON_A_MESH
 
 
+@pytest.mark.task("mirroring")
 async def test_copies_of_a_share_of_requests_go_to_the_canary_and_answer_nobody(
     world: Mesh, report: Report
 ) -> None:
@@ -38,7 +41,6 @@ async def test_copies_of_a_share_of_requests_go_to_the_canary_and_answer_nobody(
     assert len(await http(world)) == len(before)
     assert (await load.answers())["failed"] == 0
     report.task(
-        "mirroring",
         test="copies answer nobody",
         requests=sent,
         failed=0,
@@ -46,6 +48,7 @@ async def test_copies_of_a_share_of_requests_go_to_the_canary_and_answer_nobody(
     )
 
 
+@pytest.mark.task("mirroring")
 async def test_a_canary_that_fails_copies_is_taken_back_before_it_answers_anybody(
     world: Mesh, report: Report
 ) -> None:
@@ -63,7 +66,6 @@ async def test_a_canary_that_fails_copies_is_taken_back_before_it_answers_anybod
     assert answers.keys() == {"failed", "v1"}
     assert answers["failed"] == 0
     report.task(
-        "mirroring",
         test="a canary that fails copies is taken back",
         requests=answers["v1"],
         failed=answers["failed"],

@@ -50,6 +50,7 @@ async def gained(load: Load, *, seconds: float) -> dict[str, int]:
     return {who: n for who in after if (n := after[who] - before.get(who, 0))}
 
 
+@pytest.mark.task("request-routing")
 async def test_requests_with_a_header_go_to_the_canary_and_no_other(
     world: Mesh, report: Report
 ) -> None:
@@ -81,7 +82,6 @@ async def test_requests_with_a_header_go_to_the_canary_and_no_other(
     failed = (await everyone.answers())["failed"] + (await jason.answers())["failed"]
     assert failed == 0
     report.task(
-        "request-routing",
         test="a header match beside the weights",
         requests=sum((*matched.values(), *others.values(), *half.values(), *still.values())),
         failed=failed,
@@ -126,6 +126,7 @@ async def _has_managed(world: Mesh) -> bool:
     return bool(managed(await http(world)))
 
 
+@pytest.mark.task("request-routing")
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="ROLLOUT_TEST_DATA does not name Istio's data")
 async def test_istios_own_example_of_request_routing_keeps_its_rule_through_a_run(
     world: Mesh, report: Report
@@ -160,7 +161,6 @@ async def test_istios_own_example_of_request_routing_keeps_its_rule_through_a_ru
     counts = await everyone.answers()
     assert counts["failed"] == 0
     report.task(
-        "request-routing",
         test="Istio's virtual-service-reviews-test-v2",
         requests=sum((await jason.answers()).values()) + sum(counts.values()),
         failed=0,

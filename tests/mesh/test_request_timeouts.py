@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from tests.mesh.marks import ON_A_MESH
 from tests.mesh.report import Report
 from tests.mesh.test_request_routing import http, managed
@@ -23,6 +25,7 @@ async def seconds_of_an_answer(world: Mesh, **headers: str) -> tuple[int, float]
     return status, time.monotonic() - began
 
 
+@pytest.mark.task("request-timeouts")
 async def test_a_guard_bounds_how_long_a_slow_canary_keeps_anybody_waiting(
     world: Mesh, report: Report
 ) -> None:
@@ -55,7 +58,6 @@ async def test_a_guard_bounds_how_long_a_slow_canary_keeps_anybody_waiting(
     assert managed(await http(world)) == []
     counters = await load.counters()
     report.task(
-        "request-timeouts",
         test="guard.timeout cuts a slow canary off",
         requests=counters["sent"],
         failed=(await load.answers())["failed"],
@@ -84,6 +86,7 @@ async def test_a_timeout_and_retries_that_people_wrote_stay_as_they_are(world: M
     assert (await load.answers())["failed"] == 0
 
 
+@pytest.mark.task("request-timeouts")
 async def test_retries_of_a_guard_spare_users_what_a_canary_fails_and_hide_nothing_from_gates(
     world: Mesh, report: Report
 ) -> None:
@@ -102,7 +105,6 @@ async def test_retries_of_a_guard_spare_users_what_a_canary_fails_and_hide_nothi
     assert managed(await http(world)) == []
     assert answers["failed"] < 0.02 * counters["sent"]
     report.task(
-        "request-timeouts",
         test="guard.retries hide nothing from the gates",
         requests=counters["sent"],
         failed=answers["failed"],

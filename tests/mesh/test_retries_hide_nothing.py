@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.mesh.marks import ON_A_MESH
 from tests.mesh.report import Report
 from tests.testbed.mesh import Mesh
@@ -20,6 +22,7 @@ async def with_retries(world: Mesh) -> None:
     await world.patch("virtualservices", {"spec": {"http": http}})
 
 
+@pytest.mark.task("request-timeouts")
 async def test_a_canary_that_fails_half_of_its_attempts_is_taken_back_though_callers_see_little(
     world: Mesh, report: Report
 ) -> None:
@@ -39,7 +42,6 @@ async def test_a_canary_that_fails_half_of_its_attempts_is_taken_back_though_cal
     assert "retries hide it from callers" in seen
     assert 100 * answers["failed"] / sum(answers.values()) < FAILED_PERCENT_MAX
     report.task(
-        "request-timeouts",
         test="retries hide nothing",
         requests=sum(answers.values()),
         failed=answers["failed"],
@@ -47,6 +49,7 @@ async def test_a_canary_that_fails_half_of_its_attempts_is_taken_back_though_cal
     )
 
 
+@pytest.mark.task("request-timeouts")
 async def test_a_good_canary_is_promoted_over_a_route_that_retries(
     world: Mesh, report: Report
 ) -> None:
@@ -59,4 +62,4 @@ async def test_a_good_canary_is_promoted_over_a_route_that_retries(
 
     assert status["stableRevision"] == "v2"
     assert (await load.answers())["failed"] == 0
-    report.task("request-timeouts", test="a good canary over retries", failed=0)
+    report.task(test="a good canary over retries", failed=0)

@@ -7,6 +7,8 @@ import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
 
+import pytest
+
 from tests.endtoend.hands import is_plausible
 from tests.mesh.marks import ON_A_MESH
 from tests.mesh.report import PROPAGATION, Report
@@ -45,6 +47,7 @@ async def echo(world: Mesh, *versions: str) -> AsyncIterator[Mesh]:
         yield dataclasses.replace(world, cast=cast)
 
 
+@pytest.mark.task("tcp-traffic-shifting")
 async def test_new_connections_follow_the_weights(world: Mesh, report: Report) -> None:
     async with echo(world, "v1", "v2") as seen:
         caller = Caller(door(world))
@@ -66,9 +69,10 @@ async def test_new_connections_follow_the_weights(world: Mesh, report: Report) -
     assert caller.counts["failed"] == 0
     shown = figures(film)
     shown.pop(PROPAGATION)  # what Envoy holds for connections was not asked
-    report.task("tcp-traffic-shifting", test="new connections follow", **shown)
+    report.task(test="new connections follow", **shown)
 
 
+@pytest.mark.task("tcp-traffic-shifting")
 async def test_a_canary_that_takes_no_connections_is_taken_back(
     world: Mesh, report: Report
 ) -> None:
@@ -84,7 +88,6 @@ async def test_a_canary_that_takes_no_connections_is_taken_back(
     assert status["run"]["gates"][0]["verdict"] == "Fail"
     assert await seen.written_weights() == {"v1": 100, "v2": 0}
     report.task(
-        "tcp-traffic-shifting",
         test="a canary that takes no connections is taken back",
         requests=sum(caller.counts.values()),
         failed=caller.counts["failed"],

@@ -65,6 +65,7 @@ async def service(world: Mesh, *versions: str) -> AsyncIterator[Service]:
         yield Service(seen=dataclasses.replace(world, cast=cast), door=door)
 
 
+@pytest.mark.task("tcp-traffic-shifting")
 async def test_new_connections_behind_tls_follow_the_weights(world: Mesh, report: Report) -> None:
     async with service(world, "v1", "v2") as here:
         caller = Caller(here.door)
@@ -86,9 +87,10 @@ async def test_new_connections_behind_tls_follow_the_weights(world: Mesh, report
     assert caller.counts["failed"] == 0
     shown = figures(film)
     shown.pop(PROPAGATION)  # what Envoy holds for connections was not asked
-    report.task("tcp-traffic-shifting", test="TLS: new connections follow by SNI", **shown)
+    report.task(test="TLS: new connections follow by SNI", **shown)
 
 
+@pytest.mark.task("tcp-traffic-shifting")
 async def test_a_gateway_that_passes_tls_through_shifts_together_with_the_sidecars(
     world: Mesh, report: Report
 ) -> None:
@@ -116,9 +118,10 @@ async def test_a_gateway_that_passes_tls_through_shifts_together_with_the_sideca
     assert [[leg["weight"] for leg in route["route"]] for route in tls] == [[0, 100], [0, 100]]
     shown = figures(beside)
     shown.pop(PROPAGATION)
-    report.task("tcp-traffic-shifting", test="TLS: a gateway that passes it through", **shown)
+    report.task(test="TLS: a gateway that passes it through", **shown)
 
 
+@pytest.mark.task("tcp-traffic-shifting")
 async def test_a_canary_that_resets_connections_behind_tls_is_taken_back(
     world: Mesh, report: Report
 ) -> None:
@@ -134,13 +137,13 @@ async def test_a_canary_that_resets_connections_behind_tls_is_taken_back(
     assert status["run"]["gates"][0]["verdict"] == "Fail"
     assert await here.seen.written_weights() == {"v1": 100, "v2": 0}
     report.task(
-        "tcp-traffic-shifting",
         test="TLS: a canary that resets connections is taken back",
         requests=sum(caller.counts.values()),
         failed=caller.counts["failed"],
     )
 
 
+@pytest.mark.task("tcp-traffic-shifting")
 async def test_an_open_connection_stays_on_its_leg_until_its_proxy_has_drained_peers_183(
     world: Mesh, report: Report
 ) -> None:
@@ -162,7 +165,7 @@ async def test_an_open_connection_stays_on_its_leg_until_its_proxy_has_drained_p
     (note,) = status["notes"]
     assert note["reason"] == "OnlyNewConnections"
     assert "drainDuration" in note["message"]
-    report.task("tcp-traffic-shifting", test="TLS: an open connection stays until drained")
+    report.task(test="TLS: an open connection stays until drained")
 
 
 async def _add_gateway(world: Mesh, here: Service) -> Door:

@@ -8,6 +8,8 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from rollout.sandbox.stage_objects import PORT
 from tests.endtoend.hands import is_plausible
 from tests.mesh.marks import ON_A_MESH
@@ -27,6 +29,7 @@ def assert_shares(film: Film) -> None:
         assert is_plausible(shot.canary, of=shot.requests, percent=shot.percent), shot
 
 
+@pytest.mark.task("traffic-shifting")
 async def test_each_weight_is_the_share_of_requests_and_none_is_lost(
     world: Mesh, report: Report
 ) -> None:
@@ -42,9 +45,10 @@ async def test_each_weight_is_the_share_of_requests_and_none_is_lost(
     assert [percent for _, percent in film.held] == [0, 1, 10, 50, 100]
     assert_shares(film)
     assert (await load.answers())["failed"] == 0
-    report.task("traffic-shifting", test="each weight is the share of requests", **figures(film))
+    report.task(test="each weight is the share of requests", **figures(film))
 
 
+@pytest.mark.task("traffic-shifting")
 async def test_half_a_percent_is_half_a_percent(world: Mesh, report: Report) -> None:
     load = await world.start_load(rps=800)
     await world.put_on({"weight": 0.5, "hold": "10s"})
@@ -56,9 +60,10 @@ async def test_half_a_percent_is_half_a_percent(world: Mesh, report: Report) -> 
     assert [percent for _, percent in film.held][:2] == [0, 0.5]
     assert_shares(film)
     assert (await load.answers())["failed"] == 0
-    report.task("traffic-shifting", test="half a percent", **figures(film))
+    report.task(test="half a percent", **figures(film))
 
 
+@pytest.mark.task("traffic-shifting")
 async def test_an_abort_leaves_the_canary_at_once(world: Mesh, report: Report) -> None:
     load = await world.start_load(rps=400)
     await world.put_on({"weight": 50, "hold": "2m"})
@@ -74,9 +79,10 @@ async def test_an_abort_leaves_the_canary_at_once(world: Mesh, report: Report) -
     assert [percent for _, percent in film.written] == [0, 50, 0]
     assert_shares(film)
     assert (await load.answers())["failed"] == 0
-    report.task("traffic-shifting", test="an abort", **figures(film))
+    report.task(test="an abort", **figures(film))
 
 
+@pytest.mark.task("gateway")
 async def test_sidecars_and_a_gateway_shift_together_in_one_virtual_service(
     world: Mesh, report: Report
 ) -> None:
@@ -86,9 +92,10 @@ async def test_sidecars_and_a_gateway_shift_together_in_one_virtual_service(
 
     beside = await _promoted_inside_and_outside(world, gateway)
 
-    report.task("gateway", test="one VirtualService for mesh and gateway", **figures(beside))
+    report.task(test="one VirtualService for mesh and gateway", **figures(beside))
 
 
+@pytest.mark.task("gateway")
 async def test_two_virtual_services_shift_together(world: Mesh, report: Report) -> None:
     gateway = await _add_gateway(world)
     http = (await world.get("virtualservices"))["spec"]["http"]
@@ -99,9 +106,10 @@ async def test_two_virtual_services_shift_together(world: Mesh, report: Report) 
 
     beside = await _promoted_inside_and_outside(world, gateway, traffic={"virtualServices": named})
 
-    report.task("gateway", test="a VirtualService each", **figures(beside))
+    report.task(test="a VirtualService each", **figures(beside))
 
 
+@pytest.mark.task("gateway")
 async def test_the_weights_of_a_delegate_are_shifted_in_the_delegate(
     world: Mesh, report: Report
 ) -> None:
@@ -122,9 +130,10 @@ async def test_the_weights_of_a_delegate_are_shifted_in_the_delegate(
     assert_shares(film)
     assert (await outside.answers())["failed"] == 0
     assert (await world.get("virtualservices", "root"))["spec"]["http"] == root
-    report.task("gateway", test="a delegate", **figures(film))
+    report.task(test="a delegate", **figures(film))
 
 
+@pytest.mark.task("service-entry")
 async def test_hosts_of_a_service_entry_are_shifted_like_services(
     world: Mesh, report: Report
 ) -> None:
@@ -167,9 +176,10 @@ async def test_hosts_of_a_service_entry_are_shifted_like_services(
     assert status["stableRevision"] == "v2"
     assert_shares(film)
     assert (await load.answers())["failed"] == 0
-    report.task("service-entry", test="a ServiceEntry with WorkloadEntries", **figures(film))
+    report.task(test="a ServiceEntry with WorkloadEntries", **figures(film))
 
 
+@pytest.mark.task("envoy-filter")
 async def test_an_envoy_filter_that_names_our_route_stays_in_force(
     world: Mesh, report: Report
 ) -> None:
@@ -210,9 +220,10 @@ async def test_an_envoy_filter_that_names_our_route_stays_in_force(
     assert in_mid_run
     assert await _is_marked(world)
     assert (await load.answers())["failed"] == 0
-    report.task("envoy-filter", test="a filter that names our route", **figures(film))
+    report.task(test="a filter that names our route", **figures(film))
 
 
+@pytest.mark.task("load-balancing")
 async def test_balancing_and_all_that_is_not_a_weight_stays_as_it_was(
     world: Mesh, report: Report
 ) -> None:
@@ -243,9 +254,10 @@ async def test_balancing_and_all_that_is_not_a_weight_stays_as_it_was(
     assert (await world.get("destinationrules"))["spec"] == rule["spec"]
     assert_shares(film)
     assert (await load.answers())["failed"] == 0
-    report.task("load-balancing", test="a consistent hash is kept", **figures(film))
+    report.task(test="a consistent hash is kept", **figures(film))
 
 
+@pytest.mark.task("fault-injection")
 async def test_a_fault_on_our_route_is_told_and_stays(world: Mesh, report: Report) -> None:
     http = world.routes(v1=100, v2=0)
     http[0]["fault"] = {"delay": {"percentage": {"value": 50}, "fixedDelay": "0.05s"}}
@@ -266,7 +278,7 @@ async def test_a_fault_on_our_route_is_told_and_stays(world: Mesh, report: Repor
     assert found[0]["fault"] == http[0]["fault"]
     assert_shares(film)
     assert (await load.answers())["failed"] == 0
-    report.task("fault-injection", test="a fault on our route is told", **figures(film))
+    report.task(test="a fault on our route is told", **figures(film))
 
 
 def _gateway_url(world: Mesh) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import aiohttp
+import pytest
 
 from rollout.sandbox.stage_objects import PORT
 from tests.mesh.marks import ON_A_MESH
@@ -121,6 +122,7 @@ async def promoted(world: Mesh) -> None:
     await world.until_weights(v2=100)
 
 
+@pytest.mark.task("sidecar")
 async def test_of_two_virtual_services_istiod_follows_the_older_and_the_run_waits_peers_163(
     world: Mesh, report: Report
 ) -> None:
@@ -146,9 +148,10 @@ async def test_of_two_virtual_services_istiod_follows_the_older_and_the_run_wait
     assert set(answers) == {(200, "v3")}
     await caller.until_weights(v2=100)
     assert f"VirtualService {other}/rival: spec.hosts names reviews too" in told
-    report.task("sidecar", test="an older VirtualService for the host is refused")
+    report.task(test="an older VirtualService for the host is refused")
 
 
+@pytest.mark.task("sidecar")
 async def test_a_rule_in_the_callers_namespace_without_our_subset_is_refused_peers_164(
     world: Mesh, report: Report
 ) -> None:
@@ -172,9 +175,10 @@ async def test_a_rule_in_the_callers_namespace_without_our_subset_is_refused_pee
     assert set(harm) == {(200, "v1"), (503, "")}
     assert f"DestinationRule {other}/mine: spec.subsets lacks v2" in told
     assert set(await caller.ask()) == {(200, "v2")}
-    report.task("sidecar", test="a caller's own DestinationRule without the subset is refused")
+    report.task(test="a caller's own DestinationRule without the subset is refused")
 
 
+@pytest.mark.task("sidecar")
 async def test_a_subset_that_is_exported_less_than_the_other_is_refused_peers_176(
     world: Mesh, report: Report
 ) -> None:
@@ -205,9 +209,10 @@ async def test_a_subset_that_is_exported_less_than_the_other_is_refused_peers_17
     assert set(at_home) == {(200, "v2"), (503, "")}
     assert "/near: spec.exportTo keeps subset v2 from callers in other namespaces" in told
     assert set(await caller.ask()) == {(200, "v2")}
-    report.task("sidecar", test="a subset exported to fewer callers is refused")
+    report.task(test="a subset exported to fewer callers is refused")
 
 
+@pytest.mark.task("sidecar")
 async def test_callers_to_whom_the_virtual_service_is_not_exported_are_told_peers_176(
     world: Mesh, report: Report
 ) -> None:
@@ -223,13 +228,14 @@ async def test_callers_to_whom_the_virtual_service_is_not_exported_are_told_peer
 
     assert {version for _, version in answers} == {"v1", "v2", "v3", "v4"}
     assert "callers in other namespaces do not follow its weights" in told
-    report.task("sidecar", test="an exportTo that leaves callers out is told")
+    report.task(test="an exportTo that leaves callers out is told")
 
 
 async def _is_plain(caller: Caller) -> bool:
     return await caller.weights() == {"": 100}
 
 
+@pytest.mark.task("sidecar")
 async def test_a_sidecar_that_hides_the_host_from_a_second_caller_is_told_peers_176(
     world: Mesh, report: Report
 ) -> None:
@@ -250,9 +256,10 @@ async def test_a_sidecar_that_hides_the_host_from_a_second_caller_is_told_peers_
     assert unseen == {}
     assert told.startswith(f"Sidecar {namespace}/second: spec.egress does not import host reviews")
     await caller.until_weights(v2=100)
-    report.task("sidecar", test="a Sidecar that hides the host is told")
+    report.task(test="a Sidecar that hides the host is told")
 
 
+@pytest.mark.task("sidecar")
 async def test_a_route_whose_delegate_is_missing_is_refused_peers_178(
     world: Mesh, report: Report
 ) -> None:
@@ -283,13 +290,14 @@ async def test_a_route_whose_delegate_is_missing_is_refused_peers_178(
     assert missing["reason"] == "VirtualServiceMissing"
     assert "spec.exportTo keeps from namespace" in kept["message"]
     assert still
-    report.task("sidecar", test="a delegate that is missing or not exported is refused")
+    report.task(test="a delegate that is missing or not exported is refused")
 
 
 async def _answers(world: Mesh, status: int) -> bool:
     return (await world.ask())[0] == status
 
 
+@pytest.mark.task("gateway")
 async def test_the_weights_of_an_ingress_that_is_not_named_are_told_to_stay_peers_167(
     world: Mesh, report: Report
 ) -> None:
@@ -310,9 +318,10 @@ async def test_the_weights_of_an_ingress_that_is_not_named_are_told_to_stay_peer
 
     assert held == {"": 100}
     assert f"VirtualService {world.cast.namespace}/outside: route http[0]" in told
-    report.task("gateway", test="an ingress that is not named is told")
+    report.task(test="an ingress that is not named is told")
 
 
+@pytest.mark.task("envoy-filter")
 async def test_a_filter_that_does_not_act_on_a_managed_route_is_told_peers_168(
     world: Mesh, report: Report
 ) -> None:
@@ -335,7 +344,7 @@ async def test_a_filter_that_does_not_act_on_a_managed_route_is_told_peers_168(
     assert await _is_marked(world)
     assert not await _is_marked(world, beta="yes")
     assert f"EnvoyFilter {world.cast.namespace}/mark names route primary" in told
-    report.task("envoy-filter", test="a filter that misses a managed route is told")
+    report.task(test="a filter that misses a managed route is told")
 
 
 async def _goes_to(world: Mesh, version: str, **headers: str) -> bool:
@@ -359,6 +368,7 @@ async def _is_marked(world: Mesh, **headers: str) -> bool:
         return answer.headers.get("x-filtered") == "yes"
 
 
+@pytest.mark.task("sidecar")
 async def test_an_unnamed_port_follows_http_weights_and_is_told_peers_180(
     world: Mesh, report: Report
 ) -> None:
@@ -373,9 +383,10 @@ async def test_an_unnamed_port_follows_http_weights_and_is_told_peers_180(
 
     assert set(answers) == {(200, "v1"), (200, "v2")}
     assert f"port {PORT} does not say that it is HTTP" in told
-    report.task("sidecar", test="an unnamed port follows weights and is told")
+    report.task(test="an unnamed port follows weights and is told")
 
 
+@pytest.mark.task("sidecar")
 async def test_a_port_that_says_tcp_does_not_follow_http_weights_and_is_refused_peers_180(
     world: Mesh, report: Report
 ) -> None:
@@ -389,7 +400,7 @@ async def test_a_port_that_says_tcp_does_not_follow_http_weights_and_is_refused_
     await promoted(world)
 
     assert "spec.ports tcp-main carry TCP as Istio takes it" in told
-    report.task("sidecar", test="HTTP routes on a TCP port are refused")
+    report.task(test="HTTP routes on a TCP port are refused")
 
 
 async def _is_ungoverned(world: Mesh) -> bool:

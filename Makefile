@@ -39,7 +39,7 @@ check: $(STAMP) ## The fast loop: format, lint, types, floors, and every test th
 
 test: check ## Everything: make check, then the tests against real servers
 	@$(BIN)/python -m tests.testbed.build --if-possible
-	@$(BIN)/pytest -q -n 2 --dist loadgroup -m servers $(MESH_OPTIONS)
+	@$(BIN)/pytest -q -n 2 --dist loadscope -m servers $(MESH_OPTIONS)
 
 test-mesh: $(STAMP) ## Releases on a real mesh: kube-apiserver, istiod, Envoys; writes .bench/mesh.json
 	@$(BIN)/python -m tests.testbed.build --if-possible

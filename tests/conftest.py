@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = ("mesh", "contracts")
 """Folders whose tests share one control plane."""
@@ -18,15 +19,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests of servers, what shares a server stays together."""
-    root = Path(__file__).parent
-    for item in items:
-        path = item.path.relative_to(root)
-        group = path.parts[0] if path.parts[0] in TOGETHER else str(path)
-        if item.get_closest_marker("servers"):
-            item.add_marker(pytest.mark.xdist_group(group))
+class _Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Two processes share the tests of servers; those that share a server stay in one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, _ = nodeid.partition("::")
+        folder, _, _ = path.removeprefix("tests/").partition("/")
+        return folder if folder in TOGETHER else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """With ``--dist loadscope``: by server; else as xdist has it."""
+    return _Together(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 def pytest_configure() -> None:

@@ -6,13 +6,13 @@ the status after a restart, and is thrown away with the step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from rollout.analysis import arm, gauge, query
 from rollout.analysis import evidence as evidences
-from rollout.analysis.arm import Arms, Side
+from rollout.analysis import gauge, query
+from rollout.analysis.arm import Arms
 from rollout.analysis.evidence import Book
 from rollout.analysis.judge import arrived
 from rollout.analysis.query import Shape, Variables
@@ -32,6 +32,7 @@ from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.base.quantity import parse_duration
 from rollout.controller.sight import Sight, Wish
+from rollout.controller.silence import Look, Silence
 from rollout.controller.telescope import Telescope
 from rollout.engine import plan as plans
 
@@ -63,7 +64,7 @@ class Judging:
     def __init__(self, telescope: Telescope) -> None:
         self._telescope = telescope
         self._evidence: dict[Key, tuple[_Step, RunEvidence]] = {}
-        self._stamps: dict[Key, dict[Shape, int]] = {}
+        self._silence = Silence()
         self._unaskable: dict[Key, dict[str, str]] = {}
 
     def is_blind(self, key: Key) -> bool:
@@ -78,7 +79,7 @@ class Judging:
     def forget(self, key: Key) -> None:
         """The run is over."""
         self._evidence.pop(key, None)
-        self._stamps.pop(key, None)
+        self._silence.forget(key)
         self._unaskable.pop(key, None)
         self._telescope.forget(key)
 
@@ -106,7 +107,8 @@ class Judging:
             sight=sight if sight.about == _step_of(run) else Sight(),
             unaskable=self._unaskable.get(key, {}),
         )
-        doubt = sight.problem or sight.doubt or self._canary_silence(key, sight, run, arms)
+        silence = self._silent(key, run, sight, arms=arms, shapes=hidden.shapes)
+        doubt = sight.problem or sight.doubt or silence
         verdicts = tuple(
             _doubted(_verdict(question_of(gate, run.plan), evidence, own, context), doubt)
             for gate in plans.judged(run.plan, run.step)
@@ -149,23 +151,15 @@ class Judging:
         self._unaskable[key] = unaskable
         return texts
 
-    def _canary_silence(self, key: Key, sight: Sight, run: Run, arms: Arms | None) -> str:
-        """That series of the canary stopped while others go on; empty: they did not."""
-        if arms is None or run.weight == 0:
+    def _silent(
+        self, key: Key, run: Run, sight: Sight, *, arms: Arms | None, shapes: Collection[Shape]
+    ) -> str:
+        """That the canary is not told of any more while others are; empty: it is."""
+        if arms is None:
             return ""
-        seen = self._stamps.setdefault(key, {})
-        newest_ms = 0
-        for shape in (Shape.REQUESTS, Shape.DURATIONS):
-            for one in sight.answers.get(shape, ()):
-                stamp = one.samples[-1][0]
-                newest_ms = max(newest_ms, stamp)
-                if arm.side_of(one.metric, arms) is Side.CANARY:
-                    seen[shape] = max(stamp, seen.get(shape, 0))
-        lag_ms = max((newest_ms - stamp for stamp in seen.values()), default=0)
-        if lag_ms <= evidences.LAG_INTERVALS_MAX * self._telescope.step_ms:
-            return ""
-        about = f"{run.canary_revision} for {lag_ms / 1000:.0f} s"
-        return f"Prometheus has had no new sample about {about}, though it has of others"
+        evidence, step_ms = self._newest(key, run), self._telescope.step_ms
+        look = Look(run=run, sight=sight, arms=arms, shapes=shapes, step_ms=step_ms)
+        return self._silence.told(key, look, evidence)
 
     def _newest(self, key: Key, run: Run) -> RunEvidence:
         known = self._evidence.get(key)
@@ -200,6 +194,14 @@ class _Hidden:
     mirrors: bool
     retries: bool
     book: Book | None
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The kinds of series that verdicts rest on."""
+        sent = (Shape.REQUESTS, Shape.DURATIONS)
+        if self.book is None:
+            return sent
+        return (*sent, Shape.ARRIVALS, *([Shape.ARRIVAL_DURATIONS] if self.mirrors else []))
 
 
 def _hidden(run: Run, routing: Routing) -> _Hidden:

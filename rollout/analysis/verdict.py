@@ -86,9 +86,11 @@ class Context:
         newest_ms: the newest stamp seen, in milliseconds on Prometheus' clock; 0 when unknown.
         share: how requests were shared; None: others than the weights may decide that too.
         counted: what the counts are counts of.
+        matches: whether requests that match go to the canary whatever its weight.
         mirrors: whether requests are mirrored to the canary.
         retries: whether failed requests are sent again before callers see them.
         silent: whether the pods' own proxies have stopped to tell what arrives.
+        early: whether they may yet tell: they were not asked, or counted, for long enough.
     """
 
     elapsed_seconds: float
@@ -97,6 +99,8 @@ class Context:
     newest_ms: int = 0
     share: Share | None = None
     counted: Counted = Counted.REQUESTS
+    matches: bool = False
     mirrors: bool = False
     retries: bool = False
     silent: bool = False
+    early: bool = False

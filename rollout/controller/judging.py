@@ -7,12 +7,13 @@ the status after a restart, and is thrown away with the step.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from rollout.analysis import evidence as evidences
 from rollout.analysis import gauge, query
 from rollout.analysis.arm import Arms
+from rollout.analysis.cursor import SETTLE_MS
 from rollout.analysis.evidence import Book
 from rollout.analysis.judge import arrived
 from rollout.analysis.query import Shape, Variables
@@ -40,6 +41,11 @@ LATENCY_DEFAULT = "500ms"
 """The edge of a latency gate that only compares."""
 
 
+ARRIVALS_DUE_INTERVALS = 3
+"""Scrape intervals, `cursor.SETTLE_MS` aside, after which whoever counts beside a pod has told of
+it: one until its next sample, two more for a lag."""
+
+
 _Step = tuple[str, int, datetime]
 
 
@@ -65,6 +71,7 @@ class Judging:
         self._telescope = telescope
         self._evidence: dict[Key, tuple[_Step, RunEvidence]] = {}
         self._silence = Silence()
+        self._asked_since: dict[Key, datetime] = {}
         self._unaskable: dict[Key, dict[str, str]] = {}
 
     def is_blind(self, key: Key) -> bool:
@@ -80,6 +87,7 @@ class Judging:
         """The run is over."""
         self._evidence.pop(key, None)
         self._silence.forget(key)
+        self._asked_since.pop(key, None)
         self._unaskable.pop(key, None)
         self._telescope.forget(key)
 
@@ -103,6 +111,7 @@ class Judging:
         if run.step == 0:
             return Judged(evidence=evidence, verdicts=(), problem=sight.problem)
         context = _context(run, evidence, hidden, now=now, step_ms=self._telescope.step_ms)
+        context = replace(context, early=self._is_early(key, hidden, evidence, now=now))
         own = _Own(
             sight=sight if sight.about == _step_of(run) else Sight(),
             unaskable=self._unaskable.get(key, {}),
@@ -114,6 +123,17 @@ class Judging:
             for gate in plans.judged(run.plan, run.step)
         )
         return Judged(evidence=evidence, verdicts=verdicts, problem=sight.problem)
+
+    def _is_early(self, key: Key, hidden: _Hidden, evidence: RunEvidence, *, now: datetime) -> bool:
+        """Whether pods' proxies may yet tell of what was not asked, or counted, for long."""
+        if hidden.book is None:
+            self._asked_since.pop(key, None)
+            return False
+        due_ms = ARRIVALS_DUE_INTERVALS * self._telescope.step_ms + SETTLE_MS
+        if evidence.arrivals is not None:
+            return evidence.newest_ms < evidence.arrivals.origin_ms + due_ms
+        asked_since = self._asked_since.setdefault(key, now)
+        return now < asked_since + timedelta(milliseconds=due_ms)
 
     def want(self, key: Key, run: Run, routing: Routing, *, now: datetime) -> None:
         """Have Prometheus asked for what the run needs next."""
@@ -220,6 +240,7 @@ def _context(
 ) -> Context:
     elapsed_seconds = max(0.0, (now - run.step_started_at).total_seconds())
     traffic, book = evidence.traffic, evidence.arrivals
+    matches = plans.match_at(run.plan, run.step) is not None
     share = Share(
         canary_count=traffic.canary.requests,
         stable_count=traffic.stable.requests,
@@ -234,7 +255,8 @@ def _context(
         weight_percent=run.weight,
         unattributed=evidence.unattributed,
         newest_ms=evidence.newest_ms,
-        share=share if plans.match_at(run.plan, run.step) is None else None,
+        share=None if matches else share,
+        matches=matches,
         mirrors=hidden.mirrors,
         retries=hidden.retries,
         silent=book is not None

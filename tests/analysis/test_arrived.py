@@ -202,3 +202,43 @@ def test_at_full_weight_a_missing_number_of_stables_hides_no_missing_attempts() 
     assert "canary has 3" in lacking.because
     assert (lacking.verdict, lacking.incomparable) == (Verdict.UNKNOWN, False)
     assert (excused.verdict, excused.incomparable) == (Verdict.UNKNOWN, True)
+
+
+def test_a_match_beside_copies_passes_on_requests_that_matched_and_not_on_copies() -> None:
+    context = replace(MIRROR, matches=True)
+
+    assert judged(evidence(arrived=counts(742)), context)[0] is Verdict.UNKNOWN
+    assert judged(evidence(sent=counts(242), arrived=counts(742)), context)[0] is Verdict.PASS
+
+
+def test_attempts_that_may_yet_be_told_are_waited_for() -> None:
+    young = replace(RETRY, early=True)
+
+    assert judged(evidence(sent=GOOD), young) == (
+        Verdict.UNKNOWN,
+        "errors: waits for what the proxies beside the pods tell of attempts",
+    )
+    assert judged(evidence(sent=GOOD), RETRY)[0] is Verdict.PASS
+    assert judged(evidence(sent=GOOD, arrived=GOOD), young)[0] is Verdict.PASS
+    assert judged(evidence(sent=counts(900, 90)), young)[0] is Verdict.FAIL
+
+
+def test_the_last_attempts_of_a_stable_revision_that_goes_away_shield_no_canary() -> None:
+    full = replace(RETRY, weight_percent=100.0)
+    known = evidence(sent=counts(10_000), arrived=counts(10_000, 500), stable=counts(4, 3))
+
+    assert judged(known, full)[0] is Verdict.FAIL
+
+
+def test_a_stable_revision_whose_attempts_failed_as_often_all_along_is_a_measure_at_the_end() -> (
+    None
+):
+    full = replace(RETRY, weight_percent=100.0)
+    known = evidence(sent=counts(10_000), arrived=counts(10_000, 500), stable=counts(4))
+    assert known.arrivals is not None
+    seen = known.arrivals.gates["errors"].model_copy(update={"stable_before": counts(9_000, 450)})
+    book = known.arrivals.model_copy(update={"gates": {"errors": seen}})
+
+    verdict, _ = judged(known.model_copy(update={"arrivals": book}), full)
+
+    assert verdict is Verdict.PASS

@@ -291,3 +291,33 @@ async def test_requests_that_stable_loses_are_not_blamed_on_the_canary() -> None
         assert story.status().phase == "Progressing"
         assert story.run().gates[0].verdict is Verdict.UNKNOWN
         assert "belong to no revision" in because(story)
+
+
+async def test_attempts_are_judged_in_the_step_after_a_mirror_before_it_is_over() -> None:
+    steps = ({"mirror": 50, "hold": "10s"}, {"weight": 50, "hold": "5s"})
+    async with gray.told(climbing(*steps)) as story:
+        pods = Pods(story=story, attempts_max=9)
+        retry(story, 9)
+        await story.stable()
+        story.want("v2")
+        await story.until_step(2, within_seconds=60)
+        pods.fail("v2", 50)
+        await story.until_phase("RolledBack", within_seconds=90)
+
+        assert story.canary_weights() == [0, 50, 0]
+        assert "retries hide it from callers" in story.status().history[0].because
+
+
+async def test_a_match_after_a_mirror_waits_for_requests_that_match() -> None:
+    match = {"headers": {"x-canary": {"exact": "always"}}}
+    steps = ({"mirror": 50, "hold": "10s"}, {"match": match, "hold": "10s"}, {"weight": 50})
+    story = gray.furnished(climbing(*steps))
+    Pods(story=story)
+    async with gray.running(gray.controller(story).run):
+        await story.stable()
+        story.want("v2")
+        await story.until_step(2, within_seconds=60)
+        await asyncio.sleep(70)
+
+        assert story.run().step == 2
+        assert "canary has 0 of" in story.status().message

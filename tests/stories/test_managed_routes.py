@@ -233,3 +233,15 @@ async def test_a_route_that_a_rollout_long_gone_left_in_front_is_named_before_a_
         await story.stable()
         story.want("v2")
         await story.stable("v2", within_seconds=120)
+
+
+async def test_the_end_of_a_match_before_any_weight_has_nothing_to_judge_and_does_not_wait() -> (
+    None
+):
+    steps = [{"match": HEADER, "hold": "10s"}, {"match": {}}, {"weight": 50, "hold": "10s"}]
+    strategy = {"steps": steps, "bake": "5s", "maxDuration": "10m"}
+    async with gray.told(gray.rollout(strategy=strategy)) as story:
+        await begin(story)
+        await story.stable("v2", within_seconds=120)
+
+        assert story.canary_weights() == [0, 50, 100]

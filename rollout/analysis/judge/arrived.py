@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rollout.analysis.judge import plain
+from rollout.analysis.tally import added
 from rollout.analysis.verdict import Context, Counted, GateKind, GateQuestion
 from rollout.api.evidence import (
     ArmCounts,
@@ -28,7 +29,8 @@ def judge(gate: GateQuestion, evidence: RunEvidence, *, context: Context) -> Gat
     """The verdict of an errors, latency or tcp gate.
 
     While requests are mirrored the copies must pass, and the canary's real requests where its
-    weight sends it any. Where failed requests are sent again, errors of attempts fail a gate too.
+    weight or a match sends it any. Where failed requests are sent again, errors of attempts fail a
+    gate too.
     """
     sent = plain.judge(gate, evidence.gates.get(gate.name, GateEvidence()), context=context)
     if context.mirrors and gate.kind in {GateKind.ERRORS, GateKind.LATENCY}:
@@ -58,7 +60,8 @@ def _with_copies(
     arrived = arrived.model_copy(update={"because": f"{arrived.because}{told}"})
     if arrived.verdict is Verdict.PASS and context.silent:
         return _unknown(gate, _stopped(context))
-    if arrived.verdict is not Verdict.PASS or context.weight_percent == 0:
+    is_alone = context.weight_percent == 0 and not context.matches
+    if arrived.verdict is not Verdict.PASS or is_alone:
         return arrived
     return arrived if sent.verdict is Verdict.PASS else sent
 
@@ -67,10 +70,14 @@ def _with_attempts(
     gate: GateQuestion, sent: GateVerdict, evidence: RunEvidence, context: Context
 ) -> GateVerdict:
     counts = _counts(gate, evidence)
+    if not _tells(counts) and context.early:
+        if sent.verdict is Verdict.UNKNOWN and not sent.incomparable:
+            return sent
+        return _unknown(gate, "waits for what the proxies beside the pods tell of attempts")
     if not _tells(counts):
         told = "; no proxy beside a pod tells of attempts, so retries may hide some that failed"
         return sent.model_copy(update={"because": f"{sent.because}{told}"})
-    if plain.exceeds(gate, counts.stable):
+    if _both_exceed(gate, counts):
         # Callers are well all the same, or the other view would say so: only a difference counts.
         gate = replace(gate, max_percent=None, max_ratio=gate.max_ratio or ATTEMPTS_RATIO_MAX)
     arrived = _judged(gate, counts, context, counted=Counted.ATTEMPTS)
@@ -83,6 +90,18 @@ def _with_attempts(
     # One that lacks nothing but a number of stable's may be excused: the other one is told first.
     open_ones.sort(key=lambda one: one.incomparable)
     return open_ones[0] if open_ones else sent
+
+
+def _both_exceed(gate: GateQuestion, counts: GateEvidence) -> bool:
+    """Whether attempts of the stable revision exceed the gate too, by enough of them to say so.
+
+    Where it gets few, as at the end of a ladder, those of the run's earlier steps speak with them:
+    the last ones of pods that go away are no measure.
+    """
+    stable = counts.stable
+    if stable.requests < gate.min_requests:
+        stable = added(stable, counts.stable_before)
+    return stable.requests >= gate.min_requests and plain.exceeds(gate, stable)
 
 
 def _judged(

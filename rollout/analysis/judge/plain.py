@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from rollout.analysis.judge import lost as losses
 from rollout.analysis.query import edge_below
+from rollout.analysis.tally import added
 from rollout.analysis.verdict import Context, GateKind, GateQuestion
 from rollout.api.evidence import ArmCounts, GateEvidence, GateVerdict, Verdict
 from rollout.base.quantity import print_duration, print_percent
@@ -77,10 +78,10 @@ def _case(gate: GateQuestion, evidence: GateEvidence, context: Context) -> _Case
     lost = context.unattributed if gate.kind is not GateKind.LATENCY else 0
     canary, stable = evidence.canary, evidence.stable
     if context.weight_percent >= WHOLE_PERCENT:
-        canary, lost = _plus(canary, ArmCounts(requests=lost, bad=lost)), 0
+        canary, lost = added(canary, ArmCounts(requests=lost, bad=lost)), 0
     reference = stable
     if stable.requests < gate.min_requests:
-        reference = _plus(stable, evidence.stable_before)
+        reference = added(stable, evidence.stable_before)
     return _Case(
         gate=gate,
         canary=canary,
@@ -113,7 +114,7 @@ def _losing(case: _Case) -> GateVerdict | None:
     """Fails where requests without an upstream can only be the canary's, and decide the matter."""
     weight_percent, share = case.context.weight_percent, case.context.share
     lost = losses.of_canary(case.lost, weight_percent=weight_percent, share=share)
-    blamed = replace(case, canary=_plus(case.canary, ArmCounts(requests=lost, bad=lost)))
+    blamed = replace(case, canary=added(case.canary, ArmCounts(requests=lost, bad=lost)))
     if not lost or _over_percent(case, case.stable):
         return None
     if not _over_percent(blamed, blamed.canary) and not _over_ratio(blamed, blamed.canary):
@@ -130,7 +131,7 @@ def _without_upstream(case: _Case) -> GateVerdict | None:
     """Holds while requests that belong to no arm would fail the gate if they were the canary's."""
     if case.lost < FAIL_BAD_MIN:
         return None
-    blamed = _plus(case.canary, ArmCounts(requests=case.lost, bad=case.lost))
+    blamed = added(case.canary, ArmCounts(requests=case.lost, bad=case.lost))
     if not _over_percent(case, blamed) and not _over_ratio(case, blamed):
         return None
     return _say(
@@ -224,10 +225,6 @@ def exceeds(gate: GateQuestion, counts: ArmCounts) -> bool:
     """Whether a revision's counts are above a gate's bound in percent, and enough to say so."""
     limit = gate.max_percent
     return limit is not None and counts.bad >= FAIL_BAD_MIN and _percent(counts) > limit
-
-
-def _plus(one: ArmCounts, other: ArmCounts) -> ArmCounts:
-    return ArmCounts(requests=one.requests + other.requests, bad=one.bad + other.bad)
 
 
 def _noun(case: _Case) -> str:

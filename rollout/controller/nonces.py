@@ -32,6 +32,17 @@ class _Silence:
     since_seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sight:
+    """An answer as looks have seen it.
+
+    Attributes:
+        after_seconds: it was sent later than this: the look before did not find it.
+    """
+
+    after_seconds: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Nonced:
     """What looks have found.
@@ -45,9 +56,19 @@ class Nonced:
     at_seconds: float = -math.inf
     _moved_seconds: dict[XdsType, float] = field(default_factory=dict)
     _silent: dict[Pair, _Silence] = field(default_factory=dict)
+    _sights: dict[Pair, dict[str, _Sight]] = field(default_factory=dict)
+    _begun_seconds: float = -math.inf
 
-    def learn(self, proxies: Collection[Proxy], *, now: float) -> None:
-        """One more look."""
+    def learn(
+        self, proxies: Collection[Proxy], *, now: float, begun_seconds: float | None = None
+    ) -> None:
+        """One more look.
+
+        Args:
+            proxies: what it has found.
+            now: when it was over.
+            begun_seconds: when it began; None: it took no time.
+        """
         found = {(p.name, kind): nonces for p in proxies for kind, nonces in p.nonces.items()}
         silent: dict[Pair, _Silence] = {}
         for pair, nonces in found.items():
@@ -60,6 +81,15 @@ class Nonced:
                 known = _Silence(acked=nonces.acked, since_seconds=now)
             silent[pair] = known
         self._silent = silent
+        unseen = _Sight(after_seconds=self._begun_seconds)
+        self._sights = {
+            pair: {
+                nonce: self._sights.get(pair, {}).get(nonce, unseen)
+                for nonce in (nonces.sent, nonces.acked)
+            }
+            for pair, nonces in found.items()
+        }
+        self._begun_seconds = now if begun_seconds is None else begun_seconds
         self.newest, self.at_seconds = found, now
 
     @property
@@ -81,34 +111,62 @@ class Nonced:
         """Whether some proxy was sent something that it had not been sent before."""
         return any(_is_new(pair, nonces, since) for pair, nonces in self.of(types).items())
 
-    def behind(self, types: Collection[XdsType], *, since: Found | None) -> Found:
+    def have_taken(self, types: Collection[XdsType], *, sent_by: Found) -> set[Pair]:
+        """Who has taken everything that was sent by an earlier look, or later."""
+        return {
+            pair
+            for pair, nonces in self.of(types).items()
+            if nonces.acked and _has_caught_up(nonces, sent_by.get(pair))
+        }
+
+    def have_taken_later(self, types: Collection[XdsType], *, than_seconds: float) -> set[Pair]:
+        """Who has taken something that was sent after a moment."""
+        return {
+            pair
+            for pair, nonces in self.of(types).items()
+            if nonces.acked and self._sights[pair][nonces.acked].after_seconds >= than_seconds
+        }
+
+    def behind(
+        self, types: Collection[XdsType], *, since: Found | None, taken: Collection[Pair] = ()
+    ) -> Found:
         """Proxies that have yet to take something that may be what was written.
 
         What was rejected before the write and was not sent again has nothing to do with it. Some
-        endpoints are under way to somebody at any time: those count when a look later they still
-        are.
+        endpoints are under way to somebody at any time, and so is all to a proxy that has just
+        connected: those count when a look later they still are.
 
         Args:
             types: what it is given out as.
             since: the nonces before the write; None: it was written long before.
+            taken: those that are known to have it.
         """
         return {
             pair: nonces
             for pair, nonces in self.of(types).items()
             if nonces.sent != nonces.acked
             and (not nonces.error or since is None or _is_new(pair, nonces, since))
-            and (pair[1] is not XdsType.EDS or self._silent[pair].since_seconds < self.at_seconds)
+            and pair not in taken
+            and (not self._is_fleeting(pair, since) or self._has_lasted(pair))
         }
 
-    def named(self, behind: Found) -> str:
-        """Those of them that have rejected something or are silent for long, in a sentence."""
+    def _is_fleeting(self, pair: Pair, since: Found | None) -> bool:
+        """Whether something is under way to somebody at any time."""
+        return pair[1] is XdsType.EDS or (since is not None and pair not in since)
+
+    def _has_lasted(self, pair: Pair) -> bool:
+        """Whether a proxy had something to take at the look before already."""
+        return self._silent[pair].since_seconds < self.at_seconds
+
+    def named(self, behind: Found, *, silent_seconds: float = SILENT_SECONDS) -> str:
+        """Those of them that have rejected something or are silent for so long, in a sentence."""
         told = [_refusal(pair, nonces) for pair, nonces in behind.items() if nonces.error]
-        told += [
-            f"{pair[0]} has not acknowledged {pair[1]} for more than {SILENT_SECONDS:g} s"
-            for pair, nonces in behind.items()
-            if not nonces.error
-            and self.at_seconds - self._silent[pair].since_seconds >= SILENT_SECONDS
-        ]
+        for pair, nonces in behind.items():
+            lasted_seconds = self.at_seconds - self._silent[pair].since_seconds
+            if not nonces.error and lasted_seconds >= silent_seconds:
+                long = lasted_seconds >= SILENT_SECONDS
+                how = f"has not acknowledged {pair[1]} for more than {SILENT_SECONDS:g} s"
+                told.append(f"{pair[0]} {how if long else f'has yet to acknowledge {pair[1]}'}")
         rest = len(told) - NAMED_COUNT_MAX
         return "; ".join(told[:NAMED_COUNT_MAX]) + (f"; and {rest} more" if rest > 0 else "")
 
@@ -117,6 +175,11 @@ def _is_new(pair: Pair, nonces: Nonces, since: Found) -> bool:
     """Whether a proxy was sent something since; one that is new itself tells nothing."""
     before = since.get(pair)
     return before is not None and before.sent != nonces.sent
+
+
+def _has_caught_up(nonces: Nonces, then: Nonces | None) -> bool:
+    """Whether all that was sent by then is taken: proxies take answers in their order."""
+    return then is None or then.sent == then.acked or then.acked != nonces.acked
 
 
 def _refusal(pair: Pair, nonces: Nonces) -> str:

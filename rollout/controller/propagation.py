@@ -19,6 +19,7 @@ from rollout.api.traffic import Propagation, Spread, SubsetPolicy, SubsetTable
 from rollout.base.errors import RolloutError
 from rollout.controller.nonces import Found, Nonced
 from rollout.controller.record import Record
+from rollout.controller.waiting import UNCHANGED_SECONDS, WAITING, About, Wait
 from rollout.engine.observation import Observation
 from rollout.ports import Clock, Mesh, XdsType
 
@@ -33,14 +34,6 @@ SLOWER_FACTOR = 10
 
 COST_FACTOR = 4
 """Looks are apart by at least so many times what one takes: thousands of proxies are some MB."""
-
-QUIET_SECONDS = 0.2
-"""How long nothing more may be sent before all is taken for sent: twice istiod's default of 0.1 s,
-in which a push that began just before the write is followed by the one that has it."""
-
-UNCHANGED_SECONDS = 10.0
-"""How long a write may change nothing at any proxy before traffic or time must tell: the longest
-that istiod gathers changes (``PILOT_DEBOUNCE_MAX``)."""
 
 OLD_SECONDS = 15.0
 """A subset that has served unchanged for longer than `UNCHANGED_SECONDS`, and some, has been sent
@@ -63,44 +56,6 @@ ROUTES: Mapping[str, XdsType] = {"http": XdsType.RDS, "tcp": XdsType.LDS, "tls":
 
 SUBSETS = frozenset({XdsType.CDS, XdsType.EDS})
 """How proxies are given subsets and who answers for them."""
-
-WAITING = "proxies have yet to acknowledge it"
-
-_About = tuple[object, ...]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Wait:
-    """A run that waits for its proxies.
-
-    Attributes:
-        about: what for.
-        percent: see `Propagation`.
-        types: what proxies are given it by.
-        since_seconds: when it was written, or the wait began.
-        bound_seconds: how long nothing may change before nobody can tell.
-        is_old: it was there for long before the wait began, see `OLD_SECONDS`.
-        before: the nonces before it was written; None until the first look.
-        changed_seconds: when the first change of a nonce was seen; None: none was.
-        failing_seconds: since when istiod does not answer; None: it does.
-        known: how it stands.
-    """
-
-    about: _About
-    percent: float | None
-    types: frozenset[XdsType]
-    since_seconds: float
-    bound_seconds: float
-    is_old: bool = False
-    before: Found | None = None
-    changed_seconds: float | None = None
-    failing_seconds: float | None = None
-    known: Propagation
-
-    @property
-    def is_open(self) -> bool:
-        """Whether looks can still tell something."""
-        return self.known.spread is Spread.PENDING
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,7 +91,7 @@ class Propagations:
         self._ring = ring
         self._record = record
         self._settle_seconds = settle_seconds
-        self._waits: dict[Key, _Wait] = {}
+        self._waits: dict[Key, Wait] = {}
         self._ages: dict[Key, dict[str, _Age]] = {}
         self._nonced = Nonced()
         self._looking = asyncio.Lock()
@@ -205,12 +160,13 @@ class Propagations:
             return
         self._begin(
             o.key,
-            _Wait(
+            Wait(
                 about=_about_weight(run.id, run.weight),
                 percent=run.weight,
                 types=frozenset(ROUTES.get(r.protocol, XdsType.RDS) for r in o.routing.routes),
                 since_seconds=self._clock.monotonic_seconds(),
                 bound_seconds=UNCHANGED_SECONDS,
+                floor_seconds=self._settle_seconds,
                 before=self._fresh(),
                 known=_asking(run.weight),
             ),
@@ -227,12 +183,13 @@ class Propagations:
         now = self._clock.monotonic_seconds()
         self._begin(
             key,
-            _Wait(
+            Wait(
                 about=about,
                 percent=None,
                 types=SUBSETS,
                 since_seconds=now,
                 bound_seconds=self._settle_seconds,
+                floor_seconds=self._settle_seconds,
                 is_old=now - age.since_seconds >= OLD_SECONDS,
                 known=_asking(None),
             ),
@@ -296,7 +253,7 @@ class Propagations:
             now = self._clock.monotonic_seconds()
             self._cost_seconds = now - begun
             self._record.asked_istiod("ok")
-            self._nonced.learn(proxies, now=now)
+            self._nonced.learn(proxies, now=now, begun_seconds=begun)
             return True
 
     def _fail(self, problem: str, *, now: float) -> None:
@@ -307,71 +264,31 @@ class Propagations:
             if wait.failing_seconds is None:
                 wait.failing_seconds = now
             if now - wait.failing_seconds >= UNREACHABLE_SECONDS:
-                self._tell(key, wait, Spread.UNKNOWN, problem)
+                self._tell(key, wait, wait.told(Spread.UNKNOWN, problem))
 
     def _judge_all(self) -> None:
         for key, wait in self._waits.items():
             if wait.is_open:
                 wait.failing_seconds = None
-                self._judge(key, wait)
+                told = wait.judge(self._nonced)
+                if told.spread is Spread.DONE:
+                    waited_seconds = self._nonced.at_seconds - wait.since_seconds
+                    self._record.propagated(seconds=waited_seconds)
+                self._tell(key, wait, told)
 
-    def _judge(self, key: Key, wait: _Wait) -> None:
-        """What the newest look tells a run."""
-        nonced, now = self._nonced, self._nonced.at_seconds
-        if wait.before is None:
-            wait.before = nonced.newest
-        if wait.changed_seconds is None and nonced.changed(wait.types, since=wait.before):
-            wait.changed_seconds = now
-        behind = nonced.behind(wait.types, since=None if wait.is_old else wait.before)
-        if behind:
-            named = nonced.named(behind)
-            told = named or WAITING
-            refused = any(nonces.error for nonces in behind.values())
-            self._tell(key, wait, Spread.PENDING, told, refused=refused, hindered=bool(named))
-        elif self._has_arrived(wait, now=now):
-            self._tell(key, wait, Spread.DONE, f"acknowledged by {nonced.everybody}")
-            self._record.propagated(seconds=now - wait.since_seconds)
-        elif wait.changed_seconds is None and now - wait.since_seconds >= wait.bound_seconds:
-            told = f"istiod has sent {nonced.everybody} nothing new for it"
-            self._tell(key, wait, Spread.UNKNOWN, told)
-        else:
-            self._tell(key, wait, Spread.PENDING, WAITING)
-
-    def _has_arrived(self, wait: _Wait, *, now: float) -> bool:
-        """Whether all that will be sent was; a mesh that never rests is taken for quiet at last."""
-        if wait.is_old:
-            return bool(self._nonced.of(wait.types))
-        if wait.changed_seconds is None:
-            return False
-        moved = self._nonced.moved_seconds(wait.types - {XdsType.EDS})
-        is_quiet = now - max(moved, wait.changed_seconds) >= QUIET_SECONDS
-        return is_quiet or now - wait.changed_seconds >= UNCHANGED_SECONDS
-
-    def _tell(
-        self,
-        key: Key,
-        wait: _Wait,
-        spread: Spread,
-        message: str,
-        *,
-        refused: bool = False,
-        hindered: bool = False,
-    ) -> None:
+    def _tell(self, key: Key, wait: Wait, told: Propagation) -> None:
         """Keep what is known; a run that should decide differently by it is looked at again."""
-        before = wait.known
-        wait.known = Propagation(
-            spread=spread,
-            percent=wait.percent,
-            message=message,
-            refused=refused,
-            hindered=hindered,
-        )
-        if (before.spread, before.refused, before.hindered) != (spread, refused, hindered):
+        before, wait.known = wait.known, told
+        if (before.spread, before.refused, before.hindered) != (
+            told.spread,
+            told.refused,
+            told.hindered,
+        ):
             self._ring(key)
 
     # Small things.
 
-    def _begin(self, key: Key, wait: _Wait) -> None:
+    def _begin(self, key: Key, wait: Wait) -> None:
         self._waits[key] = wait
         self._stirred.set()
 
@@ -380,12 +297,12 @@ class Propagations:
         age_seconds = self._clock.monotonic_seconds() - self._nonced.at_seconds
         return self._nonced.newest if age_seconds <= FRESH_SECONDS else None
 
-    def _about_subset(self, key: Key, run: Run) -> _About:
+    def _about_subset(self, key: Key, run: Run) -> About:
         age = self._ages.get(key, {}).get(run.canary_revision)
         return "subset", run.id, run.canary_revision, age and age.since_seconds
 
 
-def _about_weight(run: str, percent: float) -> _About:
+def _about_weight(run: str, percent: float) -> About:
     return "weight", run, percent
 
 

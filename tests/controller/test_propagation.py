@@ -15,11 +15,11 @@ from rollout.api.traffic import Propagation, Spread
 from rollout.controller.propagation import (
     BEFORE_SECONDS_MAX,
     OLD_SECONDS,
-    UNCHANGED_SECONDS,
     UNREACHABLE_SECONDS,
     Propagations,
 )
 from rollout.controller.record import Record
+from rollout.controller.waiting import UNCHANGED_SECONDS
 from rollout.engine.observation import Observation
 from rollout.ports import Mesh, Proxy, XdsType
 from tests.stories import gray
@@ -30,6 +30,7 @@ from tests.world.mesh import FakeMesh
 pytestmark = pytest.mark.looptime(noop_cycles=1)
 
 CLIENT = "client-1.shop"
+SETTLE_SECONDS = 1.0
 LABELS: Mapping[str, Mapping[str, str]] = {"v1": {"version": "v1"}, "v2": {"version": "v2"}}
 
 
@@ -68,7 +69,7 @@ async def desk(mesh: Mesh | None = None, **fields: Any) -> AsyncIterator[Desk]:
     clock = FakeClock()
     fake = FakeMesh(clock=clock, **fields)
     record, rung = Record(), list[Key]()
-    watched = Propagations(mesh or fake, clock, rung.append, record, settle_seconds=1.0)
+    watched = Propagations(mesh or fake, clock, rung.append, record, settle_seconds=SETTLE_SECONDS)
     async with gray.running(watched.run):
         await asyncio.sleep(0)
         yield Desk(mesh=fake, record=record, rung=rung, watched=watched)
@@ -84,7 +85,9 @@ async def wrote(at: Desk, o: Observation, *, types: tuple[XdsType, ...] = (XdsTy
 
 
 async def test_without_istiod_all_is_unasked_and_nothing_is_kept() -> None:
-    watched = Propagations(None, FakeClock(), lambda _: None, Record(), settle_seconds=1.0)
+    watched = Propagations(
+        None, FakeClock(), lambda _: None, Record(), settle_seconds=SETTLE_SECONDS
+    )
     o = observed(10)
 
     await watched.before_write(o, 10)
@@ -149,19 +152,43 @@ async def test_routes_of_tcp_come_with_listeners() -> None:
         assert at.seen(o).spread is Spread.DONE
 
 
-async def test_a_mesh_that_is_sent_something_all_the_time_is_taken_for_quiet_at_last() -> None:
+async def test_in_a_mesh_that_never_rests_each_proxy_is_believed_once_it_took_something_later() -> (
+    None
+):
+    o = observed(10)
+    async with desk(names=[f"p{i}.shop" for i in range(50)], restless=(XdsType.RDS,)) as at:
+        await wrote(at, o)
+        await asyncio.sleep(SETTLE_SECONDS - 0.2)
+        assert at.seen(o).spread is Spread.PENDING
+
+        await asyncio.sleep(1)
+        assert at.seen(o).spread is Spread.DONE
+
+
+async def test_one_that_is_sent_nothing_while_others_never_rest_has_it_after_a_while() -> None:
     o = observed(10)
     async with desk() as at:
         await wrote(at, o)
-        for _ in range(95):
-            at.mesh.push(XdsType.RDS)
-            await asyncio.sleep(0.1)
-        assert at.seen(o).spread is Spread.PENDING
+        for second in range(11):
+            assert (second, at.seen(o).spread) == (second, Spread.PENDING)
+            for _ in range(10):
+                at.mesh.push(XdsType.RDS, to=[CLIENT])
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
 
-        for _ in range(25):
-            at.mesh.push(XdsType.RDS)
-            await asyncio.sleep(0.1)
         assert at.seen(o).spread is Spread.DONE
+
+
+async def test_one_that_took_the_write_and_rejects_something_later_is_not_in_the_way() -> None:
+    o = observed(10)
+    frozen = "gateway-1.istio-system"
+    async with desk(frozen={frozen}, restless=(XdsType.RDS,)) as at:
+        await wrote(at, o)
+        await asyncio.sleep(2)
+        at.mesh.rejecting[CLIENT, XdsType.RDS] = "no"
+        await asyncio.sleep(4)
+
+        assert at.seen(o).message == f"{frozen} has not acknowledged RDS for more than 3 s"
 
 
 async def test_endpoints_that_are_under_way_all_the_time_hold_nobody() -> None:
@@ -304,7 +331,7 @@ async def test_what_this_controller_did_not_write_is_unknown_to_it() -> None:
 async def test_another_leader_before_us_makes_us_forget_what_we_waited_for() -> None:
     o, clock = observed(10), FakeClock()
     mesh = FakeMesh(clock=clock)
-    watched = Propagations(mesh, clock, lambda _: None, Record(), settle_seconds=1.0)
+    watched = Propagations(mesh, clock, lambda _: None, Record(), settle_seconds=SETTLE_SECONDS)
     async with gray.running(watched.run):
         await asyncio.sleep(0)
         await watched.before_write(o, 10)

@@ -83,6 +83,15 @@ async def test_steps_wait_for_proxies_and_not_for_the_settle_time() -> None:
             assert 0.3 <= at[high] - at[low] <= 0.5 < gray.SETTLE_SECONDS
 
 
+@pytest.mark.parametrize("kind", [XdsType.RDS, XdsType.CDS, XdsType.EDS])
+async def test_a_mesh_that_never_rests_holds_no_run(kind: XdsType) -> None:
+    async with told(ladder(*QUICK)) as (story, mesh):
+        mesh.restless = (kind,)
+
+        story.want("v2")
+        await story.stable("v2", within_seconds=10)
+
+
 async def test_the_condition_says_that_proxies_have_it_and_what_was_observed() -> None:
     async with told(ladder({"weight": 50, "hold": "5m"})) as (story, _):
         story.want("v2")

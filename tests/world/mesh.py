@@ -29,6 +29,8 @@ class FakeMesh:
     Attributes:
         frozen: proxies that take nothing and say nothing.
         rejecting: what a proxy says to each type that it rejects.
+        restless: types of which every proxy has been sent more at each look, and one of them, each
+            time another, has yet to take it.
         problem: why istiod does not answer; empty: it does.
         deaf: whether changes of objects are none for its proxies.
         looks_at: when it was asked.
@@ -38,6 +40,7 @@ class FakeMesh:
     names: Sequence[str] = ("client-1.shop", "gateway-1.istio-system")
     frozen: set[str] = field(default_factory=set)
     rejecting: dict[tuple[str, XdsType], str] = field(default_factory=dict)
+    restless: tuple[XdsType, ...] = ()
     problem: str = ""
     deaf: bool = False
     looks_at: list[float] = field(default_factory=list)
@@ -56,10 +59,10 @@ class FakeMesh:
         if types is not None and not self.deaf:
             self._due.append((self.clock.monotonic_seconds() + DEBOUNCE_SECONDS, types))
 
-    def push(self, *types: XdsType) -> None:
-        """Send something new to all proxies now."""
+    def push(self, *types: XdsType, to: Sequence[str] = ()) -> None:
+        """Send something new to some proxies, or to all, now."""
         self._pushes += 1
-        for name in self.names:
+        for name in to or self.names:
             for kind in types:
                 known = self._nonces[name, kind]
                 self._nonces[name, kind] = replace(known, sent=str(self._pushes))
@@ -75,6 +78,12 @@ class FakeMesh:
             self.push(*types)
         for pair, known in self._nonces.items():
             self._nonces[pair] = self._answered(pair, known)
+        for kind in self.restless:
+            self.push(kind)
+            late = self.names[len(self.looks_at) % len(self.names)]
+            for pair, known in self._nonces.items():
+                if pair[1] is kind and pair[0] != late:
+                    self._nonces[pair] = self._answered(pair, known)
         return tuple(
             Proxy(name=name, nonces={kind: self._nonces[name, kind] for kind in XdsType})
             for name in self.names

@@ -1,0 +1,131 @@
+"""How a run stands that waits for its proxies, by what looks at istiod have found since.
+
+Nothing that istiod tells ties an answer to an object. What is taken for proof:
+
+- A push sends all that istiod knows as it begins, so whoever has taken one that began after the
+  write has the write, whatever else is under way to it later. That is kept for each proxy: in a
+  mesh that never rests there is no moment at which all of them have taken everything.
+- Else something new was sent since the write, everybody has taken all there is, and nothing more
+  has been sent for longer than istiod gathers changes before it sends them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rollout.api.traffic import Propagation, Spread
+from rollout.controller.nonces import SILENT_SECONDS, Found, Nonced, Pair
+from rollout.ports import XdsType
+
+QUIET_SECONDS = 0.2
+"""How long nothing more may be sent before all is taken for sent: twice istiod's default of 0.1 s,
+in which a push that began just before the write is followed by the one that has it."""
+
+UNCHANGED_SECONDS = 10.0
+"""How long a write may change nothing at any proxy before traffic or time must tell: the longest
+that istiod gathers changes (``PILOT_DEBOUNCE_MAX``)."""
+
+UNNAMED_SECONDS = UNCHANGED_SECONDS + SILENT_SECONDS
+"""How long a run waits without a word of who is in the way, even if each is only a little late."""
+
+WAITING = "proxies have yet to acknowledge it"
+
+About = tuple[object, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Wait:
+    """A run that waits for its proxies.
+
+    Attributes:
+        about: what for.
+        percent: see `Propagation`.
+        types: what proxies are given it by.
+        since_seconds: when it was written, or the wait began.
+        bound_seconds: how long nothing may change before nobody can tell.
+        floor_seconds: how long after the write what was sent is not yet believed to have it.
+        is_old: it was there for so long before the wait began that it has been sent already: it is
+            enough that everybody takes what was sent by the first look.
+        before: the nonces before it was written; None until the first look.
+        changed_seconds: when the first change of a nonce was seen; None: none was.
+        failing_seconds: since when istiod does not answer; None: it does.
+        taken: who has it, whatever is under way to them now.
+        known: how it stands.
+    """
+
+    about: About
+    percent: float | None
+    types: frozenset[XdsType]
+    since_seconds: float
+    bound_seconds: float
+    floor_seconds: float
+    is_old: bool = False
+    before: Found | None = None
+    changed_seconds: float | None = None
+    failing_seconds: float | None = None
+    taken: set[Pair] = field(default_factory=set)
+    known: Propagation
+
+    @property
+    def is_open(self) -> bool:
+        """Whether looks can still tell something."""
+        return self.known.spread is Spread.PENDING
+
+    def judge(self, nonced: Nonced) -> Propagation:
+        """What the newest look tells."""
+        now = nonced.at_seconds
+        if self.before is None:
+            self.before = nonced.newest
+        if self.changed_seconds is None and nonced.changed(self.types, since=self.before):
+            self.changed_seconds = now
+        self.taken |= self._have_taken(nonced, before=self.before)
+        behind = nonced.behind(
+            self.types, since=None if self.is_old else self.before, taken=self.taken
+        )
+        if behind:
+            is_late = now - self.since_seconds >= UNNAMED_SECONDS
+            named = nonced.named(behind, silent_seconds=0 if is_late else SILENT_SECONDS)
+            refused = any(nonces.error for nonces in behind.values())
+            return self.told(
+                Spread.PENDING, named or WAITING, refused=refused, hindered=bool(named)
+            )
+        if self._has_arrived(nonced):
+            return self.told(Spread.DONE, f"acknowledged by {nonced.everybody}")
+        if self.changed_seconds is None and now - self.since_seconds >= self.bound_seconds:
+            told = f"istiod has sent {nonced.everybody} nothing new for it"
+            return self.told(Spread.UNKNOWN, told)
+        return self.told(Spread.PENDING, WAITING)
+
+    def told(
+        self, spread: Spread, message: str, *, refused: bool = False, hindered: bool = False
+    ) -> Propagation:
+        """The same in the words of deciding."""
+        return Propagation(
+            spread=spread,
+            percent=self.percent,
+            message=message,
+            refused=refused,
+            hindered=hindered,
+        )
+
+    def _have_taken(self, nonced: Nonced, *, before: Found) -> set[Pair]:
+        """Who has it for sure, by the newest look."""
+        if self.is_old:
+            return nonced.have_taken(self.types, sent_by=before)
+        if self.changed_seconds is None:
+            return set()
+        settled = max(self.since_seconds + self.floor_seconds, self.changed_seconds + QUIET_SECONDS)
+        return nonced.have_taken_later(self.types, than_seconds=settled)
+
+    def _has_arrived(self, nonced: Nonced) -> bool:
+        """Whether all that will be sent was, when nobody is behind."""
+        pairs = nonced.of(self.types)
+        if self.is_old:
+            return bool(pairs)
+        if self.changed_seconds is None:
+            return False
+        moved_seconds = nonced.moved_seconds(self.types - {XdsType.EDS})
+        if nonced.at_seconds - max(moved_seconds, self.changed_seconds) >= QUIET_SECONDS:
+            return True
+        passed_seconds = nonced.at_seconds - self.changed_seconds
+        return passed_seconds >= UNCHANGED_SECONDS or pairs.keys() <= self.taken

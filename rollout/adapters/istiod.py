@@ -13,8 +13,9 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
@@ -136,12 +137,13 @@ class IstiodMesh:
             ) as answer:
                 if answer.status != HTTPStatus.OK:
                     raise self._refusal(answer.status)
+                told_at = _header_moment(answer.headers.get("Date", ""))
                 body = await self._body(answer)
         except (aiohttp.ClientError, OSError) as error:
             why = f"{address}: {str(error) or type(error).__name__}"
             raise Unreachable(self._server, why=why) from error
         try:
-            return list(_read(orjson.loads(body)))
+            return list(_read(orjson.loads(body), told_at=told_at))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BrokenAnswer(self._server, why=f"not the JSON of {SYNCZ_PATH}") from error
 
@@ -190,7 +192,9 @@ async def all_addresses(host: str) -> list[str]:
     return sorted({str(info[4][0]) for info in found})
 
 
-def _read(document: list[dict[str, Any]] | None) -> Iterator[_Connected]:
+def _read(
+    document: list[dict[str, Any]] | None, *, told_at: datetime | None
+) -> Iterator[_Connected]:
     """The proxies of an answer; those without a type that we know are left out."""
     for entry in document or ():
         resources: Mapping[str, Any] = entry.get("resources") or {}
@@ -212,9 +216,43 @@ def _read(document: list[dict[str, Any]] | None) -> Iterator[_Connected]:
                     acked=str(entry.get(f"{flat}_acked", "")),
                 )
             if read.sent:
-                nonces[kind] = read
+                nonces[kind] = _dated(read, told_at=told_at)
         if nonces:
             yield _Connected(proxy=Proxy(name=str(entry["proxy"]), nonces=nonces), sent_at=sent_at)
+
+
+def _dated(nonces: Nonces, *, told_at: datetime | None) -> Nonces:
+    """The same with the ages of their pushes, by istiod's clock alone."""
+    return replace(
+        nonces,
+        sent_age_seconds=_age_seconds(nonces.sent, told_at=told_at),
+        acked_age_seconds=_age_seconds(nonces.acked, told_at=told_at),
+    )
+
+
+def _age_seconds(nonce: str, *, told_at: datetime | None) -> float | None:
+    """How long ago the push of a nonce began: its number and time are what the nonce begins with.
+
+    That is nowhere promised (``pilot/pkg/xds/discovery.go``: nonce, NextVersion): one that is made
+    otherwise has no age.
+    """
+    began, slash, _ = nonce.partition("/")
+    if told_at is None or not slash:
+        return None
+    try:
+        moment = datetime.fromisoformat(began)
+    except ValueError:
+        return None
+    return (told_at - moment).total_seconds() if moment.tzinfo is not None else None
+
+
+def _header_moment(text: str) -> datetime | None:
+    """What an answer's header says of the server's clock; None where it says nothing of use."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
 
 
 def _moment(text: object) -> datetime:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from rollout.ports import Nonces, Proxy, XdsType
+from rollout.ports import AGE_ERROR_SECONDS, Nonces, Proxy, XdsType
 
 SILENT_SECONDS = 3.0
 """A proxy that has not taken what it was sent for so long is named: others take milliseconds."""
+
+HEARD_SECONDS = 0.2
+"""How long after a write istiod knows of it at the latest: it watches, as we do."""
 
 NAMED_COUNT_MAX = 3
 """Proxies named in a sentence; of more the number is told."""
@@ -38,9 +41,29 @@ class _Sight:
 
     Attributes:
         after_seconds: it was sent later than this: the look before did not find it.
+        earliest_seconds: its push began no earlier than this, by the age that istiod tells.
+        latest_seconds: its push began no later than this.
     """
 
     after_seconds: float
+    earliest_seconds: float = -math.inf
+    latest_seconds: float = math.inf
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether istiod has told when its push began."""
+        return self.latest_seconds < math.inf
+
+    def aged(self, age_seconds: float | None, *, between: tuple[float, float]) -> _Sight:
+        """The same after a look of a begin and an end at which it was so old."""
+        if age_seconds is None:
+            return self
+        begun, now = between
+        return replace(
+            self,
+            earliest_seconds=max(self.earliest_seconds, begun - age_seconds - AGE_ERROR_SECONDS),
+            latest_seconds=min(self.latest_seconds, now - age_seconds + AGE_ERROR_SECONDS),
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,14 +105,19 @@ class Nonced:
             silent[pair] = known
         self._silent = silent
         unseen = _Sight(after_seconds=self._begun_seconds)
-        self._sights = {
-            pair: {
-                nonce: self._sights.get(pair, {}).get(nonce, unseen)
-                for nonce in (nonces.sent, nonces.acked)
-            }
-            for pair, nonces in found.items()
-        }
         self._begun_seconds = now if begun_seconds is None else begun_seconds
+        between = self._begun_seconds, now
+        sights: dict[Pair, dict[str, _Sight]] = {}
+        for pair, nonces in found.items():
+            seen = self._sights.get(pair, {})
+            sights[pair] = {
+                nonce: seen.get(nonce, unseen).aged(age_seconds, between=between)
+                for nonce, age_seconds in (
+                    (nonces.sent, nonces.sent_age_seconds),
+                    (nonces.acked, nonces.acked_age_seconds),
+                )
+            }
+        self._sights = sights
         self.newest, self.at_seconds = found, now
 
     @property
@@ -107,9 +135,24 @@ class Nonced:
         moved = (self._moved_seconds.get(kind, -math.inf) for kind in types)
         return max(moved, default=-math.inf)
 
-    def changed(self, types: Collection[XdsType], *, since: Found) -> bool:
-        """Whether some proxy was sent something that it had not been sent before."""
-        return any(_is_new(pair, nonces, since) for pair, nonces in self.of(types).items())
+    def changed(self, types: Collection[XdsType], *, since: Found, written_seconds: float) -> bool:
+        """Whether some proxy was sent something that may be what was written.
+
+        That is what it had not been sent before; but not of a push that began before the write, as
+        one gets that connects again. Or what is of a push that surely began later.
+        """
+        for pair, nonces in self.of(types).items():
+            sight = self._sights[pair][nonces.sent]
+            is_before = sight.latest_seconds < written_seconds
+            if sight.earliest_seconds >= written_seconds + HEARD_SECONDS:
+                return True
+            if not is_before and _is_new(pair, nonces, since):
+                return True
+        return False
+
+    def is_dated(self, types: Collection[XdsType]) -> bool:
+        """Whether istiod has told of everything that was sent when its push began."""
+        return all(self._sights[pair][n.sent].is_dated for pair, n in self.of(types).items())
 
     def have_taken(self, types: Collection[XdsType], *, sent_by: Found) -> set[Pair]:
         """Who has taken everything that was sent by an earlier look, or later."""
@@ -119,13 +162,28 @@ class Nonced:
             if nonces.acked and _has_caught_up(nonces, sent_by.get(pair))
         }
 
-    def have_taken_later(self, types: Collection[XdsType], *, than_seconds: float) -> set[Pair]:
-        """Who has taken something that was sent after a moment."""
-        return {
-            pair
-            for pair, nonces in self.of(types).items()
-            if nonces.acked and self._sights[pair][nonces.acked].after_seconds >= than_seconds
-        }
+    def have_taken_later(
+        self, types: Collection[XdsType], *, written_seconds: float, undated_seconds: float
+    ) -> set[Pair]:
+        """Who has taken something of a push that began after a write.
+
+        Args:
+            types: what it is given out as.
+            written_seconds: when it was written.
+            undated_seconds: where istiod does not tell when pushes began: what was sent later than
+                this is believed.
+        """
+        found: set[Pair] = set()
+        for pair, nonces in self.of(types).items():
+            sight = self._sights[pair][nonces.acked]
+            is_later = (
+                sight.earliest_seconds >= written_seconds + HEARD_SECONDS
+                if sight.is_dated
+                else sight.after_seconds >= undated_seconds
+            )
+            if nonces.acked and is_later:
+                found.add(pair)
+        return found
 
     def behind(
         self, types: Collection[XdsType], *, since: Found | None, taken: Collection[Pair] = ()

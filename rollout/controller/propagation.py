@@ -58,12 +58,25 @@ SUBSETS = frozenset({XdsType.CDS, XdsType.EDS})
 """How proxies are given subsets and who answers for them."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Age:
-    """Since when a subset has served as it does, with these labels and this policy."""
+    """Since when a subset is as it is.
+
+    Attributes:
+        shape: its labels and policy.
+        shaped_seconds: since when it has them.
+        serving_seconds: since when somebody answers for it; None: nobody does.
+    """
 
     shape: tuple[Mapping[str, str], SubsetPolicy | None]
-    since_seconds: float
+    shaped_seconds: float
+    serving_seconds: float | None
+
+    @property
+    def whole_seconds(self) -> float | None:
+        """Since when it has served as it does."""
+        serving = self.serving_seconds
+        return None if serving is None else max(serving, self.shaped_seconds)
 
 
 class Propagations:
@@ -124,10 +137,15 @@ class Propagations:
         now, known = self._clock.monotonic_seconds(), self._ages.get(key, {})
         ages: dict[str, _Age] = {}
         for name, labels in subsets.subsets.items():
-            if ready.get(name, 0) > 0:
-                age = known.get(name)
-                fresh = _Age(shape=(labels, subsets.policies.get(name)), since_seconds=now)
-                ages[name] = age if age and age.shape == fresh.shape else fresh
+            shape, before = (labels, subsets.policies.get(name)), known.get(name)
+            shaped = before.shaped_seconds if before and before.shape == shape else now
+            serving = before.serving_seconds if before else None
+            serving = now if serving is None else serving
+            ages[name] = _Age(
+                shape=shape,
+                shaped_seconds=shaped,
+                serving_seconds=serving if ready.get(name, 0) > 0 else None,
+            )
         self._ages[key] = ages
 
     # What writing tells.
@@ -158,13 +176,17 @@ class Propagations:
         """A run's weight was written just now."""
         if self._mesh is None or run is None or run.ended_at is not None:
             return
+        now = self._clock.monotonic_seconds()
+        types = frozenset(ROUTES.get(r.protocol, XdsType.RDS) for r in o.routing.routes)
         self._begin(
             o.key,
             Wait(
                 about=_about_weight(run.id, run.weight),
                 percent=run.weight,
-                types=frozenset(ROUTES.get(r.protocol, XdsType.RDS) for r in o.routing.routes),
-                since_seconds=self._clock.monotonic_seconds(),
+                types=types,
+                proving=types,
+                since_seconds=now,
+                written_seconds=now,
                 bound_seconds=UNCHANGED_SECONDS,
                 floor_seconds=self._settle_seconds,
                 before=self._fresh(),
@@ -177,20 +199,24 @@ class Propagations:
         if self._mesh is None or not _prepares(run):
             return
         age = self._ages.get(key, {}).get(run.canary_revision)
+        whole_seconds = age.whole_seconds if age else None
         wait, about = self._waits.get(key), self._about_subset(key, run)
-        if age is None or (wait is not None and wait.about == about):
+        if age is None or whole_seconds is None or (wait is not None and wait.about == about):
             return
         now = self._clock.monotonic_seconds()
+        is_shaped = now - age.shaped_seconds < OLD_SECONDS
         self._begin(
             key,
             Wait(
                 about=about,
                 percent=None,
                 types=SUBSETS,
+                proving=frozenset({XdsType.CDS if is_shaped else XdsType.EDS}),
                 since_seconds=now,
+                written_seconds=whole_seconds,
                 bound_seconds=self._settle_seconds,
                 floor_seconds=self._settle_seconds,
-                is_old=now - age.since_seconds >= OLD_SECONDS,
+                is_old=now - whole_seconds >= OLD_SECONDS,
                 known=_asking(None),
             ),
         )
@@ -299,7 +325,7 @@ class Propagations:
 
     def _about_subset(self, key: Key, run: Run) -> About:
         age = self._ages.get(key, {}).get(run.canary_revision)
-        return "subset", run.id, run.canary_revision, age and age.since_seconds
+        return "subset", run.id, run.canary_revision, age and age.whole_seconds
 
 
 def _about_weight(run: str, percent: float) -> About:

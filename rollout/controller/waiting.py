@@ -1,12 +1,21 @@
 """How a run stands that waits for its proxies, by what looks at istiod have found since.
 
-Nothing that istiod tells ties an answer to an object. What is taken for proof:
+Nothing that istiod tells ties an answer to an object: what told that was removed in Istio 1.23. But
+a push sends all that istiod knows as it begins, and changes are gathered into one push. So a proxy
+has what was written when it has taken an answer of a push that began after the write, whatever else
+is under way to it later. That is kept for each proxy: in a mesh that never rests there is no moment
+at which all of them have taken everything. When a push began is told to the second, so most often
+it is known only of pushes that came a second or two later, or before.
 
-- A push sends all that istiod knows as it begins, so whoever has taken one that began after the
-  write has the write, whatever else is under way to it later. That is kept for each proxy: in a
-  mesh that never rests there is no moment at which all of them have taken everything.
-- Else something new was sent since the write, everybody has taken all there is, and nothing more
-  has been sent for longer than istiod gathers changes before it sends them.
+What remains is inferred: a proxy was sent something new by what it would be given the write, and by
+no push that surely began before; everybody has taken all there is; and nothing more was sent for
+longer than istiod gathers changes. Of a subset that is new the clusters must have changed, since
+endpoints do so all the time; of endpoints that are new only endpoints can.
+
+The limits: an istiod that gathers changes for much longer than by default, and began another push
+in the second of the write, may be believed too early. And where istiod does not tell when pushes
+began, all who connect again look as if they had been sent something: there, and for endpoints,
+nothing is believed before the settle time has passed, which is what one would wait without istiod.
 """
 
 from __future__ import annotations
@@ -41,9 +50,11 @@ class Wait:
         about: what for.
         percent: see `Propagation`.
         types: what proxies are given it by.
-        since_seconds: when it was written, or the wait began.
+        proving: those of them that surely change with it.
+        since_seconds: when the wait began.
+        written_seconds: when it was written, or was first seen to be there.
         bound_seconds: how long nothing may change before nobody can tell.
-        floor_seconds: how long after the write what was sent is not yet believed to have it.
+        floor_seconds: how long nothing is believed that might be of an earlier push.
         is_old: it was there for so long before the wait began that it has been sent already: it is
             enough that everybody takes what was sent by the first look.
         before: the nonces before it was written; None until the first look.
@@ -56,7 +67,9 @@ class Wait:
     about: About
     percent: float | None
     types: frozenset[XdsType]
+    proving: frozenset[XdsType]
     since_seconds: float
+    written_seconds: float
     bound_seconds: float
     floor_seconds: float
     is_old: bool = False
@@ -76,7 +89,9 @@ class Wait:
         now = nonced.at_seconds
         if self.before is None:
             self.before = nonced.newest
-        if self.changed_seconds is None and nonced.changed(self.types, since=self.before):
+        if self.changed_seconds is None and nonced.changed(
+            self.proving, since=self.before, written_seconds=self.written_seconds
+        ):
             self.changed_seconds = now
         self.taken |= self._have_taken(nonced, before=self.before)
         behind = nonced.behind(
@@ -114,18 +129,23 @@ class Wait:
             return nonced.have_taken(self.types, sent_by=before)
         if self.changed_seconds is None:
             return set()
-        settled = max(self.since_seconds + self.floor_seconds, self.changed_seconds + QUIET_SECONDS)
-        return nonced.have_taken_later(self.types, than_seconds=settled)
+        floor_seconds = self.since_seconds + self.floor_seconds
+        return nonced.have_taken_later(
+            self.types,
+            written_seconds=self.written_seconds,
+            undated_seconds=max(floor_seconds, self.changed_seconds + QUIET_SECONDS),
+        )
 
     def _has_arrived(self, nonced: Nonced) -> bool:
         """Whether all that will be sent was, when nobody is behind."""
-        pairs = nonced.of(self.types)
+        now, pairs = nonced.at_seconds, nonced.of(self.proving)
         if self.is_old:
             return bool(pairs)
         if self.changed_seconds is None:
             return False
-        moved_seconds = nonced.moved_seconds(self.types - {XdsType.EDS})
-        if nonced.at_seconds - max(moved_seconds, self.changed_seconds) >= QUIET_SECONDS:
+        if pairs.keys() <= self.taken or now - self.changed_seconds >= UNCHANGED_SECONDS:
             return True
-        passed_seconds = nonced.at_seconds - self.changed_seconds
-        return passed_seconds >= UNCHANGED_SECONDS or pairs.keys() <= self.taken
+        is_sure = XdsType.EDS not in self.proving and nonced.is_dated(self.proving)
+        moved_seconds = nonced.moved_seconds(self.types - {XdsType.EDS})
+        is_quiet = now - max(moved_seconds, self.changed_seconds) >= QUIET_SECONDS
+        return is_quiet and (is_sure or now - self.since_seconds >= self.floor_seconds)

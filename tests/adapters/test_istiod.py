@@ -103,6 +103,40 @@ async def test_each_proxy_tells_what_it_was_sent_what_it_took_and_why_not() -> N
     )
 
 
+async def test_the_age_of_a_push_is_told_by_the_clock_of_istiod() -> None:
+    told: dict[str, Any] = {
+        "RDS": ("2026-11-28T08:05:41Z/13b41e2c", "2026-11-28T09:04:41+01:00/1277ad20", ""),
+        "CDS": ("2026-11-28/13", "2026-11-28T08:05:41/13", ""),
+        "EDS": ("3", "yesterday/3", ""),
+    }
+
+    async def answer(_: web.Request) -> web.Response:
+        date = {"Date": "Sat, 28 Nov 2026 08:05:44 GMT"}
+        return web.Response(body=orjson.dumps([entry(**told)]), headers=date)
+
+    async with serving(answer) as port:
+        (found,) = await ask(port)
+
+    ages = {k: (n.sent_age_seconds, n.acked_age_seconds) for k, n in found.nonces.items()}
+    assert ages == {
+        XdsType.RDS: (3.0, 63.0),
+        XdsType.CDS: (None, None),
+        XdsType.EDS: (None, None),
+    }
+
+
+@pytest.mark.parametrize("date", ["", "today", "Sat, 28 Nov 2026 08:05:44 -0000"])
+async def test_an_istiod_that_does_not_tell_the_time_tells_no_ages(date: str) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        document = [entry(RDS=("2026-11-28T08:05:41Z/13b41e2c", "", ""))]
+        return web.Response(body=orjson.dumps(document), headers={"Date": date})
+
+    async with serving(answer) as port:
+        (found,) = await ask(port)
+
+    assert found.nonces[XdsType.RDS].sent_age_seconds is None
+
+
 async def test_the_flat_fields_of_older_releases_are_read_too() -> None:
     flat = {"proxy": "gw-1.shop", "cluster_sent": "a", "cluster_acked": "a", "route_sent": "b"}
     async with serving(says([flat])) as port:

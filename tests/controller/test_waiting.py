@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,9 @@ def waits(**fields: Any) -> Wait:
         "about": ("weight", 1, 10),
         "percent": 10,
         "types": frozenset({RDS}),
+        "proving": frozenset({RDS}),
         "since_seconds": 0.0,
+        "written_seconds": 0.0,
         "bound_seconds": UNCHANGED_SECONDS,
         "floor_seconds": FLOOR_SECONDS,
         "known": Propagation(spread=Spread.PENDING, percent=10, message=WAITING),
@@ -36,10 +39,27 @@ class Looks:
     wait: Wait = field(default_factory=waits)
     nonced: Nonced = field(default_factory=Nonced)
 
-    def at(self, now: float, **routes: Said) -> Propagation:
-        """What each proxy was sent and took, and perhaps why not, at a moment."""
+    def at(
+        self, now: float, began: Mapping[str, float] | None = None, /, **routes: Said
+    ) -> Propagation:
+        """What each proxy was sent and took, and perhaps why not, at a moment.
+
+        And when the pushes of nonces began, if istiod tells; it does so to the second.
+        """
+        ages = {nonce: float(int(now) - int(at)) for nonce, at in (began or {}).items()}
         proxies = [
-            Proxy(name=name, nonces={RDS: Nonces(sent=sent, acked=acked, error="".join(words))})
+            Proxy(
+                name=name,
+                nonces={
+                    RDS: Nonces(
+                        sent=sent,
+                        acked=acked,
+                        error="".join(words),
+                        sent_age_seconds=ages.get(sent),
+                        acked_age_seconds=ages.get(acked),
+                    )
+                },
+            )
             for name, (sent, acked, *words) in routes.items()
         ]
         self.nonced.learn(proxies, now=now)
@@ -97,3 +117,54 @@ def test_a_proxy_behind_on_a_subset_of_old_has_it_with_the_next_thing_that_it_ta
     assert looks.at(0, a=("5", "4")).spread is Spread.PENDING
     assert looks.at(1, a=("6", "4")).spread is Spread.PENDING
     assert looks.at(2, a=("7", "6")).spread is Spread.DONE
+
+
+def test_who_connects_again_and_is_given_what_there_was_before_the_write_proves_nothing() -> None:
+    began = {"0": 95.0, "1": 95.0}
+    looks = Looks(wait=waits(since_seconds=100.0, written_seconds=100.0))
+    looks.at(100, began, a=("0", "0"), b=("0", "0"))
+
+    found = [looks.at(now, began, a=("1", "1"), b=("0", "0")) for now in (101, 105, 109)]
+    assert {one.spread for one in found} == {Spread.PENDING}
+
+    found = [looks.at(now, began, a=("1", "1"), b=("0", "0")) for now in (110, 111)]
+    assert found[-1].spread is Spread.UNKNOWN
+
+
+def test_a_push_that_began_about_as_the_write_was_made_is_believed_when_nothing_follows() -> None:
+    began = {"0": 95.0, "1": 100.1}
+    looks = Looks(wait=waits(since_seconds=100.0, written_seconds=100.0))
+    looks.at(100, began, a=("0", "0"))
+
+    assert looks.at(100.2, began, a=("1", "1")).spread is Spread.PENDING
+    assert looks.at(100.4, began, a=("1", "1")).spread is Spread.DONE
+
+
+def test_one_that_began_later_is_proof_though_nobody_knows_what_there_was_before() -> None:
+    for at, spread in ((100.5, Spread.PENDING), (102.0, Spread.DONE)):
+        looks = Looks(wait=waits(since_seconds=100.0, written_seconds=100.0))
+        found = [looks.at(now, {"7": at}, a=("7", "7")) for now in (102.2, 102.9)]
+
+        assert found[-1].spread is spread
+
+
+def test_a_mesh_that_never_rests_is_believed_by_when_pushes_began_where_that_is_told() -> None:
+    began = {str(n): 100 + n / 10 for n in range(100)}
+    looks = Looks(wait=waits(since_seconds=100.0, written_seconds=100.0))
+    spreads = {}
+    for n in range(1, 40):
+        took = looks.at(100 + n / 10, began, a=(str(n), str(n - 1)), b=(str(n), str(n - 1)))
+        spreads[n] = took.spread
+        if took.spread is Spread.DONE:
+            break
+
+    assert 12 <= max(spreads) <= 32
+
+
+def test_where_istiod_does_not_tell_when_pushes_began_nothing_is_believed_before_a_while() -> None:
+    looks = Looks()
+    looks.at(0, a=("0", "0"), b=("0", "0"))
+    looks.at(0.2, a=("1", "1"), b=("0", "0"))
+
+    assert looks.at(0.9, a=("1", "1"), b=("0", "0")).spread is Spread.PENDING
+    assert looks.at(FLOOR_SECONDS, a=("1", "1"), b=("0", "0")).spread is Spread.DONE

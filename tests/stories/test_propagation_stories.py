@@ -148,6 +148,30 @@ async def test_a_subset_that_is_new_waits_for_its_own_push_and_no_longer() -> No
         assert 0.3 <= shown_at(story)[5] - added <= 0.6
 
 
+@pytest.mark.parametrize("what", ["endpoints", "reconnect"])
+async def test_a_subset_is_not_known_to_proxies_by_what_they_are_sent_for_another_reason(
+    what: str,
+) -> None:
+    story, mesh = meshed(ladder({"weight": 5, "hold": "1m"}))
+    mesh.debounce_seconds = 0.9
+    story.cluster.put(DESTINATION_RULE, gray.destination_rule(versions=["v1"]))
+    async with gray.running(gray.controller(story, mesh=mesh).run):
+        await story.stable()
+        story.want("v2")
+        await asyncio.sleep(OLD_SECONDS)
+
+        story.cluster.put(DESTINATION_RULE, gray.destination_rule())
+        added = story.clock.monotonic_seconds()
+        await asyncio.sleep(0.2)
+        if what == "endpoints":
+            mesh.push(XdsType.EDS)
+        else:
+            mesh.connect_again(CLIENT)
+        await story.until_step(1, within_seconds=5)
+
+        assert 0.9 <= shown_at(story)[5] - added <= 1.4
+
+
 async def test_endpoints_that_come_back_are_known_to_proxies_before_traffic_is() -> None:
     async with told(ladder({"weight": 5, "hold": "1m"})) as (story, mesh):
         story.want("v2")

@@ -10,7 +10,6 @@ allowAuthenticatedOrLocalhost, AuthorizeDebugRequest).
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -121,11 +120,11 @@ class IstiodMesh:
         """All addresses of the host, each once."""
         try:
             return sorted(set(await self._resolve(self._host)))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a part of a name may be empty or too long
             raise Unreachable(self._server, why=f"its name has no address: {error}") from error
 
     async def _ask(self, address: str) -> list[_Connected]:
-        host = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
+        host = f"[{address}]" if ":" in address else address
         url = f"{self._scheme}://{host}:{self._port}{SYNCZ_PATH}"
         name = self._host if self._scheme == "https" else None
         try:
@@ -139,7 +138,7 @@ class IstiodMesh:
                     raise self._refusal(answer.status)
                 told_at = _header_moment(answer.headers.get("Date", ""))
                 body = await self._body(answer)
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             why = f"{address}: {str(error) or type(error).__name__}"
             raise Unreachable(self._server, why=why) from error
         try:
@@ -250,7 +249,7 @@ def _header_moment(text: str) -> datetime | None:
     """What an answer's header says of the server's clock; None where it says nothing of use."""
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo is not None else None
 

@@ -1,9 +1,7 @@
 """Watches, through istiod, how proxies take what was written; only while some run waits for it.
 
-istiod tells for each proxy the nonce of the newest answer of each type that it was sent, and of the
-newest that it took; nothing ties them to an object. So nonces are noted before a write, and it has
-arrived when some have changed since, every one that was sent is taken, and nothing has moved for
-longer than istiod gathers changes before it sends them. One look serves all runs that wait.
+What is found is judged by `waiting`. One look serves all runs that wait. Whatever goes wrong with
+it ends no more than those waits, which are then left to traffic or time.
 """
 
 from __future__ import annotations
@@ -12,6 +10,8 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+import structlog
 
 from rollout.api.meta import Key
 from rollout.api.status import Run
@@ -22,6 +22,8 @@ from rollout.controller.record import Record
 from rollout.controller.waiting import UNCHANGED_SECONDS, WAITING, About, Wait
 from rollout.engine.observation import Observation
 from rollout.ports import Clock, Mesh, XdsType
+
+log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.1
 """Between two looks, at first: as long as istiod gathers changes (``PILOT_DEBOUNCE_AFTER``)."""
@@ -50,6 +52,9 @@ SLOW_SECONDS = 5.0
 
 UNREACHABLE_SECONDS = 2.0
 """How long istiod may not answer before traffic or time must tell."""
+
+WORDS_LENGTH_MAX = 200
+"""Characters of an error that nobody foresaw."""
 
 ROUTES: Mapping[str, XdsType] = {"http": XdsType.RDS, "tcp": XdsType.LDS, "tls": XdsType.LDS}
 """Where proxies are given the routes of each protocol."""
@@ -272,18 +277,22 @@ class Propagations:
             begun = self._clock.monotonic_seconds()
             try:
                 proxies = await self._mesh.proxies()
+                now = self._clock.monotonic_seconds()
+                self._nonced.learn(proxies, now=now, begun_seconds=begun)
             except RolloutError as error:
-                self._record.asked_istiod("failed")
-                self._fail(str(error), now=self._clock.monotonic_seconds())
-                return False
-            now = self._clock.monotonic_seconds()
+                return self._failed(str(error))
+            except Exception as error:
+                # A mistake of ours, or an answer that nobody foresaw, must not end the term.
+                log.exception("asking istiod crashed")
+                return self._failed(_told(error))
             self._cost_seconds = now - begun
             self._record.asked_istiod("ok")
-            self._nonced.learn(proxies, now=now, begun_seconds=begun)
             return True
 
-    def _fail(self, problem: str, *, now: float) -> None:
+    def _failed(self, problem: str) -> bool:
         """Nobody answers; after a while traffic or time must."""
+        now = self._clock.monotonic_seconds()
+        self._record.asked_istiod("failed")
         for key, wait in self._waits.items():
             if not wait.is_open:
                 continue
@@ -291,16 +300,25 @@ class Propagations:
                 wait.failing_seconds = now
             if now - wait.failing_seconds >= UNREACHABLE_SECONDS:
                 self._tell(key, wait, wait.told(Spread.UNKNOWN, problem))
+        return False
 
     def _judge_all(self) -> None:
         for key, wait in self._waits.items():
             if wait.is_open:
                 wait.failing_seconds = None
-                told = wait.judge(self._nonced)
-                if told.spread is Spread.DONE:
-                    waited_seconds = self._nonced.at_seconds - wait.since_seconds
-                    self._record.propagated(seconds=waited_seconds)
-                self._tell(key, wait, told)
+                self._tell(key, wait, self._judged(key, wait))
+
+    def _judged(self, key: Key, wait: Wait) -> Propagation:
+        """What the newest look tells a run."""
+        try:
+            told = wait.judge(self._nonced)
+        except Exception as error:
+            log.exception("judging proxies crashed", rollout=str(key))
+            return wait.told(Spread.UNKNOWN, _told(error))
+        if told.spread is Spread.DONE:
+            waited_seconds = self._nonced.at_seconds - wait.since_seconds
+            self._record.propagated(seconds=waited_seconds)
+        return told
 
     def _tell(self, key: Key, wait: Wait, told: Propagation) -> None:
         """Keep what is known; a run that should decide differently by it is looked at again."""
@@ -340,3 +358,9 @@ def _prepares(run: Run) -> bool:
 def _asking(percent: float | None) -> Propagation:
     """What is known before the first look."""
     return Propagation(spread=Spread.PENDING, percent=percent, message=WAITING)
+
+
+def _told(error: Exception) -> str:
+    """An error that nobody foresaw, for a sentence."""
+    told = f"{type(error).__name__}: {error}"[:WORDS_LENGTH_MAX]
+    return f"what istiod tells could not be used: {told}"

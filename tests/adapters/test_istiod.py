@@ -280,10 +280,18 @@ async def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.Mon
     assert "no answer within 0.2 s" in str(error)
 
 
-async def test_a_host_without_an_address_is_unreachable() -> None:
-    mesh = IstiodMesh("http://istiod.invalid:15014")
+@pytest.mark.parametrize("host", ["istiod.invalid", "a" * 70, "istiod..svc"])
+async def test_a_host_without_an_address_is_unreachable(host: str) -> None:
+    mesh = IstiodMesh(f"http://{host}:15014")
     try:
         with pytest.raises(Unreachable, match="its name has no address"):
             await mesh.proxies()
     finally:
         await mesh.close()
+
+
+async def test_an_address_may_be_a_name_and_one_that_cannot_be_asked_is_unreachable() -> None:
+    async with serving(says([entry(CDS=("1", "1", ""))])) as port:
+        assert len(await ask(port, addresses=("localhost",))) == 1
+
+        assert isinstance(await refusal(port, addresses=("no name",)), Unreachable)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,7 +21,7 @@ from rollout.controller.propagation import (
 from rollout.controller.record import Record
 from rollout.controller.waiting import UNCHANGED_SECONDS
 from rollout.engine.observation import Observation
-from rollout.ports import Mesh, Proxy, XdsType
+from rollout.ports import Mesh, Nonces, Proxy, XdsType
 from tests.stories import gray
 from tests.world.clock import FakeClock
 from tests.world.engine_world import World, spec_of
@@ -270,6 +270,56 @@ class Slow:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+@dataclass
+class Mad:
+    """An istiod whose answers nobody foresaw, while it is mad."""
+
+    mesh: FakeMesh
+    says: Callable[[], Sequence[Proxy]]
+    is_mad: bool = False
+
+    async def proxies(self) -> Sequence[Proxy]:
+        return self.says() if self.is_mad else await self.mesh.proxies()
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def raises() -> Sequence[Proxy]:
+    return (Proxy(name="a" * int("many"), nonces={}),)
+
+
+def says_nothing() -> Sequence[Proxy]:
+    return cast("Sequence[Proxy]", None)
+
+
+def says_numbers() -> Sequence[Proxy]:
+    nonces = Nonces(sent="2", acked="1", error=cast("str", 5))
+    return (Proxy(name=CLIENT, nonces={XdsType.RDS: nonces}),)
+
+
+@pytest.mark.parametrize("says", [raises, says_nothing, says_numbers])
+async def test_what_nobody_foresaw_is_told_and_the_next_wait_is_as_if_it_had_never_been(
+    says: Callable[[], Sequence[Proxy]],
+) -> None:
+    o = observed(10)
+    mesh = FakeMesh(clock=FakeClock())
+    mad = Mad(mesh, says)
+    async with desk(mad) as at:
+        await wrote(at, o)
+        mad.is_mad = True
+        await asyncio.sleep(2 * UNREACHABLE_SECONDS)
+        assert at.seen(o).spread is Spread.UNKNOWN
+        assert at.seen(o).message.startswith("what istiod tells could not be used: ")
+        await at.watched.before_write(o, 20)
+
+        mad.is_mad = False
+        await wrote(at, o)
+        mesh.push(XdsType.RDS)
+        await asyncio.sleep(3)
+        assert at.seen(o).spread is Spread.DONE
 
 
 async def test_a_write_waits_for_a_slow_istiod_but_not_for_long() -> None:

@@ -40,8 +40,9 @@ CHUNK_BYTES = 256 * 1024
 TOKEN_BYTES_MAX = 64 * 1024
 """A token has a few kB; anything longer is the wrong file."""
 
-WORDS_LENGTH_MAX = 300
-"""Characters of a proxy's own words; Envoy repeats whole resources in some of its errors."""
+WORDS_LENGTH_MAX = 1000
+"""Characters of a proxy's own words, which name all that it rejects; Envoy repeats whole resources
+in some of its errors."""
 
 _TYPES: Mapping[XdsType, tuple[str, str]] = MappingProxyType(
     {

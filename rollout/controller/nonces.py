@@ -186,31 +186,46 @@ class Nonced:
         return found
 
     def behind(
-        self, types: Collection[XdsType], *, since: Found | None, taken: Collection[Pair] = ()
+        self,
+        types: Collection[XdsType],
+        *,
+        since: Found,
+        taken: Collection[Pair] = (),
+        named_as: str = "",
     ) -> Found:
         """Proxies that have yet to take something that may be what was written.
 
-        What was rejected before the write and was not sent again has nothing to do with it. Some
-        endpoints are under way to somebody at any time, and so is all to a proxy that has just
+        Some endpoints are under way to somebody at any time, and so is all to a proxy that has just
         connected: those count when a look later they still are.
 
         Args:
             types: what it is given out as.
-            since: the nonces before the write; None: it was written long before.
+            since: the nonces before the write, or before anybody waited.
             taken: those that are known to have it.
+            named_as: see `_is_older`.
         """
         return {
             pair: nonces
             for pair, nonces in self.of(types).items()
             if nonces.sent != nonces.acked
-            and (not nonces.error or since is None or _is_new(pair, nonces, since))
+            and not _is_older(pair, nonces, since=since, named_as=named_as)
             and pair not in taken
             and (not self._is_fleeting(pair, since) or self._has_lasted(pair))
         }
 
-    def _is_fleeting(self, pair: Pair, since: Found | None) -> bool:
+    def rejected_before(
+        self, types: Collection[XdsType], *, since: Found, named_as: str = ""
+    ) -> Found:
+        """Proxies whose rejection is older than what was written, and not of it."""
+        return {
+            pair: nonces
+            for pair, nonces in self.of(types).items()
+            if _is_older(pair, nonces, since=since, named_as=named_as)
+        }
+
+    def _is_fleeting(self, pair: Pair, since: Found) -> bool:
         """Whether something is under way to somebody at any time."""
-        return pair[1] is XdsType.EDS or (since is not None and pair not in since)
+        return pair[1] is XdsType.EDS or pair not in since
 
     def _has_lasted(self, pair: Pair) -> bool:
         """Whether a proxy had something to take at the look before already."""
@@ -233,6 +248,23 @@ def _is_new(pair: Pair, nonces: Nonces, since: Found) -> bool:
     """Whether a proxy was sent something since; one that is new itself tells nothing."""
     before = since.get(pair)
     return before is not None and before.sent != nonces.sent
+
+
+def _is_older(pair: Pair, nonces: Nonces, *, since: Found, named_as: str) -> bool:
+    """Whether a rejection has nothing to do with what was written.
+
+    That is one which stood before, of something that was not sent again. Only one whose words name
+    the cluster may well be of it: Envoy names those that it rejects, and takes the others.
+
+    Args:
+        pair: whose it is.
+        nonces: how it stands.
+        since: how it stood before.
+        named_as: how the name of a cluster contains what was written; empty: it is no cluster.
+    """
+    if not nonces.error or _is_new(pair, nonces, since):
+        return False
+    return not named_as or named_as not in nonces.error
 
 
 def _has_caught_up(nonces: Nonces, then: Nonces | None) -> bool:

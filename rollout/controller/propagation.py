@@ -221,6 +221,7 @@ class Propagations:
                 written_seconds=whole_seconds,
                 bound_seconds=self._settle_seconds,
                 floor_seconds=self._settle_seconds,
+                named_as=f"|{run.canary_revision}|{run.plan.host}",
                 is_old=now - whole_seconds >= OLD_SECONDS,
                 known=_asking(None),
             ),

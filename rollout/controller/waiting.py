@@ -55,6 +55,7 @@ class Wait:
         written_seconds: when it was written, or was first seen to be there.
         bound_seconds: how long nothing may change before nobody can tell.
         floor_seconds: how long nothing is believed that might be of an earlier push.
+        named_as: see `Nonced.behind`.
         is_old: it was there for so long before the wait began that it has been sent already: it is
             enough that everybody takes what was sent by the first look.
         before: the nonces before it was written; None until the first look.
@@ -72,6 +73,7 @@ class Wait:
     written_seconds: float
     bound_seconds: float
     floor_seconds: float
+    named_as: str = ""
     is_old: bool = False
     before: Found | None = None
     changed_seconds: float | None = None
@@ -95,7 +97,7 @@ class Wait:
             self.changed_seconds = now
         self.taken |= self._have_taken(nonced, before=self.before)
         behind = nonced.behind(
-            self.types, since=None if self.is_old else self.before, taken=self.taken
+            self.types, since=self.before, taken=self.taken, named_as=self.named_as
         )
         if behind:
             is_late = now - self.since_seconds >= UNNAMED_SECONDS
@@ -105,7 +107,8 @@ class Wait:
                 Spread.PENDING, named or WAITING, refused=refused, hindered=bool(named)
             )
         if self._has_arrived(nonced):
-            return self.told(Spread.DONE, f"acknowledged by {nonced.everybody}")
+            told = f"acknowledged by {nonced.everybody}{self._besides(nonced, self.before)}"
+            return self.told(Spread.DONE, told)
         if self.changed_seconds is None and now - self.since_seconds >= self.bound_seconds:
             told = f"istiod has sent {nonced.everybody} nothing new for it"
             return self.told(Spread.UNKNOWN, told)
@@ -122,6 +125,12 @@ class Wait:
             refused=refused,
             hindered=hindered,
         )
+
+    def _besides(self, nonced: Nonced, before: Found) -> str:
+        """Who has rejected something else before, for the end of a sentence."""
+        older = nonced.rejected_before(self.types, since=before, named_as=self.named_as)
+        named = nonced.named(older)
+        return f", leaving aside what was rejected before: {named}" if named else ""
 
     def _have_taken(self, nonced: Nonced, *, before: Found) -> set[Pair]:
         """Who has it for sure, by the newest look."""

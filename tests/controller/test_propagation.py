@@ -448,20 +448,37 @@ async def test_a_subset_that_nobody_answers_for_is_not_waited_for() -> None:
         assert at.mesh.looks_at == []
 
 
-async def test_a_proxy_that_refuses_the_subset_is_named() -> None:
+async def refused_of_old(words: str) -> Propagation:
+    """Of a subset that has served for long, given what a proxy says to a push of back then."""
     o = observed(0)
-    async with desk(rejecting={(CLIENT, XdsType.CDS): "unknown filter"}) as at:
+    async with desk(rejecting={(CLIENT, XdsType.CDS): words}) as at:
         at.seen(o)
         at.mesh.push(XdsType.CDS)
         await asyncio.sleep(OLD_SECONDS)
         assert o.status.run is not None
         at.seen(o)
         at.watched.want(o.key, o.status.run)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
+        return at.seen(o)
 
-        found = at.seen(o)
-        assert (found.spread, found.refused, found.hindered) == (Spread.PENDING, True, True)
-        assert found.message == f"{CLIENT} has rejected CDS: unknown filter"
+
+async def test_a_proxy_that_has_refused_the_subset_is_named() -> None:
+    words = "Error adding/updating cluster(s) outbound|80|v2|reviews.bookinfo.svc: no such socket"
+
+    found = await refused_of_old(words)
+
+    assert (found.spread, found.refused, found.hindered) == (Spread.PENDING, True, True)
+    assert found.message == f"{CLIENT} has rejected CDS: {words}"
+
+
+async def test_one_that_has_refused_something_else_holds_nobody_and_is_named_all_the_same() -> None:
+    found = await refused_of_old("Error adding/updating cluster(s) batch: unknown filter")
+
+    assert (found.spread, found.hindered) == (Spread.DONE, False)
+    assert found.message == (
+        "acknowledged by all 2 proxies, leaving aside what was rejected before: "
+        f"{CLIENT} has rejected CDS: Error adding/updating cluster(s) batch: unknown filter"
+    )
 
 
 async def test_after_the_run_nothing_is_waited_for_and_after_the_rollout_nothing_is_known() -> None:

@@ -37,6 +37,10 @@ that istiod gathers changes (``PILOT_DEBOUNCE_MAX``)."""
 UNNAMED_SECONDS = UNCHANGED_SECONDS + SILENT_SECONDS
 """How long a run waits without a word of who is in the way, even if each is only a little late."""
 
+STEADY_SECONDS = 10.0
+"""How long a proxy that was in the way must not be so before that is said: some flip at each look,
+and each time would be a status to write, and an Event."""
+
 WAITING = "proxies have yet to acknowledge it"
 
 About = tuple[object, ...]
@@ -61,6 +65,7 @@ class Wait:
         before: the nonces before it was written; None until the first look.
         changed_seconds: when the first change of a nonce was seen; None: none was.
         failing_seconds: since when istiod does not answer; None: it does.
+        seen_seconds: when what is known was found last.
         taken: who has it, whatever is under way to them now.
         known: how it stands.
     """
@@ -78,6 +83,7 @@ class Wait:
     before: Found | None = None
     changed_seconds: float | None = None
     failing_seconds: float | None = None
+    seen_seconds: float = 0.0
     taken: set[Pair] = field(default_factory=set)
     known: Propagation
 
@@ -87,7 +93,17 @@ class Wait:
         return self.known.spread is Spread.PENDING
 
     def judge(self, nonced: Nonced) -> Propagation:
-        """What the newest look tells."""
+        """What the newest look tells, or what was known if that has yet to last."""
+        before, told = self.known, self._found(nonced)
+        is_end = told.spread is not Spread.PENDING
+        is_less = (told.refused, told.hindered) < (before.refused, before.hindered)
+        if is_end or not is_less or nonced.at_seconds - self.seen_seconds >= STEADY_SECONDS:
+            self.seen_seconds = nonced.at_seconds
+            return told
+        return before
+
+    def _found(self, nonced: Nonced) -> Propagation:
+        """What the newest look alone tells."""
         now = nonced.at_seconds
         if self.before is None:
             self.before = nonced.newest

@@ -8,7 +8,13 @@ from typing import Any
 
 from rollout.api.traffic import Propagation, Spread
 from rollout.controller.nonces import Nonced
-from rollout.controller.waiting import UNCHANGED_SECONDS, UNNAMED_SECONDS, WAITING, Wait
+from rollout.controller.waiting import (
+    STEADY_SECONDS,
+    UNCHANGED_SECONDS,
+    UNNAMED_SECONDS,
+    WAITING,
+    Wait,
+)
 from rollout.ports import Nonces, Proxy, XdsType
 
 RDS = XdsType.RDS
@@ -63,7 +69,8 @@ class Looks:
             for name, (sent, acked, *words) in routes.items()
         ]
         self.nonced.learn(proxies, now=now)
-        return self.wait.judge(self.nonced)
+        self.wait.known = self.wait.judge(self.nonced)
+        return self.wait.known
 
 
 def test_who_has_taken_what_was_sent_later_has_it_whatever_is_under_way_to_it() -> None:
@@ -168,3 +175,26 @@ def test_where_istiod_does_not_tell_when_pushes_began_nothing_is_believed_before
 
     assert looks.at(0.9, a=("1", "1"), b=("0", "0")).spread is Spread.PENDING
     assert looks.at(FLOOR_SECONDS, a=("1", "1"), b=("0", "0")).spread is Spread.DONE
+
+
+def test_one_that_flips_between_rejecting_and_being_late_stays_named_as_it_was() -> None:
+    looks = Looks()
+    looks.at(0, a=("0", "0"))
+    found = set()
+    for n in range(1, 300):
+        said = ("1", "0", "no") if n % 2 else ("1", "0")
+        found.add(looks.at(n / 10, a=said).message)
+
+    assert found == {"a has rejected RDS: no"}
+
+
+def test_who_was_in_the_way_is_named_until_he_has_not_been_for_a_while() -> None:
+    looks = Looks(wait=waits(floor_seconds=60.0))
+    looks.at(0, a=("0", "0"), b=("0", "0"))
+    looks.at(1, a=("1", "0", "no"), b=("1", "0"))
+
+    told = [looks.at(1 + n, a=("2", "2"), b=(f"{n + 1}", f"{n}")).message for n in range(1, 12)]
+
+    kept = round(STEADY_SECONDS) - 1
+    assert told == ["a has rejected RDS: no"] * kept + [WAITING] * (11 - kept)
+    assert looks.at(13, a=("2", "2"), b=("12", "12")).spread is Spread.DONE

@@ -122,9 +122,13 @@ class Nonced:
 
     @property
     def everybody(self) -> str:
-        """All proxies there are, in words."""
+        """All proxies that were told of, in words: those of other istiods are not among them.
+
+        Those of another revision or cluster of a mesh are connected to an istiod of their own.
+        """
         count = len({name for name, _ in self.newest})
-        return "the only proxy" if count == 1 else f"all {count:,} proxies"
+        told = "the only proxy" if count == 1 else f"all {count:,} proxies"
+        return f"{told} of this istiod"
 
     def of(self, types: Collection[XdsType]) -> Found:
         """The newest nonces of some types."""

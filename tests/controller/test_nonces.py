@@ -138,11 +138,11 @@ def test_many_are_counted_and_long_words_cut() -> None:
     assert told.count("has rejected") == NAMED_COUNT_MAX
     assert told.endswith("; and 2 more")
     assert "x" * ERROR_LENGTH_MAX not in told
-    assert nonced.everybody == "all 5 proxies"
+    assert nonced.everybody == "all 5 proxies of this istiod"
 
 
 def test_a_proxy_that_is_gone_is_forgotten() -> None:
     nonced = looked((0, [proxy(RDS=("2", "1"))]), (1, []))
 
     assert nonced.behind({RDS}, since={}) == {}
-    assert nonced.everybody == "all 0 proxies"
+    assert nonced.everybody == "all 0 proxies of this istiod"

@@ -109,7 +109,7 @@ async def test_a_write_is_pending_until_every_proxy_took_it_and_nothing_moves_an
 
         assert (early.spread, early.percent) == (Spread.PENDING, 10)
         assert (late.spread, late.percent) == (Spread.DONE, 10)
-        assert late.message == "acknowledged by all 2 proxies"
+        assert late.message == "acknowledged by all 2 proxies of this istiod"
         assert at.rung == [o.key]
         assert at.count("rollout_propagation_seconds_count") == 1
         assert at.count("rollout_propagation_seconds_sum") < 0.5
@@ -215,7 +215,9 @@ async def test_what_changes_nothing_at_any_proxy_is_unknown_after_a_while() -> N
         await asyncio.sleep(3)
 
         assert at.seen(o).spread is Spread.UNKNOWN
-        assert at.seen(o).message == "istiod has sent all 2 proxies nothing new for it"
+        assert (
+            at.seen(o).message == "istiod has sent all 2 proxies of this istiod nothing new for it"
+        )
         count = len(at.mesh.looks_at)
         await asyncio.sleep(60)
         assert len(at.mesh.looks_at) == count
@@ -227,7 +229,7 @@ async def test_one_proxy_is_called_one_proxy() -> None:
         await wrote(at, o)
         await asyncio.sleep(1)
 
-        assert at.seen(o).message == "acknowledged by the only proxy"
+        assert at.seen(o).message == "acknowledged by the only proxy of this istiod"
 
 
 async def test_an_istiod_that_fails_for_a_moment_is_asked_again_and_one_that_is_gone_is_not() -> (
@@ -476,7 +478,7 @@ async def test_one_that_has_refused_something_else_holds_nobody_and_is_named_all
 
     assert (found.spread, found.hindered) == (Spread.DONE, False)
     assert found.message == (
-        "acknowledged by all 2 proxies, leaving aside what was rejected before: "
+        "acknowledged by all 2 proxies of this istiod, leaving aside what was rejected before: "
         f"{CLIENT} has rejected CDS: Error adding/updating cluster(s) batch: unknown filter"
     )
 

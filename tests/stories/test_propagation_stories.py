@@ -104,7 +104,7 @@ async def test_the_condition_says_that_proxies_have_it_and_what_was_observed() -
         assert written[:2] == ("Unknown", "WaitingForProxies")
         assert taken[:2] == ("True", "SeenByProxies")
         assert taken[2].startswith("50 % is written in every owned route")
-        assert taken[2].endswith("acknowledged by all 2 proxies")
+        assert taken[2].endswith("acknowledged by all 2 proxies of this istiod")
         assert story.run().observed_weight == pytest.approx(50, abs=1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from rollout.ports import AGE_ERROR_SECONDS, Nonces, Proxy, XdsType
 
@@ -35,7 +35,7 @@ class _Silence:
     since_seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Sight:
     """An answer as looks have seen it.
 
@@ -54,16 +54,13 @@ class _Sight:
         """Whether istiod has told when its push began."""
         return self.latest_seconds < math.inf
 
-    def aged(self, age_seconds: float | None, *, between: tuple[float, float]) -> _Sight:
-        """The same after a look of a begin and an end at which it was so old."""
-        if age_seconds is None:
-            return self
-        begun, now = between
-        return replace(
-            self,
-            earliest_seconds=max(self.earliest_seconds, begun - age_seconds - AGE_ERROR_SECONDS),
-            latest_seconds=min(self.latest_seconds, now - age_seconds + AGE_ERROR_SECONDS),
-        )
+    def age(self, age_seconds: float | None, *, begun: float, now: float) -> None:
+        """It was so old at a look of this begin and end."""
+        if age_seconds is not None:
+            earliest = begun - age_seconds - AGE_ERROR_SECONDS
+            latest = now - age_seconds + AGE_ERROR_SECONDS
+            self.earliest_seconds = max(self.earliest_seconds, earliest)
+            self.latest_seconds = min(self.latest_seconds, latest)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,21 +101,22 @@ class Nonced:
                 known = _Silence(acked=nonces.acked, since_seconds=now)
             silent[pair] = known
         self._silent = silent
-        unseen = _Sight(after_seconds=self._begun_seconds)
-        self._begun_seconds = now if begun_seconds is None else begun_seconds
-        between = self._begun_seconds, now
-        sights: dict[Pair, dict[str, _Sight]] = {}
-        for pair, nonces in found.items():
-            seen = self._sights.get(pair, {})
-            sights[pair] = {
-                nonce: seen.get(nonce, unseen).aged(age_seconds, between=between)
-                for nonce, age_seconds in (
-                    (nonces.sent, nonces.sent_age_seconds),
-                    (nonces.acked, nonces.acked_age_seconds),
-                )
-            }
-        self._sights = sights
         self.newest, self.at_seconds = found, now
+        self._see(begun=now if begun_seconds is None else begun_seconds, now=now)
+
+    def _see(self, *, begun: float, now: float) -> None:
+        """What the newest look tells of each answer that was sent last, or taken last."""
+        sights: dict[Pair, dict[str, _Sight]] = {}
+        for pair, nonces in self.newest.items():
+            seen = self._sights.get(pair, {})
+            sent = seen.get(nonces.sent) or _Sight(after_seconds=self._begun_seconds)
+            sent.age(nonces.sent_age_seconds, begun=begun, now=now)
+            sights[pair] = {nonces.sent: sent}
+            if nonces.acked != nonces.sent:
+                acked = seen.get(nonces.acked) or _Sight(after_seconds=self._begun_seconds)
+                acked.age(nonces.acked_age_seconds, begun=begun, now=now)
+                sights[pair][nonces.acked] = acked
+        self._sights, self._begun_seconds = sights, begun
 
     @property
     def everybody(self) -> str:

@@ -286,7 +286,7 @@ class Propagations:
                 # A mistake of ours, or an answer that nobody foresaw, must not end the term.
                 log.exception("asking istiod crashed")
                 return self._failed(_told(error))
-            self._cost_seconds = now - begun
+            self._cost_seconds = self._clock.monotonic_seconds() - begun
             self._record.asked_istiod("ok")
             return True
 

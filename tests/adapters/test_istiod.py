@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -263,6 +264,25 @@ async def test_an_answer_that_is_too_large_is_not_read(monkeypatch: pytest.Monke
 
     assert isinstance(error, BrokenAnswer)
     assert "larger than 1,000 bytes" in str(error)
+
+
+def readers() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name.startswith("istiod")]
+
+
+async def test_answers_are_read_beside_the_loop_in_one_thread_that_ends_with_the_connection() -> (
+    None
+):
+    async with serving(says([entry(CDS=("1", "1", ""))])) as port:
+        mesh = IstiodMesh(f"http://127.0.0.1:{port}")
+        for _ in range(3):
+            await mesh.proxies()
+        (reader,) = readers()
+
+        await mesh.close()
+        reader.join(timeout=1)
+
+    assert not reader.is_alive()
 
 
 async def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

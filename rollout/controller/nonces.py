@@ -128,6 +128,11 @@ class Nonced:
         told = "the only proxy" if count == 1 else f"all {count:,} proxies"
         return f"{told} of this istiod"
 
+    @property
+    def rejected(self) -> Found:
+        """Everything that proxies have rejected, and have taken nothing since."""
+        return {pair: nonces for pair, nonces in self.newest.items() if nonces.error}
+
     def of(self, types: Collection[XdsType]) -> Found:
         """The newest nonces of some types."""
         return {pair: nonces for pair, nonces in self.newest.items() if pair[1] in types}
@@ -213,16 +218,6 @@ class Nonced:
             and not _is_older(pair, nonces, since=since, named_as=named_as)
             and pair not in taken
             and (not self._is_fleeting(pair, since) or self._has_lasted(pair))
-        }
-
-    def rejected_before(
-        self, types: Collection[XdsType], *, since: Found, named_as: str = ""
-    ) -> Found:
-        """Proxies whose rejection is older than what was written, and not of it."""
-        return {
-            pair: nonces
-            for pair, nonces in self.of(types).items()
-            if _is_older(pair, nonces, since=since, named_as=named_as)
         }
 
     def _is_fleeting(self, pair: Pair, since: Found) -> bool:

@@ -123,8 +123,9 @@ class Wait:
                 Spread.PENDING, named or WAITING, refused=refused, hindered=bool(named)
             )
         if self._has_arrived(nonced):
-            told = f"acknowledged by {nonced.everybody}{self._besides(nonced, self.before)}"
-            return self.told(Spread.DONE, told)
+            rejected = nonced.named(nonced.rejected)
+            besides = f"; beside it {rejected}" if rejected else ""
+            return self.told(Spread.DONE, f"acknowledged by {nonced.everybody}{besides}")
         if self.changed_seconds is None and now - self.since_seconds >= self.bound_seconds:
             told = f"istiod has sent {nonced.everybody} nothing new for it"
             return self.told(Spread.UNKNOWN, told)
@@ -141,12 +142,6 @@ class Wait:
             refused=refused,
             hindered=hindered,
         )
-
-    def _besides(self, nonced: Nonced, before: Found) -> str:
-        """Who has rejected something else before, for the end of a sentence."""
-        older = nonced.rejected_before(self.types, since=before, named_as=self.named_as)
-        named = nonced.named(older)
-        return f", leaving aside what was rejected before: {named}" if named else ""
 
     def _have_taken(self, nonced: Nonced, *, before: Found) -> set[Pair]:
         """Who has it for sure, by the newest look."""

@@ -78,11 +78,10 @@ def test_what_was_rejected_before_the_write_and_not_sent_again_is_not_behind() -
     nonced.learn([proxy(LDS=("2", "1", "cannot bind"))], now=1)
 
     assert nonced.behind({LDS}, since=before) == {}
-    assert list(nonced.rejected_before({LDS}, since=before)) == [("a.shop", LDS)]
+    assert list(nonced.rejected) == [("a.shop", LDS)]
 
     nonced.learn([proxy(LDS=("3", "1", "cannot bind"))], now=2)
     assert list(nonced.behind({LDS}, since=before)) == [("a.shop", LDS)]
-    assert nonced.rejected_before({LDS}, since=before) == {}
 
 
 def test_a_rejection_that_names_the_subset_is_of_it_however_old() -> None:

@@ -478,7 +478,7 @@ async def test_one_that_has_refused_something_else_holds_nobody_and_is_named_all
 
     assert (found.spread, found.hindered) == (Spread.DONE, False)
     assert found.message == (
-        "acknowledged by all 2 proxies of this istiod, leaving aside what was rejected before: "
+        "acknowledged by all 2 proxies of this istiod; beside it "
         f"{CLIENT} has rejected CDS: Error adding/updating cluster(s) batch: unknown filter"
     )
 

@@ -280,14 +280,19 @@ async def test_what_a_proxy_rejected_long_before_and_is_not_sent_again_holds_nob
         await story.stable("v2", within_seconds=10)
 
 
-async def test_a_rejection_that_stood_before_the_run_keeps_it_from_nothing() -> None:
-    async with told(ladder({"weight": 5, "hold": "1m"})) as (story, mesh):
+async def test_a_rejection_that_stood_before_the_run_keeps_it_from_nothing_and_is_told() -> None:
+    async with told(ladder({"weight": 50, "hold": "5m"})) as (story, mesh):
         mesh.rejecting[CLIENT, XdsType.CDS] = "cluster of somebody's EnvoyFilter"
         mesh.push(XdsType.CDS)
         await mesh.proxies()
 
         story.want("v2")
         await story.until_step(1, within_seconds=5)
+        await asyncio.sleep(5)
+
+        assert traffic(story)[2].endswith(
+            f"; beside it {CLIENT} has rejected CDS: cluster of somebody's EnvoyFilter"
+        )
 
 
 async def test_an_istiod_that_does_not_answer_is_replaced_by_the_settle_time_and_it_says_so() -> (

@@ -131,7 +131,11 @@ class Nonced:
     @property
     def rejected(self) -> Found:
         """Everything that proxies have rejected, and have taken nothing since."""
-        return {pair: nonces for pair, nonces in self.newest.items() if nonces.error}
+        return {
+            pair: nonces
+            for pair, nonces in self.newest.items()
+            if nonces.error and nonces.sent != nonces.acked
+        }
 
     def of(self, types: Collection[XdsType]) -> Found:
         """The newest nonces of some types."""

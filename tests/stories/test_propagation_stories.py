@@ -84,9 +84,10 @@ async def test_steps_wait_for_proxies_and_not_for_the_settle_time() -> None:
 
 
 @pytest.mark.parametrize("kind", [XdsType.RDS, XdsType.CDS, XdsType.EDS])
-async def test_a_mesh_that_never_rests_holds_no_run(kind: XdsType) -> None:
+@pytest.mark.parametrize("dates", [True, False], ids=["dated", "undated"])
+async def test_a_mesh_that_never_rests_holds_no_run(kind: XdsType, *, dates: bool) -> None:
     async with told(ladder(*QUICK)) as (story, mesh):
-        mesh.restless = (kind,)
+        mesh.restless, mesh.dates = (kind,), dates
 
         story.want("v2")
         await story.stable("v2", within_seconds=10)

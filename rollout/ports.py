@@ -133,6 +133,10 @@ class XdsType(StrEnum):
     """Routes of HTTP."""
 
 
+AGE_ERROR_SECONDS = 1.0
+"""istiod tells the times of its pushes, and its own, in whole seconds."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nonces:
     """How a proxy stands to one type of configuration.
@@ -141,11 +145,16 @@ class Nonces:
         sent: names the newest answer that it was sent; empty: none.
         acked: names the newest answer that it has taken; empty: none.
         error: why it has rejected the newest, in its own words; empty: it has not.
+        sent_age_seconds: how long ago istiod began the push that the newest answer is of, give or
+            take `AGE_ERROR_SECONDS`; what changed later is not in it. None: istiod does not tell.
+        acked_age_seconds: the same of the newest that it has taken.
     """
 
     sent: str
     acked: str
     error: str = ""
+    sent_age_seconds: float | None = None
+    acked_age_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,12 @@ allowAuthenticatedOrLocalhost, AuthorizeDebugRequest).
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
@@ -32,16 +33,17 @@ SYNCZ_PATH = "/debug/syncz"
 LOOK_SECONDS_MAX = 2.0
 """For one look at all replicas: each answers in milliseconds, with thousands of proxies in 100."""
 
-BODY_BYTES_MAX = 32 * 1024 * 1024
-"""A proxy takes 1.5 kB: 20,000 of them at one replica, which is more than one can serve."""
+BODY_BYTES_MAX = 16 * 1024 * 1024
+"""A proxy takes 1.7 kB: almost 10,000 of them at one replica, which is more than one can serve."""
 
 CHUNK_BYTES = 256 * 1024
 
 TOKEN_BYTES_MAX = 64 * 1024
 """A token has a few kB; anything longer is the wrong file."""
 
-WORDS_LENGTH_MAX = 300
-"""Characters of a proxy's own words; Envoy repeats whole resources in some of its errors."""
+WORDS_LENGTH_MAX = 1000
+"""Characters of a proxy's own words, which name all that it rejects; Envoy repeats whole resources
+in some of its errors."""
 
 _TYPES: Mapping[XdsType, tuple[str, str]] = MappingProxyType(
     {
@@ -84,6 +86,9 @@ class IstiodMesh:
         self._server = f"istiod at {split.scheme}://{self._host}:{self._port}"
         self._token_file = token_file
         self._resolve = resolve or all_addresses
+        self._loop = asyncio.get_running_loop()
+        # Thousands of proxies take a part of a second to read, in which the loop has more to do.
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="istiod")
         self._session = aiohttp.ClientSession(
             # Names are resolved here, since all of a name's addresses are asked.
             connector=aiohttp.TCPConnector(use_dns_cache=False),
@@ -113,18 +118,19 @@ class IstiodMesh:
         return tuple(one.proxy for one in known.values())
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections, and of the thread."""
         await self._session.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _addresses(self) -> list[str]:
         """All addresses of the host, each once."""
         try:
             return sorted(set(await self._resolve(self._host)))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a part of a name may be empty or too long
             raise Unreachable(self._server, why=f"its name has no address: {error}") from error
 
     async def _ask(self, address: str) -> list[_Connected]:
-        host = f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
+        host = f"[{address}]" if ":" in address else address
         url = f"{self._scheme}://{host}:{self._port}{SYNCZ_PATH}"
         name = self._host if self._scheme == "https" else None
         try:
@@ -136,12 +142,13 @@ class IstiodMesh:
             ) as answer:
                 if answer.status != HTTPStatus.OK:
                     raise self._refusal(answer.status)
+                told_at = _header_moment(answer.headers.get("Date", ""))
                 body = await self._body(answer)
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             why = f"{address}: {str(error) or type(error).__name__}"
             raise Unreachable(self._server, why=why) from error
         try:
-            return list(_read(orjson.loads(body)))
+            return await self._loop.run_in_executor(self._pool, _parse, body, told_at)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BrokenAnswer(self._server, why=f"not the JSON of {SYNCZ_PATH}") from error
 
@@ -190,7 +197,14 @@ async def all_addresses(host: str) -> list[str]:
     return sorted({str(info[4][0]) for info in found})
 
 
-def _read(document: list[dict[str, Any]] | None) -> Iterator[_Connected]:
+def _parse(body: bytes, told_at: datetime | None) -> list[_Connected]:
+    """The proxies of an answer; runs in a thread."""
+    return list(_read(orjson.loads(body), told_at=told_at))
+
+
+def _read(
+    document: list[dict[str, Any]] | None, *, told_at: datetime | None
+) -> Iterator[_Connected]:
     """The proxies of an answer; those without a type that we know are left out."""
     for entry in document or ():
         resources: Mapping[str, Any] = entry.get("resources") or {}
@@ -212,9 +226,43 @@ def _read(document: list[dict[str, Any]] | None) -> Iterator[_Connected]:
                     acked=str(entry.get(f"{flat}_acked", "")),
                 )
             if read.sent:
-                nonces[kind] = read
+                nonces[kind] = _dated(read, told_at=told_at)
         if nonces:
             yield _Connected(proxy=Proxy(name=str(entry["proxy"]), nonces=nonces), sent_at=sent_at)
+
+
+def _dated(nonces: Nonces, *, told_at: datetime | None) -> Nonces:
+    """The same with the ages of their pushes, by istiod's clock alone."""
+    return replace(
+        nonces,
+        sent_age_seconds=_age_seconds(nonces.sent, told_at=told_at),
+        acked_age_seconds=_age_seconds(nonces.acked, told_at=told_at),
+    )
+
+
+def _age_seconds(nonce: str, *, told_at: datetime | None) -> float | None:
+    """How long ago the push of a nonce began: its number and time are what the nonce begins with.
+
+    That is nowhere promised (``pilot/pkg/xds/discovery.go``: nonce, NextVersion): one that is made
+    otherwise has no age.
+    """
+    began, slash, _ = nonce.partition("/")
+    if told_at is None or not slash:
+        return None
+    try:
+        moment = datetime.fromisoformat(began)
+    except ValueError:
+        return None
+    return (told_at - moment).total_seconds() if moment.tzinfo is not None else None
+
+
+def _header_moment(text: str) -> datetime | None:
+    """What an answer's header says of the server's clock; None where it says nothing of use."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else None
 
 
 def _moment(text: object) -> datetime:

@@ -1,9 +1,7 @@
 """Watches, through istiod, how proxies take what was written; only while some run waits for it.
 
-istiod tells for each proxy the nonce of the newest answer of each type that it was sent, and of the
-newest that it took; nothing ties them to an object. So nonces are noted before a write, and it has
-arrived when some have changed since, every one that was sent is taken, and nothing has moved for
-longer than istiod gathers changes before it sends them. One look serves all runs that wait.
+What is found is judged by `waiting`. One look serves all runs that wait. Whatever goes wrong with
+it ends no more than those waits, which are then left to traffic or time.
 """
 
 from __future__ import annotations
@@ -13,14 +11,19 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import structlog
+
 from rollout.api.meta import Key
 from rollout.api.status import Run
 from rollout.api.traffic import Propagation, Spread, SubsetPolicy, SubsetTable
 from rollout.base.errors import RolloutError
 from rollout.controller.nonces import Found, Nonced
 from rollout.controller.record import Record
+from rollout.controller.waiting import UNCHANGED_SECONDS, WAITING, About, Wait
 from rollout.engine.observation import Observation
 from rollout.ports import Clock, Mesh, XdsType
+
+log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.1
 """Between two looks, at first: as long as istiod gathers changes (``PILOT_DEBOUNCE_AFTER``)."""
@@ -33,14 +36,6 @@ SLOWER_FACTOR = 10
 
 COST_FACTOR = 4
 """Looks are apart by at least so many times what one takes: thousands of proxies are some MB."""
-
-QUIET_SECONDS = 0.2
-"""How long nothing more may be sent before all is taken for sent: twice istiod's default of 0.1 s,
-in which a push that began just before the write is followed by the one that has it."""
-
-UNCHANGED_SECONDS = 10.0
-"""How long a write may change nothing at any proxy before traffic or time must tell: the longest
-that istiod gathers changes (``PILOT_DEBOUNCE_MAX``)."""
 
 OLD_SECONDS = 15.0
 """A subset that has served unchanged for longer than `UNCHANGED_SECONDS`, and some, has been sent
@@ -58,57 +53,35 @@ SLOW_SECONDS = 5.0
 UNREACHABLE_SECONDS = 2.0
 """How long istiod may not answer before traffic or time must tell."""
 
+WORDS_LENGTH_MAX = 200
+"""Characters of an error that nobody foresaw."""
+
 ROUTES: Mapping[str, XdsType] = {"http": XdsType.RDS, "tcp": XdsType.LDS, "tls": XdsType.LDS}
 """Where proxies are given the routes of each protocol."""
 
 SUBSETS = frozenset({XdsType.CDS, XdsType.EDS})
 """How proxies are given subsets and who answers for them."""
 
-WAITING = "proxies have yet to acknowledge it"
 
-_About = tuple[object, ...]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Wait:
-    """A run that waits for its proxies.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Age:
+    """Since when a subset is as it is.
 
     Attributes:
-        about: what for.
-        percent: see `Propagation`.
-        types: what proxies are given it by.
-        since_seconds: when it was written, or the wait began.
-        bound_seconds: how long nothing may change before nobody can tell.
-        is_old: it was there for long before the wait began, see `OLD_SECONDS`.
-        before: the nonces before it was written; None until the first look.
-        changed_seconds: when the first change of a nonce was seen; None: none was.
-        failing_seconds: since when istiod does not answer; None: it does.
-        known: how it stands.
+        shape: its labels and policy.
+        shaped_seconds: since when it has them.
+        serving_seconds: since when somebody answers for it; None: nobody does.
     """
 
-    about: _About
-    percent: float | None
-    types: frozenset[XdsType]
-    since_seconds: float
-    bound_seconds: float
-    is_old: bool = False
-    before: Found | None = None
-    changed_seconds: float | None = None
-    failing_seconds: float | None = None
-    known: Propagation
+    shape: tuple[Mapping[str, str], SubsetPolicy | None]
+    shaped_seconds: float
+    serving_seconds: float | None
 
     @property
-    def is_open(self) -> bool:
-        """Whether looks can still tell something."""
-        return self.known.spread is Spread.PENDING
-
-
-@dataclass(slots=True, kw_only=True)
-class _Age:
-    """Since when a subset has served as it does, with these labels and this policy."""
-
-    shape: tuple[Mapping[str, str], SubsetPolicy | None]
-    since_seconds: float
+    def whole_seconds(self) -> float | None:
+        """Since when it has served as it does."""
+        serving = self.serving_seconds
+        return None if serving is None else max(serving, self.shaped_seconds)
 
 
 class Propagations:
@@ -136,7 +109,7 @@ class Propagations:
         self._ring = ring
         self._record = record
         self._settle_seconds = settle_seconds
-        self._waits: dict[Key, _Wait] = {}
+        self._waits: dict[Key, Wait] = {}
         self._ages: dict[Key, dict[str, _Age]] = {}
         self._nonced = Nonced()
         self._looking = asyncio.Lock()
@@ -169,10 +142,15 @@ class Propagations:
         now, known = self._clock.monotonic_seconds(), self._ages.get(key, {})
         ages: dict[str, _Age] = {}
         for name, labels in subsets.subsets.items():
-            if ready.get(name, 0) > 0:
-                age = known.get(name)
-                fresh = _Age(shape=(labels, subsets.policies.get(name)), since_seconds=now)
-                ages[name] = age if age and age.shape == fresh.shape else fresh
+            shape, before = (labels, subsets.policies.get(name)), known.get(name)
+            shaped = before.shaped_seconds if before and before.shape == shape else now
+            serving = before.serving_seconds if before else None
+            serving = now if serving is None else serving
+            ages[name] = _Age(
+                shape=shape,
+                shaped_seconds=shaped,
+                serving_seconds=serving if ready.get(name, 0) > 0 else None,
+            )
         self._ages[key] = ages
 
     # What writing tells.
@@ -203,14 +181,19 @@ class Propagations:
         """A run's weight was written just now."""
         if self._mesh is None or run is None or run.ended_at is not None:
             return
+        now = self._clock.monotonic_seconds()
+        types = frozenset(ROUTES.get(r.protocol, XdsType.RDS) for r in o.routing.routes)
         self._begin(
             o.key,
-            _Wait(
+            Wait(
                 about=_about_weight(run.id, run.weight),
                 percent=run.weight,
-                types=frozenset(ROUTES.get(r.protocol, XdsType.RDS) for r in o.routing.routes),
-                since_seconds=self._clock.monotonic_seconds(),
+                types=types,
+                proving=types,
+                since_seconds=now,
+                written_seconds=now,
                 bound_seconds=UNCHANGED_SECONDS,
+                floor_seconds=self._settle_seconds,
                 before=self._fresh(),
                 known=_asking(run.weight),
             ),
@@ -221,19 +204,25 @@ class Propagations:
         if self._mesh is None or not _prepares(run):
             return
         age = self._ages.get(key, {}).get(run.canary_revision)
+        whole_seconds = age.whole_seconds if age else None
         wait, about = self._waits.get(key), self._about_subset(key, run)
-        if age is None or (wait is not None and wait.about == about):
+        if age is None or whole_seconds is None or (wait is not None and wait.about == about):
             return
         now = self._clock.monotonic_seconds()
+        is_shaped = now - age.shaped_seconds < OLD_SECONDS
         self._begin(
             key,
-            _Wait(
+            Wait(
                 about=about,
                 percent=None,
                 types=SUBSETS,
+                proving=frozenset({XdsType.CDS if is_shaped else XdsType.EDS}),
                 since_seconds=now,
+                written_seconds=whole_seconds,
                 bound_seconds=self._settle_seconds,
-                is_old=now - age.since_seconds >= OLD_SECONDS,
+                floor_seconds=self._settle_seconds,
+                named_as=f"|{run.canary_revision}|{run.plan.host}",
+                is_old=now - whole_seconds >= OLD_SECONDS,
                 known=_asking(None),
             ),
         )
@@ -289,89 +278,62 @@ class Propagations:
             begun = self._clock.monotonic_seconds()
             try:
                 proxies = await self._mesh.proxies()
+                now = self._clock.monotonic_seconds()
+                self._nonced.learn(proxies, now=now, begun_seconds=begun)
             except RolloutError as error:
-                self._record.asked_istiod("failed")
-                self._fail(str(error), now=self._clock.monotonic_seconds())
-                return False
-            now = self._clock.monotonic_seconds()
-            self._cost_seconds = now - begun
+                return self._failed(str(error))
+            except Exception as error:
+                # A mistake of ours, or an answer that nobody foresaw, must not end the term.
+                log.exception("asking istiod crashed")
+                return self._failed(_told(error))
+            self._cost_seconds = self._clock.monotonic_seconds() - begun
             self._record.asked_istiod("ok")
-            self._nonced.learn(proxies, now=now)
             return True
 
-    def _fail(self, problem: str, *, now: float) -> None:
+    def _failed(self, problem: str) -> bool:
         """Nobody answers; after a while traffic or time must."""
+        now = self._clock.monotonic_seconds()
+        self._record.asked_istiod("failed")
         for key, wait in self._waits.items():
             if not wait.is_open:
                 continue
             if wait.failing_seconds is None:
                 wait.failing_seconds = now
             if now - wait.failing_seconds >= UNREACHABLE_SECONDS:
-                self._tell(key, wait, Spread.UNKNOWN, problem)
+                self._tell(key, wait, wait.told(Spread.UNKNOWN, problem))
+        return False
 
     def _judge_all(self) -> None:
         for key, wait in self._waits.items():
             if wait.is_open:
                 wait.failing_seconds = None
-                self._judge(key, wait)
+                self._tell(key, wait, self._judged(key, wait))
 
-    def _judge(self, key: Key, wait: _Wait) -> None:
+    def _judged(self, key: Key, wait: Wait) -> Propagation:
         """What the newest look tells a run."""
-        nonced, now = self._nonced, self._nonced.at_seconds
-        if wait.before is None:
-            wait.before = nonced.newest
-        if wait.changed_seconds is None and nonced.changed(wait.types, since=wait.before):
-            wait.changed_seconds = now
-        behind = nonced.behind(wait.types, since=None if wait.is_old else wait.before)
-        if behind:
-            named = nonced.named(behind)
-            told = named or WAITING
-            refused = any(nonces.error for nonces in behind.values())
-            self._tell(key, wait, Spread.PENDING, told, refused=refused, hindered=bool(named))
-        elif self._has_arrived(wait, now=now):
-            self._tell(key, wait, Spread.DONE, f"acknowledged by {nonced.everybody}")
-            self._record.propagated(seconds=now - wait.since_seconds)
-        elif wait.changed_seconds is None and now - wait.since_seconds >= wait.bound_seconds:
-            told = f"istiod has sent {nonced.everybody} nothing new for it"
-            self._tell(key, wait, Spread.UNKNOWN, told)
-        else:
-            self._tell(key, wait, Spread.PENDING, WAITING)
+        try:
+            told = wait.judge(self._nonced)
+        except Exception as error:
+            log.exception("judging proxies crashed", rollout=str(key))
+            return wait.told(Spread.UNKNOWN, _told(error))
+        if told.spread is Spread.DONE:
+            waited_seconds = self._nonced.at_seconds - wait.since_seconds
+            self._record.propagated(seconds=waited_seconds)
+        return told
 
-    def _has_arrived(self, wait: _Wait, *, now: float) -> bool:
-        """Whether all that will be sent was; a mesh that never rests is taken for quiet at last."""
-        if wait.is_old:
-            return bool(self._nonced.of(wait.types))
-        if wait.changed_seconds is None:
-            return False
-        moved = self._nonced.moved_seconds(wait.types - {XdsType.EDS})
-        is_quiet = now - max(moved, wait.changed_seconds) >= QUIET_SECONDS
-        return is_quiet or now - wait.changed_seconds >= UNCHANGED_SECONDS
-
-    def _tell(
-        self,
-        key: Key,
-        wait: _Wait,
-        spread: Spread,
-        message: str,
-        *,
-        refused: bool = False,
-        hindered: bool = False,
-    ) -> None:
+    def _tell(self, key: Key, wait: Wait, told: Propagation) -> None:
         """Keep what is known; a run that should decide differently by it is looked at again."""
-        before = wait.known
-        wait.known = Propagation(
-            spread=spread,
-            percent=wait.percent,
-            message=message,
-            refused=refused,
-            hindered=hindered,
-        )
-        if (before.spread, before.refused, before.hindered) != (spread, refused, hindered):
+        before, wait.known = wait.known, told
+        if (before.spread, before.refused, before.hindered) != (
+            told.spread,
+            told.refused,
+            told.hindered,
+        ):
             self._ring(key)
 
     # Small things.
 
-    def _begin(self, key: Key, wait: _Wait) -> None:
+    def _begin(self, key: Key, wait: Wait) -> None:
         self._waits[key] = wait
         self._stirred.set()
 
@@ -380,12 +342,12 @@ class Propagations:
         age_seconds = self._clock.monotonic_seconds() - self._nonced.at_seconds
         return self._nonced.newest if age_seconds <= FRESH_SECONDS else None
 
-    def _about_subset(self, key: Key, run: Run) -> _About:
+    def _about_subset(self, key: Key, run: Run) -> About:
         age = self._ages.get(key, {}).get(run.canary_revision)
-        return "subset", run.id, run.canary_revision, age and age.since_seconds
+        return "subset", run.id, run.canary_revision, age and age.whole_seconds
 
 
-def _about_weight(run: str, percent: float) -> _About:
+def _about_weight(run: str, percent: float) -> About:
     return "weight", run, percent
 
 
@@ -397,3 +359,9 @@ def _prepares(run: Run) -> bool:
 def _asking(percent: float | None) -> Propagation:
     """What is known before the first look."""
     return Propagation(spread=Spread.PENDING, percent=percent, message=WAITING)
+
+
+def _told(error: Exception) -> str:
+    """An error that nobody foresaw, for a sentence."""
+    told = f"{type(error).__name__}: {error}"[:WORDS_LENGTH_MAX]
+    return f"what istiod tells could not be used: {told}"

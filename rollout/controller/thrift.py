@@ -9,15 +9,22 @@ from rollout.api.meta import Key
 from rollout.api.phase import ConditionType
 from rollout.api.status import RolloutStatus, Run
 from rollout.engine.decision import Happening
-from rollout.engine.propagation import SEEN_IN_TRAFFIC, SETTLED, SETTLING
+from rollout.engine.propagation import (
+    PROXY_REJECTS,
+    PROXY_SILENT,
+    SEEN_IN_TRAFFIC,
+    SETTLED,
+    SETTLING,
+)
 
 FACTS_SECONDS = 10.0
 """The least time between two writes of a status that only tell what others brought about."""
 
 PUT_BACK = "PutBack"
 RESTORED = "StatusRestored"
-FIGHTS = (PUT_BACK, RESTORED)
-"""Reasons of Events that a tool which fights us would bring about at each blow."""
+FIGHTS = (PUT_BACK, RESTORED, PROXY_REJECTS, PROXY_SILENT)
+"""Reasons of Events that a tool which fights us would bring about at each blow, or a proxy that
+comes and goes."""
 
 FIGHT_SECONDS = 60.0
 """The least time between two Events about one Rollout for one of these reasons."""

@@ -159,12 +159,25 @@ def _old_weight(run: Run) -> float:
     return max((weight for weight in earlier if weight < run.weight), default=0.0)
 
 
+def _is_mixed(run: Run) -> bool:
+    """Whether the canary gets, or got just now, more than its weight says."""
+    return any(
+        plans.match_at(run.plan, step) is not None or plans.mirror_at(run.plan, step) > 0
+        for step in (max(run.step - 1, 0), run.step)
+    )
+
+
 def _is_in_traffic(o: Observation, run: Run) -> bool:
     """Whether the share seen in traffic is one of the new weight, and none of the old one.
 
     Requests from just before the step may be among those counted. So later, when they are few, the
     share may also lie between the two weights, by as much as they explain.
+
+    Where requests go to the canary by a match, or copies do, now or until just now, a share tells
+    nothing of the weight; and nothing of the match or the copies, when only they were written.
     """
+    if _is_mixed(run):
+        return False
     canary, count = _requests(o)
     old, new = _old_weight(run), run.weight
     if count < REQUESTS_COUNT_MIN or new <= old:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -101,6 +102,40 @@ async def test_each_proxy_tells_what_it_was_sent_what_it_took_and_why_not() -> N
             },
         ),
     )
+
+
+async def test_the_age_of_a_push_is_told_by_the_clock_of_istiod() -> None:
+    told: dict[str, Any] = {
+        "RDS": ("2026-11-28T08:05:41Z/13b41e2c", "2026-11-28T09:04:41+01:00/1277ad20", ""),
+        "CDS": ("2026-11-28/13", "2026-11-28T08:05:41/13", ""),
+        "EDS": ("3", "yesterday/3", ""),
+    }
+
+    async def answer(_: web.Request) -> web.Response:
+        date = {"Date": "Sat, 28 Nov 2026 08:05:44 GMT"}
+        return web.Response(body=orjson.dumps([entry(**told)]), headers=date)
+
+    async with serving(answer) as port:
+        (found,) = await ask(port)
+
+    ages = {k: (n.sent_age_seconds, n.acked_age_seconds) for k, n in found.nonces.items()}
+    assert ages == {
+        XdsType.RDS: (3.0, 63.0),
+        XdsType.CDS: (None, None),
+        XdsType.EDS: (None, None),
+    }
+
+
+@pytest.mark.parametrize("date", ["", "today", "Sat, 28 Nov 2026 08:05:44 -0000"])
+async def test_an_istiod_that_does_not_tell_the_time_tells_no_ages(date: str) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        document = [entry(RDS=("2026-11-28T08:05:41Z/13b41e2c", "", ""))]
+        return web.Response(body=orjson.dumps(document), headers={"Date": date})
+
+    async with serving(answer) as port:
+        (found,) = await ask(port)
+
+    assert found.nonces[XdsType.RDS].sent_age_seconds is None
 
 
 async def test_the_flat_fields_of_older_releases_are_read_too() -> None:
@@ -231,6 +266,25 @@ async def test_an_answer_that_is_too_large_is_not_read(monkeypatch: pytest.Monke
     assert "larger than 1,000 bytes" in str(error)
 
 
+def readers() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name.startswith("istiod")]
+
+
+async def test_answers_are_read_beside_the_loop_in_one_thread_that_ends_with_the_connection() -> (
+    None
+):
+    async with serving(says([entry(CDS=("1", "1", ""))])) as port:
+        mesh = IstiodMesh(f"http://127.0.0.1:{port}")
+        for _ in range(3):
+            await mesh.proxies()
+        (reader,) = readers()
+
+        await mesh.close()
+        reader.join(timeout=1)
+
+    assert not reader.is_alive()
+
+
 async def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(istiod, "LOOK_SECONDS_MAX", 0.2)
     over = asyncio.Event()
@@ -246,10 +300,18 @@ async def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.Mon
     assert "no answer within 0.2 s" in str(error)
 
 
-async def test_a_host_without_an_address_is_unreachable() -> None:
-    mesh = IstiodMesh("http://istiod.invalid:15014")
+@pytest.mark.parametrize("host", ["istiod.invalid", "a" * 70, "istiod..svc"])
+async def test_a_host_without_an_address_is_unreachable(host: str) -> None:
+    mesh = IstiodMesh(f"http://{host}:15014")
     try:
         with pytest.raises(Unreachable, match="its name has no address"):
             await mesh.proxies()
     finally:
         await mesh.close()
+
+
+async def test_an_address_may_be_a_name_and_one_that_cannot_be_asked_is_unreachable() -> None:
+    async with serving(says([entry(CDS=("1", "1", ""))])) as port:
+        assert len(await ask(port, addresses=("localhost",))) == 1
+
+        assert isinstance(await refusal(port, addresses=("no name",)), Unreachable)

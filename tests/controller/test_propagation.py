@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,13 +15,13 @@ from rollout.api.traffic import Propagation, Spread
 from rollout.controller.propagation import (
     BEFORE_SECONDS_MAX,
     OLD_SECONDS,
-    UNCHANGED_SECONDS,
     UNREACHABLE_SECONDS,
     Propagations,
 )
 from rollout.controller.record import Record
+from rollout.controller.waiting import UNCHANGED_SECONDS
 from rollout.engine.observation import Observation
-from rollout.ports import Mesh, Proxy, XdsType
+from rollout.ports import Mesh, Nonces, Proxy, XdsType
 from tests.stories import gray
 from tests.world.clock import FakeClock
 from tests.world.engine_world import World, spec_of
@@ -30,6 +30,7 @@ from tests.world.mesh import FakeMesh
 pytestmark = pytest.mark.looptime(noop_cycles=1)
 
 CLIENT = "client-1.shop"
+SETTLE_SECONDS = 1.0
 LABELS: Mapping[str, Mapping[str, str]] = {"v1": {"version": "v1"}, "v2": {"version": "v2"}}
 
 
@@ -68,7 +69,7 @@ async def desk(mesh: Mesh | None = None, **fields: Any) -> AsyncIterator[Desk]:
     clock = FakeClock()
     fake = FakeMesh(clock=clock, **fields)
     record, rung = Record(), list[Key]()
-    watched = Propagations(mesh or fake, clock, rung.append, record, settle_seconds=1.0)
+    watched = Propagations(mesh or fake, clock, rung.append, record, settle_seconds=SETTLE_SECONDS)
     async with gray.running(watched.run):
         await asyncio.sleep(0)
         yield Desk(mesh=fake, record=record, rung=rung, watched=watched)
@@ -84,7 +85,9 @@ async def wrote(at: Desk, o: Observation, *, types: tuple[XdsType, ...] = (XdsTy
 
 
 async def test_without_istiod_all_is_unasked_and_nothing_is_kept() -> None:
-    watched = Propagations(None, FakeClock(), lambda _: None, Record(), settle_seconds=1.0)
+    watched = Propagations(
+        None, FakeClock(), lambda _: None, Record(), settle_seconds=SETTLE_SECONDS
+    )
     o = observed(10)
 
     await watched.before_write(o, 10)
@@ -106,7 +109,7 @@ async def test_a_write_is_pending_until_every_proxy_took_it_and_nothing_moves_an
 
         assert (early.spread, early.percent) == (Spread.PENDING, 10)
         assert (late.spread, late.percent) == (Spread.DONE, 10)
-        assert late.message == "acknowledged by all 2 proxies"
+        assert late.message == "acknowledged by all 2 proxies of this istiod"
         assert at.rung == [o.key]
         assert at.count("rollout_propagation_seconds_count") == 1
         assert at.count("rollout_propagation_seconds_sum") < 0.5
@@ -149,19 +152,43 @@ async def test_routes_of_tcp_come_with_listeners() -> None:
         assert at.seen(o).spread is Spread.DONE
 
 
-async def test_a_mesh_that_is_sent_something_all_the_time_is_taken_for_quiet_at_last() -> None:
+async def test_in_a_mesh_that_never_rests_each_proxy_is_believed_once_it_took_something_later() -> (
+    None
+):
+    o = observed(10)
+    async with desk(names=[f"p{i}.shop" for i in range(50)], restless=(XdsType.RDS,)) as at:
+        await wrote(at, o)
+        await asyncio.sleep(SETTLE_SECONDS - 0.2)
+        assert at.seen(o).spread is Spread.PENDING
+
+        await asyncio.sleep(1)
+        assert at.seen(o).spread is Spread.DONE
+
+
+async def test_one_that_is_sent_nothing_while_others_never_rest_has_it_after_a_while() -> None:
     o = observed(10)
     async with desk() as at:
         await wrote(at, o)
-        for _ in range(95):
-            at.mesh.push(XdsType.RDS)
-            await asyncio.sleep(0.1)
-        assert at.seen(o).spread is Spread.PENDING
+        for second in range(11):
+            assert (second, at.seen(o).spread) == (second, Spread.PENDING)
+            for _ in range(10):
+                at.mesh.push(XdsType.RDS, to=[CLIENT])
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
 
-        for _ in range(25):
-            at.mesh.push(XdsType.RDS)
-            await asyncio.sleep(0.1)
         assert at.seen(o).spread is Spread.DONE
+
+
+async def test_one_that_took_the_write_and_rejects_something_later_is_not_in_the_way() -> None:
+    o = observed(10)
+    frozen = "gateway-1.istio-system"
+    async with desk(frozen={frozen}, restless=(XdsType.RDS,)) as at:
+        await wrote(at, o)
+        await asyncio.sleep(2)
+        at.mesh.rejecting[CLIENT, XdsType.RDS] = "no"
+        await asyncio.sleep(4)
+
+        assert at.seen(o).message == f"{frozen} has not acknowledged RDS for more than 3 s"
 
 
 async def test_endpoints_that_are_under_way_all_the_time_hold_nobody() -> None:
@@ -188,7 +215,9 @@ async def test_what_changes_nothing_at_any_proxy_is_unknown_after_a_while() -> N
         await asyncio.sleep(3)
 
         assert at.seen(o).spread is Spread.UNKNOWN
-        assert at.seen(o).message == "istiod has sent all 2 proxies nothing new for it"
+        assert (
+            at.seen(o).message == "istiod has sent all 2 proxies of this istiod nothing new for it"
+        )
         count = len(at.mesh.looks_at)
         await asyncio.sleep(60)
         assert len(at.mesh.looks_at) == count
@@ -200,7 +229,7 @@ async def test_one_proxy_is_called_one_proxy() -> None:
         await wrote(at, o)
         await asyncio.sleep(1)
 
-        assert at.seen(o).message == "acknowledged by the only proxy"
+        assert at.seen(o).message == "acknowledged by the only proxy of this istiod"
 
 
 async def test_an_istiod_that_fails_for_a_moment_is_asked_again_and_one_that_is_gone_is_not() -> (
@@ -243,6 +272,56 @@ class Slow:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+@dataclass
+class Mad:
+    """An istiod whose answers nobody foresaw, while it is mad."""
+
+    mesh: FakeMesh
+    says: Callable[[], Sequence[Proxy]]
+    is_mad: bool = False
+
+    async def proxies(self) -> Sequence[Proxy]:
+        return self.says() if self.is_mad else await self.mesh.proxies()
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def raises() -> Sequence[Proxy]:
+    return (Proxy(name="a" * int("many"), nonces={}),)
+
+
+def says_nothing() -> Sequence[Proxy]:
+    return cast("Sequence[Proxy]", None)
+
+
+def says_numbers() -> Sequence[Proxy]:
+    nonces = Nonces(sent="2", acked="1", error=cast("str", 5))
+    return (Proxy(name=CLIENT, nonces={XdsType.RDS: nonces}),)
+
+
+@pytest.mark.parametrize("says", [raises, says_nothing, says_numbers])
+async def test_what_nobody_foresaw_is_told_and_the_next_wait_is_as_if_it_had_never_been(
+    says: Callable[[], Sequence[Proxy]],
+) -> None:
+    o = observed(10)
+    mesh = FakeMesh(clock=FakeClock())
+    mad = Mad(mesh, says)
+    async with desk(mad) as at:
+        await wrote(at, o)
+        mad.is_mad = True
+        await asyncio.sleep(2 * UNREACHABLE_SECONDS)
+        assert at.seen(o).spread is Spread.UNKNOWN
+        assert at.seen(o).message.startswith("what istiod tells could not be used: ")
+        await at.watched.before_write(o, 20)
+
+        mad.is_mad = False
+        await wrote(at, o)
+        mesh.push(XdsType.RDS)
+        await asyncio.sleep(3)
+        assert at.seen(o).spread is Spread.DONE
 
 
 async def test_a_write_waits_for_a_slow_istiod_but_not_for_long() -> None:
@@ -304,7 +383,7 @@ async def test_what_this_controller_did_not_write_is_unknown_to_it() -> None:
 async def test_another_leader_before_us_makes_us_forget_what_we_waited_for() -> None:
     o, clock = observed(10), FakeClock()
     mesh = FakeMesh(clock=clock)
-    watched = Propagations(mesh, clock, lambda _: None, Record(), settle_seconds=1.0)
+    watched = Propagations(mesh, clock, lambda _: None, Record(), settle_seconds=SETTLE_SECONDS)
     async with gray.running(watched.run):
         await asyncio.sleep(0)
         await watched.before_write(o, 10)
@@ -371,20 +450,37 @@ async def test_a_subset_that_nobody_answers_for_is_not_waited_for() -> None:
         assert at.mesh.looks_at == []
 
 
-async def test_a_proxy_that_refuses_the_subset_is_named() -> None:
+async def refused_of_old(words: str) -> Propagation:
+    """Of a subset that has served for long, given what a proxy says to a push of back then."""
     o = observed(0)
-    async with desk(rejecting={(CLIENT, XdsType.CDS): "unknown filter"}) as at:
+    async with desk(rejecting={(CLIENT, XdsType.CDS): words}) as at:
         at.seen(o)
         at.mesh.push(XdsType.CDS)
         await asyncio.sleep(OLD_SECONDS)
         assert o.status.run is not None
         at.seen(o)
         at.watched.want(o.key, o.status.run)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
+        return at.seen(o)
 
-        found = at.seen(o)
-        assert (found.spread, found.refused, found.hindered) == (Spread.PENDING, True, True)
-        assert found.message == f"{CLIENT} has rejected CDS: unknown filter"
+
+async def test_a_proxy_that_has_refused_the_subset_is_named() -> None:
+    words = "Error adding/updating cluster(s) outbound|80|v2|reviews.bookinfo.svc: no such socket"
+
+    found = await refused_of_old(words)
+
+    assert (found.spread, found.refused, found.hindered) == (Spread.PENDING, True, True)
+    assert found.message == f"{CLIENT} has rejected CDS: {words}"
+
+
+async def test_one_that_has_refused_something_else_holds_nobody_and_is_named_all_the_same() -> None:
+    found = await refused_of_old("Error adding/updating cluster(s) batch: unknown filter")
+
+    assert (found.spread, found.hindered) == (Spread.DONE, False)
+    assert found.message == (
+        "acknowledged by all 2 proxies of this istiod; beside it "
+        f"{CLIENT} has rejected CDS: Error adding/updating cluster(s) batch: unknown filter"
+    )
 
 
 async def test_after_the_run_nothing_is_waited_for_and_after_the_rollout_nothing_is_known() -> None:

@@ -104,9 +104,12 @@ def test_facts_that_flicker_are_told_at_once_and_then_once_in_a_while() -> None:
     assert frugal.matters(ill, well, key=KEY, now=later(1 + FACTS_SECONDS))
 
 
-def test_weights_put_back_are_news_once_a_minute_and_all_else_always() -> None:
+@pytest.mark.parametrize("reason", ["PutBack", "ProxyRejects", "ProxySilent"])
+def test_what_somebody_does_again_and_again_is_news_once_a_minute_and_all_else_always(
+    reason: str,
+) -> None:
     frugal = thrift()
-    back = Happening(type="Warning", reason="PutBack", message="…")
+    back = Happening(type="Warning", reason=reason, message="…")
     other = Happening(type="Normal", reason="StepBegan", message="…")
 
     told = [frugal.is_news(KEY, back, now=later(s)) for s in (0, 1, FIGHT_SECONDS)]

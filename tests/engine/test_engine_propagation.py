@@ -326,6 +326,39 @@ def test_traffic_shows_the_new_weight_when_it_is_one_of_it_and_none_of_the_old(
     assert observed(held_at(50), canary=canary, stable=stable) == reason
 
 
+MATCHED = {"match": {"headers": {"x-canary": {"exact": "always"}}}, "hold": "30m"}
+COPIED = {"mirror": 5, "hold": "30m"}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ({"weight": 5}, MATCHED),
+        (MATCHED, {"weight": 5, "hold": "30m"}),
+        ({"weight": 5}, MATCHED, {"match": {}, "hold": "30m"}),
+        (COPIED, {"weight": 5, "hold": "30m"}),
+    ],
+    ids=["match", "weight beside a match", "end of a match", "after copies"],
+)
+def test_a_share_tells_nothing_where_more_than_the_weight_goes_to_the_canary(
+    steps: tuple[dict[str, Any], ...],
+) -> None:
+    world = ladder_of(*steps).settle()
+    while world.run.step < len(steps):
+        world.tell(Verb.PROMOTE)
+        world.settle().after(SETTLE_SECONDS)
+    run = world.run
+    o = counted(replace(world.observe(), now=run.step_started_at), canary=50, stable=950)
+
+    assert (run.weight, propagation.of_weight(o, run).reason) == (5, "Settling")
+
+
+def test_a_pause_writes_nothing_and_the_share_still_tells_of_the_weight() -> None:
+    world = ladder_of({"weight": 5}, {"pause": {}}).settle().until(Phase.WAITING)
+
+    assert observed(world, canary=50, stable=950) == "SeenInTraffic"
+
+
 def test_long_after_the_step_began_the_requests_from_before_it_are_allowed_for() -> None:
     world = held_at(50)
 

@@ -83,6 +83,16 @@ async def test_steps_wait_for_proxies_and_not_for_the_settle_time() -> None:
             assert 0.3 <= at[high] - at[low] <= 0.5 < gray.SETTLE_SECONDS
 
 
+@pytest.mark.parametrize("kind", [XdsType.RDS, XdsType.CDS, XdsType.EDS])
+@pytest.mark.parametrize("dates", [True, False], ids=["dated", "undated"])
+async def test_a_mesh_that_never_rests_holds_no_run(kind: XdsType, *, dates: bool) -> None:
+    async with told(ladder(*QUICK)) as (story, mesh):
+        mesh.restless, mesh.dates = (kind,), dates
+
+        story.want("v2")
+        await story.stable("v2", within_seconds=10)
+
+
 async def test_the_condition_says_that_proxies_have_it_and_what_was_observed() -> None:
     async with told(ladder({"weight": 50, "hold": "5m"})) as (story, _):
         story.want("v2")
@@ -95,7 +105,7 @@ async def test_the_condition_says_that_proxies_have_it_and_what_was_observed() -
         assert written[:2] == ("Unknown", "WaitingForProxies")
         assert taken[:2] == ("True", "SeenByProxies")
         assert taken[2].startswith("50 % is written in every owned route")
-        assert taken[2].endswith("acknowledged by all 2 proxies")
+        assert taken[2].endswith("acknowledged by all 2 proxies of this istiod")
         assert story.run().observed_weight == pytest.approx(50, abs=1)
 
 
@@ -137,6 +147,30 @@ async def test_a_subset_that_is_new_waits_for_its_own_push_and_no_longer() -> No
         await story.until_step(1, within_seconds=5)
 
         assert 0.3 <= shown_at(story)[5] - added <= 0.6
+
+
+@pytest.mark.parametrize("what", ["endpoints", "reconnect"])
+async def test_a_subset_is_not_known_to_proxies_by_what_they_are_sent_for_another_reason(
+    what: str,
+) -> None:
+    story, mesh = meshed(ladder({"weight": 5, "hold": "1m"}))
+    mesh.debounce_seconds = 0.9
+    story.cluster.put(DESTINATION_RULE, gray.destination_rule(versions=["v1"]))
+    async with gray.running(gray.controller(story, mesh=mesh).run):
+        await story.stable()
+        story.want("v2")
+        await asyncio.sleep(OLD_SECONDS)
+
+        story.cluster.put(DESTINATION_RULE, gray.destination_rule())
+        added = story.clock.monotonic_seconds()
+        await asyncio.sleep(0.2)
+        if what == "endpoints":
+            mesh.push(XdsType.EDS)
+        else:
+            mesh.connect_again(CLIENT)
+        await story.until_step(1, within_seconds=5)
+
+        assert 0.9 <= shown_at(story)[5] - added <= 1.4
 
 
 async def test_endpoints_that_come_back_are_known_to_proxies_before_traffic_is() -> None:
@@ -245,6 +279,21 @@ async def test_what_a_proxy_rejected_long_before_and_is_not_sent_again_holds_nob
 
         story.want("v2")
         await story.stable("v2", within_seconds=10)
+
+
+async def test_a_rejection_that_stood_before_the_run_keeps_it_from_nothing_and_is_told() -> None:
+    async with told(ladder({"weight": 50, "hold": "5m"})) as (story, mesh):
+        mesh.rejecting[CLIENT, XdsType.CDS] = "cluster of somebody's EnvoyFilter"
+        mesh.push(XdsType.CDS)
+        await mesh.proxies()
+
+        story.want("v2")
+        await story.until_step(1, within_seconds=5)
+        await asyncio.sleep(5)
+
+        assert traffic(story)[2].endswith(
+            f"; beside it {CLIENT} has rejected CDS: cluster of somebody's EnvoyFilter"
+        )
 
 
 async def test_an_istiod_that_does_not_answer_is_replaced_by_the_settle_time_and_it_says_so() -> (

@@ -172,13 +172,22 @@ class Bench:
         self._say("all started")
         # At rest there is one weight, 0; then one more for each step that has begun.
         await self._up_to(2)
-        before = await self._read()
+        before = await self._read_between_steps()
         for step in range(1, size.steps_count + 1):
             await self._up_to(2 + step)
             self._say(f"{step} of {size.steps_count} steps timed")
-        after = await self._read()
+        after = await self._read_between_steps()
         steps = [seconds for _, seconds in self._weights.steps(count_max=size.steps_count)]
         self.report |= spread("step", steps) | self._used(before, after)
+
+    async def _read_between_steps(self) -> Reading:
+        """Read when the last step's status has followed its route, and no next one has begun.
+
+        Steps are evenly apart. Without this a write on its way would count for a step that does
+        not, or the other way round.
+        """
+        await asyncio.sleep(self._size.hold_seconds / self._size.rollouts_count / 2)
+        return await self._read()
 
     async def _up_to(self, weights_count: int) -> None:
         seconds = 3 * self._size.hold_seconds + WARM_UP_SECONDS

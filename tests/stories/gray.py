@@ -101,6 +101,7 @@ class Story:
     counters: dict[tuple[str, str], Counter] = field(default_factory=dict)
     weights_seen: list[tuple[float, float]] = field(default_factory=list)
     sequence: int = 0
+    _read: tuple[str, RolloutStatus] | None = None
 
     def heard(self, kind: Kind, manifest: Manifest) -> None:
         """Proxies follow a VirtualService at once."""
@@ -120,7 +121,10 @@ class Story:
 
     def status(self) -> RolloutStatus:
         """The status as anybody can read it."""
-        return read_status(self.cluster.peek(ROLLOUT, KEY))
+        version = self.cluster.version(ROLLOUT, KEY)
+        if self._read is None or self._read[0] != version:
+            self._read = version, read_status(self.cluster.peek(ROLLOUT, KEY))
+        return self._read[1]
 
     def run(self) -> Run:
         """The run in progress, or the last one."""

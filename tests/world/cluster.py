@@ -120,6 +120,11 @@ class FakeCluster:
         """A copy of an object as it stands; KeyError when there is none."""
         return store.copy(self._of(kind)[key])
 
+    def version(self, kind: Kind, key: Key) -> str:
+        """The resource version of an object as it stands; KeyError when there is none."""
+        found: str = self._of(kind)[key]["metadata"]["resourceVersion"]
+        return found
+
     def everything(self, kind: Kind) -> dict[Key, Manifest]:
         """Copies of all objects of a kind."""
         return {key: store.copy(manifest) for key, manifest in self._of(kind).items()}

@@ -240,6 +240,46 @@ def _undo(
     commanding.undo(place, name, commanding.Words(reason=reason, timeout=timeout))
 
 
+@_verb(
+    "judge",
+    "rollout judge ticks.csv",
+    "rollout judge ticks.csv --tolerance 1 --false-rollback 5 --step-at 40 --step-at 80",
+    "rollout judge - -o json < ticks.csv",
+    short="Judge recorded ticks as a gate would.",
+    takes=("output",),
+)
+def _judge(  # noqa: PLR0913 - one for each promise
+    place: Place,
+    *,
+    file: options.Ticks,
+    tolerance: options.Tolerance = 1.2,
+    false_rollback: options.FalseRollback = 1,
+    proven_ratio: options.ProvenRatio = 2,
+    false_promote: options.FalsePromote = 5,
+    dispersion: options.Dispersion = 1,
+    step_at: options.StepsAt = None,
+    base_percent: options.BasePercent = None,
+) -> None:
+    """Judge recorded ticks by the very code that judges a release.
+
+    FILE is CSV with the columns canary_requests,stable_requests,canary_bad,stable_bad and one tick
+    a line, oldest first; - reads standard input. Exits with 0 when the canary passes, 1 when it
+    fails, 2 when it is not known yet, and 3 when the file is wrong.
+    """
+    from rollout.analysis.judge.ratio_gate import Promises
+    from rollout.cli import judging
+
+    promises = Promises(
+        tolerance=tolerance,
+        false_rollback=false_rollback / 100,
+        proven_ratio=proven_ratio,
+        false_promote=false_promote / 100,
+        dispersion=dispersion,
+    )
+    base = None if base_percent is None else base_percent / 100
+    judging.judge(place, file, promises, steps_at=step_at or (), reference_ratio=base)
+
+
 # Running and installing.
 
 

@@ -16,7 +16,7 @@ from rollout.analysis.arm import Arms
 from rollout.analysis.cursor import SETTLE_MS
 from rollout.analysis.evidence import Book
 from rollout.analysis.judge import arrived
-from rollout.analysis.query import Shape, Variables
+from rollout.analysis.query import Shape
 from rollout.analysis.verdict import Context, GateKind, GateQuestion, Share
 from rollout.api.evidence import (
     SENTENCE_LENGTH_MAX,
@@ -32,6 +32,7 @@ from rollout.api.traffic import Routing
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.base.quantity import parse_duration
+from rollout.controller import texts
 from rollout.controller.sight import Sight, Wish
 from rollout.controller.silence import Look, Silence
 from rollout.controller.telescope import Telescope
@@ -116,13 +117,15 @@ class Judging:
             sight=sight if sight.about == _step_of(run) else Sight(),
             unaskable=self._unaskable.get(key, {}),
         )
-        silence = self._silent(key, run, sight, arms=arms, shapes=hidden.shapes)
+        silence = self._silent(key, run, sight, arms=arms, arrived=hidden.shapes)
         doubt = sight.problem or sight.doubt or silence
-        verdicts = tuple(
-            _doubted(_verdict(question_of(gate, run.plan), evidence, own, context), doubt)
-            for gate in plans.judged(run.plan, run.step)
-        )
-        return Judged(evidence=evidence, verdicts=verdicts, problem=sight.problem)
+        asked, verdicts = plans.asked(run.plan, run.step), []
+        for gate in plans.judged(run.plan, run.step):
+            question = question_of(gate, run.plan)
+            verdict = _verdict(question, evidence, own, context)
+            verdict = verdict if gate in asked else _unasked(verdict, question.kind)
+            verdicts.append(_doubted(verdict, doubt))
+        return Judged(evidence=evidence, verdicts=tuple(verdicts), problem=sight.problem)
 
     def _is_early(self, key: Key, hidden: _Hidden, evidence: RunEvidence, *, now: datetime) -> bool:
         """Whether pods' proxies may yet tell of what was not asked, or counted, for long."""
@@ -161,22 +164,30 @@ class Judging:
         self, key: Key, run: Run, questions: Iterable[GateQuestion], *, now: datetime
     ) -> dict[str, str]:
         """The run's own queries filled in; one that cannot be is not asked, and says so."""
-        texts: dict[str, str] = {}
+        found: dict[str, str] = {}
         unaskable: dict[str, str] = {}
         for question in questions if run.step > 0 else ():
             try:
-                texts |= _texts_of(question, key, run, now=now)
+                found |= texts.fill(question, key, run, now=now)
             except BadManifest as error:
                 unaskable[question.name] = str(error)
         self._unaskable[key] = unaskable
-        return texts
+        return found
 
     def _silent(
-        self, key: Key, run: Run, sight: Sight, *, arms: Arms | None, shapes: Collection[Shape]
+        self, key: Key, run: Run, sight: Sight, *, arms: Arms | None, arrived: Collection[Shape]
     ) -> str:
-        """That the canary is not told of any more while others are; empty: it is."""
+        """That the canary is not told of any more while others are; empty: it is.
+
+        Callers that never send it anything, as in a mirror step, need not tell of it.
+        """
         if arms is None:
             return ""
+        shapes = list(arrived)
+        if run.weight > 0 or plans.match_at(run.plan, run.step) is not None:
+            shapes += [Shape.REQUESTS, Shape.DURATIONS]
+        if run.weight > 0:
+            shapes.append(Shape.TCP)
         evidence, step_ms = self._newest(key, run), self._telescope.step_ms
         look = Look(run=run, sight=sight, arms=arms, shapes=shapes, step_ms=step_ms)
         return self._silence.told(key, look, evidence)
@@ -217,11 +228,10 @@ class _Hidden:
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        """The kinds of series that verdicts rest on."""
-        sent = (Shape.REQUESTS, Shape.DURATIONS)
+        """The kinds of series that pods' own proxies tell and verdicts rest on."""
         if self.book is None:
-            return sent
-        return (*sent, Shape.ARRIVALS, *([Shape.ARRIVAL_DURATIONS] if self.mirrors else []))
+            return ()
+        return (Shape.ARRIVALS, *([Shape.ARRIVAL_DURATIONS] if self.mirrors else []))
 
 
 def _hidden(run: Run, routing: Routing) -> _Hidden:
@@ -325,23 +335,23 @@ def _verdict(
     verdict = gauge.judge(
         question,
         document,
-        documents.get(_about_stable(question)),
-        itself=documents.get(_about_itself(question)),
-        between=documents.get(_about_stable_itself(question)),
+        documents.get(texts.about_stable(question)),
+        itself=documents.get(texts.about_itself(question)),
+        between=documents.get(texts.about_stable_itself(question)),
     )
     return _doubted(verdict, own.sight.age)
 
 
-def _about_stable(question: GateQuestion) -> str:
-    return f"{question.name}/stable"
-
-
-def _about_itself(question: GateQuestion) -> str:
-    return f"{question.name}/itself"
-
-
-def _about_stable_itself(question: GateQuestion) -> str:
-    return f"{question.name}/stable itself"
+def _unasked(verdict: GateVerdict, kind: GateKind) -> GateVerdict:
+    """A gate that its step can tell nothing of; what was seen to fail all the same is a fail."""
+    if verdict.verdict is Verdict.FAIL:
+        return verdict
+    what, when = "nothing is sent to the canary", "sends the canary requests"
+    if kind is GateKind.TCP:
+        what, when = "no weight sends the canary connections", "gives the canary a weight"
+    told = f"{what} in this step; asked again in the next step that {when}"
+    because = f"{verdict.name}: {told}"
+    return GateVerdict(name=verdict.name, verdict=Verdict.UNKNOWN, because=because)
 
 
 def _doubted(verdict: GateVerdict, problem: str) -> GateVerdict:
@@ -352,35 +362,3 @@ def _doubted(verdict: GateVerdict, problem: str) -> GateVerdict:
         return verdict.model_copy(update={"incomparable": False})
     told = f"{verdict.name}: {problem}"[:SENTENCE_LENGTH_MAX]
     return verdict.model_copy(update={"verdict": Verdict.UNKNOWN, "because": told})
-
-
-def _texts_of(question: GateQuestion, key: Key, run: Run, *, now: datetime) -> dict[str, str]:
-    """The texts to ask for one gate, by the names that the answers will have.
-
-    Raises:
-        BadManifest: a value needs quotes where the query has none.
-    """
-    if question.kind is not GateKind.QUERY:
-        return {}
-    variables = Variables(
-        window=f"{max(1, round((now - run.step_started_at).total_seconds()))}s",
-        revision=run.canary_revision,
-        stable=run.stable_revision,
-        canary=run.canary_revision,
-        host=fqdn(run.plan.host, namespace=key.namespace),
-        namespace=key.namespace,
-        weight=f"{run.weight:g}",
-        step=str(run.step),
-        name=key.name,
-    )
-    if question.relative_to_stable:
-        canary, stable = query.render_pair(question.promql, variables)
-        texts = {question.name: canary, _about_stable(question): stable}
-    else:
-        texts = {question.name: query.render(question.promql, variables)}
-    if run.weight >= plans.FULL_PERCENT:
-        # Nothing goes to stable any more: is it that, when the query finds nothing?
-        alone = query.render_itself(question.promql, variables)
-        if alone is not None:
-            texts[_about_itself(question)], texts[_about_stable_itself(question)] = alone
-    return texts

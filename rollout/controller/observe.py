@@ -9,10 +9,10 @@ from datetime import datetime
 from rollout.analysis.arm import Arms
 from rollout.api import reading, salvage
 from rollout.api.meta import DESTINATION_RULE, VIRTUAL_SERVICE, Key, Kind, Manifest
-from rollout.api.rollout import RolloutSpec, Traffic
+from rollout.api.rollout import Plan, RolloutSpec, Traffic
 from rollout.api.salvage import Salvaged
 from rollout.api.status import RolloutStatus, Run
-from rollout.api.traffic import Problem, RouteRef, Routing, SubsetTable
+from rollout.api.traffic import ManagedRoutes, Problem, RouteRef, Routing, SubsetTable
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import endpoints
@@ -93,6 +93,7 @@ class Observer:
         self._parsed: dict[Key, _Parsed] = {}
         self._arms: dict[Key, tuple[str, Arms]] = {}
         self._routed: dict[Key, tuple[object, Routing]] = {}
+        self._managed: dict[Key, tuple[object, tuple[ManagedRoutes, ...]]] = {}
         self._subsetted: dict[Key, tuple[object, SubsetTable]] = {}
         self._refusals = Refusals(world)
         self._damper = Damper()
@@ -118,6 +119,7 @@ class Observer:
         self.forget_run(key)
         self._parsed.pop(key, None)
         self._routed.pop(key, None)
+        self._managed.pop(key, None)
         self._subsetted.pop(key, None)
         self._lookout.forget(key)
         self._refusals.forget(key)
@@ -249,7 +251,7 @@ class Observer:
         plan = parsed.run.plan if parsed.run else parsed.spec
         _, traffic = parsed.aim()
         services = self.virtual_services(key, host, traffic)
-        managed = plans.managed_ever(plan, owner=str(key)) if plan is not None else ()
+        managed = self._managed_ever(key, plan)
         stamp = (host, traffic, pair, managed, versions(services))
         known = self._routed.get(key)
         if known is not None and known[0] == stamp:
@@ -276,6 +278,14 @@ class Observer:
             problems=(*around.problems, *routing.problems, *denied),
             notes=(*self._world.notes(), *routing.notes, *around.notes),
         )
+
+    def _managed_ever(self, key: Key, plan: Plan | RolloutSpec | None) -> tuple[ManagedRoutes, ...]:
+        """See `plan.managed_ever`; found once for each plan that is read."""
+        known = self._managed.get(key)
+        if known is None or known[0] is not plan:
+            found = plans.managed_ever(plan, owner=str(key)) if plan is not None else ()
+            known = self._managed[key] = (plan, found)
+        return known[1]
 
     def definition(self, key: Key, host: str, traffic: Traffic, *, subset: str) -> Manifest | None:
         """The DestinationRule that really defines a subset; None: none that can be read."""

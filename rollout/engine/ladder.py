@@ -69,20 +69,21 @@ def _demands(run: Run) -> tuple[Phase, float | None, frozenset[str]]:
     """Phase of the present step, the least seconds it takes, and the gates that must pass.
 
     At 100 percent and in the bake they must too: no data is no good news there either. A pause
-    needs none and a check those it names, unless the run ends with it.
+    needs none and a check those it names, unless the run ends with it. Nobody waits for a gate
+    that the step can tell nothing of.
     """
     plan = run.plan
     steps, bake = plan.strategy.steps, parse_duration(plan.strategy.bake)
     if run.step > len(steps):
         return Phase.BAKING, bake, _lasting(run)
-    judged = frozenset(gate.name for gate in plans.judged(plan, run.step))
+    asked = frozenset(gate.name for gate in plans.asked(plan, run.step))
     step = steps[run.step - 1]
     least = _least_seconds(step)
     ends = _lasting(run) if run.step == len(steps) and bake == 0 else frozenset()
     if step.pause is not None:
         return Phase.WAITING, least, ends if least is not None else frozenset()
     full = run.weight >= plans.FULL_PERCENT
-    required = frozenset(step.check.gates) | ends if step.check is not None else judged
+    required = asked & frozenset(step.check.gates) | ends if step.check is not None else asked
     return Phase.PROMOTING if full else Phase.PROGRESSING, least, required
 
 

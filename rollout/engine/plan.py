@@ -85,28 +85,28 @@ def judged(plan: Plan, step: int) -> tuple[Gate, ...]:
     """The gates that are judged in a step, counted from 1; the bake judges them all.
 
     A check judges the gates it names, whatever steps they name: it would wait for ever otherwise.
-    A gate that counts what a step does not send is left out: connections where only requests that
-    match, or copies, go to the canary; anything where nothing does.
     """
     steps = plan.strategy.steps
     if step > len(steps):
         return plan.gates
     check = steps[step - 1].check if step > 0 else None
     named = check.gates if check is not None else ()
+    return tuple(g for g in plan.gates if g.steps is None or step in g.steps or g.name in named)
+
+
+def asked(plan: Plan, step: int) -> tuple[Gate, ...]:
+    """The gates that a step, counted from 1, can tell anything of: they must pass before it ends.
+
+    Connections follow the weights alone, and there is no request where nothing is sent. A query
+    may look at anything, so it is always asked.
+    """
+    shifts = weight_at(plan, step) > 0
+    sends = shifts or match_at(plan, step) is not None or mirror_at(plan, step) > 0
     return tuple(
         gate
-        for gate in plan.gates
-        if gate.name in named
-        or ((gate.steps is None or step in gate.steps) and _is_fed(gate, plan, step))
+        for gate in judged(plan, step)
+        if gate.query is not None or (shifts if gate.tcp_failures is not None else sends)
     )
-
-
-def _is_fed(gate: Gate, plan: Plan, step: int) -> bool:
-    """Whether a step can give a gate anything to judge; of a query nobody knows."""
-    if gate.query is not None or weight_at(plan, step) > 0:
-        return True
-    has_requests = match_at(plan, step) is not None or mirror_at(plan, step) > 0
-    return has_requests and gate.tcp_failures is None
 
 
 def weight_at(plan: Plan, step: int) -> float:

@@ -155,8 +155,8 @@ def _requests(o: Observation) -> tuple[int, int]:
 
 def _old_weight(run: Run) -> float:
     """The weight before the present one, as the ladder has it."""
-    earlier = (plans.weight_at(run.plan, step) for step in range(run.step))
-    return max((weight for weight in earlier if weight < run.weight), default=0.0)
+    named = (s.weight for s in run.plan.strategy.steps[: run.step - 1] if s.weight is not None)
+    return max((weight for weight in named if weight < run.weight), default=0.0)
 
 
 def _is_mixed(run: Run) -> bool:

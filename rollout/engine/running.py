@@ -199,11 +199,12 @@ def _prepare(o: Observation, run: Run, orders: Orders) -> Decision:
 
 def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
     """The ladder itself."""
+    known = propagation.of_weight(o, run)
     rung = ladder.read(
         run,
         o.verdicts,
         now=o.now,
-        settled_at=propagation.of_weight(o, run).due,
+        settled_at=known.due,
         promoted=orders.promote is not None,
         blind=bool(o.metrics_problem),
     )
@@ -221,9 +222,9 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
         return staying.held(o, run, orders)
     if ladder.skips(run):
         return _enter(o, run, orders, step=plans.full_step(run.plan))
-    if rung.done and (sent or propagation.of_weight(o, run).is_over):
+    if rung.done and (sent or known.is_over):
         return _next(o, run, orders, rung=rung)
-    return staying.hold(o, run, orders, rung=rung)
+    return staying.hold(o, run, orders, rung=rung, known=known)
 
 
 def _next(o: Observation, run: Run, orders: Orders, *, rung: Rung) -> Decision:
@@ -272,8 +273,8 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int) -> Decision:
             "observed_weight": None,
         }
     )
-    settled_at = propagation.of_weight(o, run).due
-    rung = ladder.read(run, (), now=o.now, settled_at=settled_at, promoted=False)
+    known = propagation.of_weight(o, run)
+    rung = ladder.read(run, (), now=o.now, settled_at=known.due, promoted=False)
     told = f"{staying.share(run)} {staying.where(run)}"
     news = Happening(type="Normal", reason="StepBegan", message=told)
-    return staying.hold(o, run, orders, rung=rung, news=news)
+    return staying.hold(o, run, orders, rung=rung, known=known, news=news)

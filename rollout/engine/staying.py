@@ -65,10 +65,11 @@ def hold(
     orders: Orders,
     *,
     rung: Rung,
+    known: Known,
     news: Happening | None = None,
 ) -> Decision:
-    """Stay on the rung and say until when, or for what."""
-    look, known = None, propagation.of_weight(o, run)
+    """Stay on the rung and say until when, or for what; ``known`` is of its weight."""
+    look = None
     is_due = rung.due is not None and o.now >= rung.due and not rung.missing
     if known.is_hindered or (is_due and not known.is_over):
         reason = known.reason
@@ -98,6 +99,7 @@ def hold(
         reason=reason,
         message=f"{share(run)} {where(run)}; {then}",
         look=look,
+        known=known,
         news=news,
     )
 
@@ -213,7 +215,7 @@ def failing(o: Observation, run: Run, orders: Orders, *, because: str) -> Decisi
     return stay(o, run, orders, phase=Phase.WAITING, reason="GateFails", message=message)
 
 
-def stay(
+def stay(  # noqa: PLR0913 - one for each part of a decision
     o: Observation,
     run: Run,
     orders: Orders,
@@ -222,9 +224,13 @@ def stay(
     reason: str,
     message: str,
     look: datetime | None = None,
+    known: Known | None = None,
     news: Happening | None = None,
 ) -> Decision:
-    """The decision of a run that goes on, drift and times included."""
+    """The decision of a run that goes on, drift and times included.
+
+    ``known`` is what is known of its weight, where that was asked already.
+    """
     looks = [o.now + timedelta(seconds=parse_duration(run.plan.judge.max_interval))]
     if look is not None:
         looks.append(look)
@@ -234,7 +240,7 @@ def stay(
     look_again_at = min(looks)
     before = o.status.run
     assert before is not None, "a run in progress has been written down"
-    traffic, drift = _drift(o, run, before=before)
+    traffic, drift = _drift(o, run, before=before, known=known)
     run = run.model_copy(update={"look_again_at": look_again_at})
     return conclude(
         o,
@@ -267,7 +273,7 @@ def _unsure(o: Observation, run: Run) -> bool:
 
 
 def _drift(
-    o: Observation, run: Run, *, before: Run
+    o: Observation, run: Run, *, before: Run, known: Known | None
 ) -> tuple[tuple[State, str, str], tuple[Happening, ...]]:
     """Whether routes are as we left them.
 
@@ -283,7 +289,8 @@ def _drift(
     if not foreign and not removed:
         if run.step == 0 or run.retreated:
             return ("True", "AsWritten", propagation.written(o, run)), ()
-        return propagation.condition(o, run, known=propagation.of_weight(o, run)), ()
+        known = known or propagation.of_weight(o, run)
+        return propagation.condition(o, run, known=known), ()
     found = "somebody else had removed the managed routes"
     if foreign:
         found = (

@@ -157,6 +157,54 @@ def test_a_gate_that_lacks_nothing_but_a_stable_number_is_excused_at_100_percent
     assert rung.done is done
 
 
+HEADER = {"headers": {"x-canary": {"exact": "always"}}}
+KINDS: list[dict[str, Any]] = [
+    {"name": "errors", "errorRate": {"maxPercent": 1}},
+    {"name": "tcp", "tcpFailures": {"maxPercent": 1}},
+    {"name": "orders", "query": {"promql": "x", "min": 1}},
+]
+HIDDEN = plans.resolve(
+    spec_of(
+        gates=KINDS,
+        strategy={
+            "steps": [
+                {"check": {"gates": ["errors", "orders"], "for": "10s"}},
+                {"match": HEADER, "hold": "10s"},
+                {"match": {}, "hold": "10s"},
+                {"mirror": 50, "hold": "10s"},
+                {"check": {"gates": ["errors", "tcp"], "for": "10s"}},
+                {"weight": 50, "hold": "10s"},
+            ]
+        },
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("step", "asked"),
+    [
+        (1, ["orders"]),
+        (2, ["errors", "orders"]),
+        (3, ["orders"]),
+        (4, ["errors", "orders"]),
+        (5, ["errors"]),
+        (6, ["errors", "tcp", "orders"]),
+        (7, ["errors", "tcp", "orders"]),
+    ],
+)
+def test_a_gate_is_asked_of_a_step_that_can_tell_of_it_and_again_of_the_next_one_that_does(
+    step: int, asked: list[str]
+) -> None:
+    run = run_at(step, plan=HIDDEN, weight=plans.weight_at(HIDDEN, step))
+    verdicts = says(errors=UNKNOWN, tcp=UNKNOWN, orders=UNKNOWN)
+    now = MORNING + timedelta(seconds=60)
+
+    rung = ladder.read(run, verdicts, now=now, settled_at=SETTLED_AT, promoted=False)
+
+    assert rung.missing == tuple(asked)
+    assert rung.done is not bool(asked)
+
+
 def test_the_bake_waits_for_no_gate_that_was_meant_for_earlier_steps_only() -> None:
     gates = [*GATES, {"name": "early", "query": ORDERS, "steps": [1]}]
     plan = plans.resolve(spec_of(gates=gates, strategy={"steps": STEPS, "bake": "5m"}))

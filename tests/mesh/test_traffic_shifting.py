@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
 import pytest
 
 from rollout.sandbox.stage_objects import PORT
@@ -255,6 +256,52 @@ async def test_balancing_and_all_that_is_not_a_weight_stays_as_it_was(
     assert_shares(film)
     assert (await load.answers())["failed"] == 0
     report.task(test="a consistent hash is kept", **figures(film))
+
+
+@pytest.mark.task("load-balancing")
+async def test_how_each_revision_picks_its_hosts_is_the_rules_own_all_along(
+    world: Mesh, report: Report
+) -> None:
+    simple = {"v1": "RANDOM", "v2": "LEAST_REQUEST", "v3": "ROUND_ROBIN"}
+    near = {"simple": "ROUND_ROBIN", "localityLbSetting": {"distribute": [EVERYWHERE]}}
+    balancers: dict[str, Any] = {v: {"simple": name} for v, name in simple.items()} | {"v4": near}
+    subsets = [
+        {"name": v, "labels": {"version": v}, "trafficPolicy": {"loadBalancer": balancer}}
+        for v, balancer in balancers.items()
+    ]
+    await world.patch("destinationrules", {"spec": {"subsets": subsets}})
+    rule = await world.get("destinationrules")
+    wanted = simple | {"v4": "ROUND_ROBIN"}
+    load = await world.start_load(rps=300)
+    await world.put_on({"weight": 40, "hold": "3s"}, guard={"outlierDetection": EJECTS})
+
+    async with filming(world, load) as film:
+        await world.want("v2")
+        await world.until_weights(v1=60, v2=40)
+        in_mid_run = await _balancers(world)
+        await world.until_over()
+        await world.until_weights(v2=100)
+
+    assert in_mid_run == wanted
+    assert await _balancers(world) == wanted
+    assert (await world.get("destinationrules"))["spec"] == rule["spec"]
+    assert_shares(film)
+    assert (await load.answers())["failed"] == 0
+    report.task(test="round robin, random, least request and locality are kept", **figures(film))
+
+
+EVERYWHERE = {"from": "*", "to": {"*": 100}}
+EJECTS = {"consecutive5xxErrors": 50}
+
+
+async def _balancers(world: Mesh) -> dict[str, str]:
+    """How the caller's Envoy picks among a version's hosts."""
+    assert world.sidecar is not None
+    url = f"{world.sidecar.admin_url}/config_dump?resource=dynamic_active_clusters"
+    async with world.bed.session.get(url) as answer:
+        found = [one["cluster"] for one in orjson.loads(await answer.read())["configs"]]
+    by_version = {one["name"].split("|")[2]: one for one in found if f"{world.host}" in one["name"]}
+    return {v: one.get("lb_policy", "ROUND_ROBIN") for v, one in by_version.items() if v}
 
 
 @pytest.mark.task("fault-injection")

@@ -29,8 +29,8 @@ def judge(gate: GateQuestion, evidence: RunEvidence, *, context: Context) -> Gat
     """The verdict of an errors, latency or tcp gate.
 
     While requests are mirrored the copies must pass, and the canary's real requests where its
-    weight or a match sends it any. Where failed requests are sent again, errors of attempts fail a
-    gate too.
+    weight or a match sends it any: nobody is served with copies. Where failed requests are sent
+    again, errors of attempts fail a gate too.
     """
     sent = plain.judge(gate, evidence.gates.get(gate.name, GateEvidence()), context=context)
     if context.mirrors and gate.kind in {GateKind.ERRORS, GateKind.LATENCY}:
@@ -77,7 +77,7 @@ def _with_attempts(
     if not _tells(counts):
         told = "; no proxy beside a pod tells of attempts, so retries may hide some that failed"
         return sent.model_copy(update={"because": f"{sent.because}{told}"})
-    if _both_exceed(gate, counts):
+    if _both_exceed(gate, counts, is_full=context.weight_percent >= plain.WHOLE_PERCENT):
         # Callers are well all the same, or the other view would say so: only a difference counts.
         gate = replace(gate, max_percent=None, max_ratio=gate.max_ratio or ATTEMPTS_RATIO_MAX)
     arrived = _judged(gate, counts, context, counted=Counted.ATTEMPTS)
@@ -92,13 +92,13 @@ def _with_attempts(
     return open_ones[0] if open_ones else sent
 
 
-def _both_exceed(gate: GateQuestion, counts: GateEvidence) -> bool:
+def _both_exceed(gate: GateQuestion, counts: GateEvidence, *, is_full: bool) -> bool:
     """Whether attempts of the stable revision exceed the gate too, by enough of them to say so.
 
-    Where it gets few, as at the end of a ladder, those of the run's earlier steps speak with them:
-    the last ones of pods that go away are no measure.
+    At full weight those of the run's earlier steps speak alone: the last ones of pods that go away
+    are no measure. Where a step has few, they speak with it.
     """
-    stable = counts.stable
+    stable = ArmCounts() if is_full else counts.stable
     if stable.requests < gate.min_requests:
         stable = added(stable, counts.stable_before)
     return stable.requests >= gate.min_requests and plain.exceeds(gate, stable)

@@ -33,7 +33,7 @@ def read(lines: Sequence[str], *, subject: str) -> tuple[Counts, ...]:
 
 
 def _ticks(lines: Sequence[str], *, subject: str) -> Iterator[Counts]:
-    rows = csv.reader(lines)
+    rows = _Rows(lines, subject=subject)
     header = [name.strip() for name in next(rows, [])]
     places = [_place(header, name, subject=subject) for name in COLUMNS]
     count = 0
@@ -55,8 +55,8 @@ def _ticks(lines: Sequence[str], *, subject: str) -> Iterator[Counts]:
         ]
         tick = Counts(*values)
         for arm, bad, requests in (
-            ("canary", tick.canary_bad, tick.canary_requests),
-            ("stable", tick.stable_bad, tick.stable_requests),
+            ("canary", tick.canary_failures, tick.canary_requests),
+            ("stable", tick.stable_failures, tick.stable_requests),
         ):
             if bad > requests:
                 raise BadManifest(
@@ -66,6 +66,33 @@ def _ticks(lines: Sequence[str], *, subject: str) -> Iterator[Counts]:
                     remedy="count bad requests among the requests of the same tick",
                 )
         yield tick
+
+
+class _Rows:
+    """The rows of a CSV file, with the number of the line that each ends on."""
+
+    def __init__(self, lines: Sequence[str], *, subject: str) -> None:
+        self._reader = csv.reader(lines)
+        self._subject = subject
+
+    @property
+    def line_num(self) -> int:
+        """Of the last row that was read, from 1."""
+        return self._reader.line_num
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return self
+
+    def __next__(self) -> list[str]:
+        try:
+            return next(self._reader)
+        except csv.Error as error:
+            raise BadManifest(
+                subject=self._subject,
+                field=f"line {self._reader.line_num}",
+                problem=f"is no CSV ({error})",
+                remedy="write plain numbers with commas between them",
+            ) from error
 
 
 def _place(header: Sequence[str], name: str, *, subject: str) -> int:

@@ -1,8 +1,9 @@
-"""The verb that judges recorded ticks by the gates' own code, as in a replayed incident."""
+"""The verb that judges recorded ticks by sequential statistics, as of an incident."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -22,15 +23,34 @@ STATUS = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 2}
 BAD_INPUT_STATUS = 3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the command line says, see `ratio_gate.Promises`."""
+
+    tolerance_ratio: float
+    false_rollback_percent: float
+    proven_ratio: float
+    false_promote_percent: float
+    dispersion_factor: float
+
+
 def judge(
     place: Place,
     file: Path,
-    promises: Promises,
+    asked: Asked,
     *,
     steps_at: Sequence[int],
-    reference_ratio: float | None,
+    base_percent: float | None,
 ) -> None:
     """``rollout judge``."""
+    promises = Promises(
+        tolerance_ratio=asked.tolerance_ratio,
+        false_rollback_ratio=asked.false_rollback_percent / 100,
+        proven_ratio=asked.proven_ratio,
+        false_promote_ratio=asked.false_promote_percent / 100,
+        dispersion_factor=asked.dispersion_factor,
+    )
+    reference_ratio = None if base_percent is None else base_percent / 100
     try:
         ticks = recorded.read(_lines(file), subject=str(file))
     except BadManifest as error:

@@ -20,20 +20,20 @@ def document(found: Replay, promises: Promises) -> dict[str, Any]:
     possible = ratio_gate.possible_ratios(found.evidence, promises)
     return {
         "ratio": {
-            "logEvidenceRollback": found.log_rollback,
-            "logEvidencePromote": found.log_promote,
+            "logEvidenceRollback": found.rollback_nats,
+            "logEvidencePromote": found.promote_nats,
             "interval": _ends(possible),
         },
         "combined": {
-            "logEvidenceRollback": found.finding.log_rollback,
-            "logEvidencePromote": found.finding.log_promote,
-            "rollbackAt": math.log(1 / promises.false_rollback),
-            "promoteAt": math.log(1 / promises.false_promote),
+            "logEvidenceRollback": found.finding.rollback_nats,
+            "logEvidencePromote": found.finding.promote_nats,
+            "rollbackAt": math.log(1 / promises.false_rollback_ratio),
+            "promoteAt": math.log(1 / promises.false_promote_ratio),
         },
         "verdict": str(found.finding.verdict),
         "because": ratio_gate.because(found.evidence, promises, found.finding.verdict),
-        "firstFailTick": found.first_fail_tick,
-        "firstPassTick": found.first_pass_tick,
+        "firstFailTick": found.first_fail_number,
+        "firstPassTick": found.first_pass_number,
     }
 
 
@@ -45,10 +45,10 @@ def view(found: Replay, promises: Promises) -> RenderableType:
     for title in ("evidence", "now", "decides at", "first reached"):
         table.add_column(title, justify="left" if title == "evidence" else "right")
     for title, log_e, risk, tick in (
-        ("for a rollback", found.finding.log_rollback, promises.false_rollback, "fail"),
-        ("for a promotion", found.finding.log_promote, promises.false_promote, "pass"),
+        ("for a rollback", found.finding.rollback_nats, promises.false_rollback_ratio, "fail"),
+        ("for a promotion", found.finding.promote_nats, promises.false_promote_ratio, "pass"),
     ):
-        first = found.first_fail_tick if tick == "fail" else found.first_pass_tick
+        first = found.first_fail_number if tick == "fail" else found.first_pass_number
         reached = "never" if first is None else f"tick {first:,}"
         table.add_row(title, _odds(log_e), _odds(math.log(1 / risk)), reached)
     return Group(Text(f"{verdict}: {sentence}"), Text(), table)
@@ -59,9 +59,9 @@ def _odds(log_e: float) -> str:
     if log_e > math.log(1e6):
         return f"10^{log_e / math.log(10):.0f} to 1"
     value = math.exp(log_e)
-    return f"{value:,.0f} to 1" if value >= ratio_gate.WHOLE_MIN else f"{value:.2g} to 1"
+    return f"{value:,.0f} to 1" if value >= ratio_gate.WHOLE_RATIO_MIN else f"{value:.2g} to 1"
 
 
 def _ends(possible: Interval) -> list[float | None]:
     """JSON has no infinity: None stands for it."""
-    return [possible.low, None if math.isinf(possible.high) else possible.high]
+    return [possible.low_ratio, None if math.isinf(possible.high_ratio) else possible.high_ratio]

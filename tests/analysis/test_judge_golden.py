@@ -74,7 +74,7 @@ def test_the_interval_that_is_shown() -> None:
     for tick in RISING:
         lattice = lattice.with_tick(tick)
 
-    assert lattice.interval() == Interval(low=2 ** (7 / 8), high=2 ** (31 / 8))
+    assert lattice.interval() == Interval(low_ratio=2 ** (7 / 8), high_ratio=2 ** (31 / 8))
 
 
 @pytest.mark.parametrize(("bad", "wanted"), [(40, 5.135162367191), (20, -3.550802975681)])
@@ -157,14 +157,20 @@ def test_dispersion_of_blocks() -> None:
 @pytest.mark.parametrize(
     ("rps", "share", "times", "asked", "wanted"),
     [
-        (1000, 0.01, 2, {"false_rollback": 0.05, "mixture_cost": 2.3}, 3249.6380),
-        (1000, 0.01, 2, {"false_rollback": 0.05, "mixture_cost": 1}, 2764.0607),
-        (1000, 0.01, 2, {"tolerance": 1.2, "false_rollback": 0.01, "mixture_cost": 1}, 5748.1364),
+        (1000, 0.01, 2, {"false_rollback": 0.05, "mixture_cost_nats": 2.3}, 3249.6380),
+        (1000, 0.01, 2, {"false_rollback": 0.05, "mixture_cost_nats": 1}, 2764.0607),
+        (
+            1000,
+            0.01,
+            2,
+            {"tolerance": 1.2, "false_rollback": 0.01, "mixture_cost_nats": 1},
+            5748.1364,
+        ),
         (
             100,
             0.1,
             5,
-            {"false_rollback": 0.01, "dispersion": 2, "mixture_cost": 2.3},
+            {"false_rollback": 0.01, "dispersion": 2, "mixture_cost_nats": 2.3},
             908.3261,
         ),
     ],

@@ -108,9 +108,11 @@ def test_one_more_bad_canary_request_never_speaks_against_a_rollback(
 ) -> None:
     place %= len(seen)
     one = seen[place]
-    if one.canary_bad >= one.canary_requests or not one.stable_requests:
+    if one.canary_failures >= one.canary_requests or not one.stable_requests:
         return
-    worse = Counts(one.canary_requests, one.stable_requests, one.canary_bad + 1, one.stable_bad)
+    worse = Counts(
+        one.canary_requests, one.stable_requests, one.canary_failures + 1, one.stable_failures
+    )
 
     def log_e(all_of_them: list[Counts]) -> float:
         known = ratio.against_tolerance(1.2)
@@ -141,7 +143,7 @@ def test_a_brown_out_of_both_arms_proves_nothing_and_takes_nobody_back() -> None
     found = replay(seen, Promises(), reference_ratio=0.001)
 
     assert found.finding.verdict is Verdict.UNKNOWN
-    assert found.log_promote > math.log(20), "by the ratio alone it would be a proof"
+    assert found.promote_nats > math.log(20), "by the ratio alone it would be a proof"
 
 
 def test_a_regression_that_begins_with_a_late_step_is_found_sooner_by_evidence_of_that_step() -> (
@@ -150,12 +152,12 @@ def test_a_regression_that_begins_with_a_late_step_is_found_sooner_by_evidence_o
     calm, late = Counts(1_500, 13_500, 1, 14), Counts(7_500, 7_500, 15, 7)
     seen = [*[calm] * 120, *[late] * 40]
 
-    mixed = replay(seen, Promises(tolerance=1), steps_at=[121])
-    plain = replay(seen, Promises(tolerance=1))
+    mixed = replay(seen, Promises(tolerance_ratio=1), steps_at=[121])
+    plain = replay(seen, Promises(tolerance_ratio=1))
 
-    assert mixed.first_fail_tick is not None
-    assert plain.first_fail_tick is not None
-    assert mixed.first_fail_tick < plain.first_fail_tick
+    assert mixed.first_fail_number is not None
+    assert plain.first_fail_number is not None
+    assert mixed.first_fail_number < plain.first_fail_number
 
 
 def test_without_anything_bad_nothing_is_known_and_it_is_said() -> None:

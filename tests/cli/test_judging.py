@@ -62,47 +62,30 @@ def test_a_canary_proved_to_be_well_exits_with_0_and_says_how_well(
     assert found["verdict"] == "Pass"
     assert found["because"].endswith("less than 2× at 95 % confidence")
     assert found["firstPassTick"] == 4
-    assert 0 < found["ratio"]["interval"][0] < 1 < found["ratio"]["interval"][1] < 2
-
-
-def test_columns_come_in_any_order_and_others_are_passed_over(desk: Desk, tmp_path: Path) -> None:
-    header = "time,stable_bad,canary_bad,stable_requests,canary_requests"
-    lines = ("12:00,13,4,14250,750", "", "12:01,15,3,14240,760", "12:02,12,9,13500,1500")
-    result = desk.type("judge", written(tmp_path, *lines, header=header), "-o", "json")
-
-    assert json.loads(result.stdout)["firstFailTick"] == 3
+    low, high = found["ratio"]["interval"]
+    assert 0 < low < 1 < high <= 2
 
 
 def test_steps_begin_views_of_their_own(desk: Desk, tmp_path: Path) -> None:
     lines = (*["1500,13500,1,14"] * 60, *["7500,7500,15,7"] * 20)
     file = written(tmp_path, *lines)
 
-    def first(*options: str) -> int:
+    def first(*options: str) -> int | None:
         result = desk.type("judge", file, "--tolerance", "1", "-o", "json", *options)
-        tick: int = json.loads(result.stdout)["firstFailTick"]
+        tick: int | None = json.loads(result.stdout)["firstFailTick"]
         return tick
 
-    assert 60 < first("--step-at", "61") < first()
+    assert first() is None
+    assert first("--step-at", "61") == 66
 
 
-@pytest.mark.parametrize(
-    ("header", "line", "told"),
-    [
-        ("canary_requests,stable_requests", "1,2", "line 1 has no column canary_bad; begin the"),
-        (HEADER, "1,2,3", "line 2 column stable_bad is empty; make it a whole number"),
-        (HEADER, "1,2,x,0", "line 2 column canary_bad is 'x'; make it a whole number from 0 to"),
-        (HEADER, "1,2,1.5,0", "line 2 column canary_bad is '1.5'"),
-        (HEADER, "1,2,-1,0", "line 2 column canary_bad is '-1'"),
-        (HEADER, "1,2,3,0", "line 2 column canary_bad is 3, more than the 1 of canary_requests"),
-    ],
-)
-def test_a_wrong_file_is_told_by_line_and_column_and_exits_with_3(
-    desk: Desk, tmp_path: Path, header: str, line: str, told: str
+def test_a_wrong_file_exits_with_3_and_prints_nothing_for_programs(
+    desk: Desk, tmp_path: Path
 ) -> None:
-    result = desk.type("judge", written(tmp_path, line, header=header))
+    result = desk.type("judge", written(tmp_path, "1,2,x,0"), "-o", "json")
 
     assert result.exit_code == 3
-    assert told in result.stderr
+    assert "ticks.csv: line 2 column canary_bad is 'x'" in result.stderr
     assert result.stdout == ""
 
 

@@ -40,7 +40,7 @@ class Lattice:
             return self
         share = tick.canary_requests / tick.requests
         logs = tuple(
-            known + tick.canary_bad * log_ratio - tick.bad * math.log1p(share * (ratio - 1))
+            known + tick.canary_failures * log_ratio - tick.bad * math.log1p(share * (ratio - 1))
             for known, log_ratio, ratio in zip(self.logs, _LOGS, LATTICE, strict=True)
         )
         return replace(self, logs=logs)
@@ -57,8 +57,8 @@ class Lattice:
         # The first that is possible stands beside the last one that is refuted.
         low, high = next(lows, len(LATTICE)), next(highs, -1)
         return Interval(
-            low=LATTICE[low - 1] if low > 0 else 0.0,
-            high=LATTICE[high + 1] if high + 1 < len(LATTICE) else math.inf,
+            low_ratio=LATTICE[low - 1] if low > 0 else 0.0,
+            high_ratio=LATTICE[high + 1] if high + 1 < len(LATTICE) else math.inf,
         )
 
     def _refutes(self, null: int, gaps: range, direction: int, dispersion: float) -> float:
@@ -74,7 +74,7 @@ class Lattice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """Ratios that are possible; ``high`` may be infinite, ``low`` 0."""
+    """Ratios that are possible; ``high_ratio`` may be infinite, ``low_ratio`` 0."""
 
-    low: float
-    high: float
+    low_ratio: float
+    high_ratio: float

@@ -37,8 +37,9 @@ def log_sum(logs: Iterable[float]) -> float:
 def log_mean(logs: Sequence[float], *, dispersion: float = 1.0) -> float:
     """Logarithm of the average of exp(x/φ) over a grid.
 
-    E-values averaged are an e-value (exact for φ = 1). Each exponent is divided by the dispersion φ ≥ 1 *before* it is averaged. That is exact where
-    bad requests come in clusters of at most φ that land on one arm (Jensen), else approximate.
+    E-values averaged are an e-value (exact for φ = 1). Each exponent is divided by the dispersion
+    φ ≥ 1 *before* it is averaged. That is exact where bad requests come in clusters of at most φ
+    that land on one arm (Jensen), else approximate.
     """
     return log_sum(one / dispersion for one in logs) - math.log(len(logs))
 

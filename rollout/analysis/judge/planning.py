@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-QUANTILE_90 = 1.2815515655446004
+POWER_90_DEVIATIONS = 1.2815515655446004
 """z of a power of 90 %."""
 
-MIXTURE_COST = 1.0
+MIXTURE_COST_NATS = 1.0
 """c: what the grid of alternatives costs, in nats. 1 for plans (0.94 to 1.30 of simulated 90th
 percentiles at shares up to 10 %), 2.3 as an upper estimate."""
 
@@ -44,7 +44,7 @@ def dwell_seconds(
     tolerance: float = 1.0,
     false_rollback: float = 0.01,
     dispersion: float = 1.0,
-    mixture_cost: float = MIXTURE_COST,
+    mixture_cost_nats: float = MIXTURE_COST_NATS,
 ) -> float:
     """How long until a canary that fails ``ratio`` times as often is found with 90 % power.
 
@@ -52,13 +52,13 @@ def dwell_seconds(
     μ = r·l - (r + (1-w)/w)·d, s² = φ·[r(l-d)² + ((1-w)/w)·d²],
     √n_b = (z·s + √(z²s² + 4μb))/(2μ), and n_b/(R·w·p) seconds. Domain: ratio > tolerance.
     """
-    wanted = dispersion * (math.log(1 / false_rollback) + mixture_cost)
+    wanted = dispersion * (math.log(1 / false_rollback) + mixture_cost_nats)
     rest = (1 - share) / share
     gain = math.log(ratio / tolerance)
     cost = math.log1p(share * (ratio - 1)) - math.log1p(share * (tolerance - 1))
     drift = ratio * gain - (ratio + rest) * cost
     spread = math.sqrt(dispersion * (ratio * (gain - cost) ** 2 + rest * cost**2))
-    reach = QUANTILE_90 * spread
+    reach = POWER_90_DEVIATIONS * spread
     root = (reach + math.sqrt(reach**2 + 4 * drift * wanted)) / (2 * drift)
     return root**2 / (requests_per_second * share * bad_fraction)
 

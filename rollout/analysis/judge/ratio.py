@@ -35,14 +35,14 @@ class Counts:
     Attributes:
         canary_requests: N_c, at least 0.
         stable_requests: N_s, at least 0.
-        canary_bad: Y_c, bad ones among them.
-        stable_bad: Y_s.
+        canary_failures: Y_c, bad ones among them.
+        stable_failures: Y_s.
     """
 
     canary_requests: int
     stable_requests: int
-    canary_bad: int
-    stable_bad: int
+    canary_failures: int
+    stable_failures: int
 
     @property
     def requests(self) -> int:
@@ -52,7 +52,7 @@ class Counts:
     @property
     def bad(self) -> int:
         """N."""
-        return self.canary_bad + self.stable_bad
+        return self.canary_failures + self.stable_failures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class RatioEvidence:
         null = math.log1p(share * (self.null_ratio - 1))
         logs = tuple(
             known
-            + tick.canary_bad * step
+            + tick.canary_failures * step
             - tick.bad * (math.log1p(share * (self.null_ratio * math.exp(step) - 1)) - null)
             for known, step in zip(self.logs, self.steps, strict=True)
         )

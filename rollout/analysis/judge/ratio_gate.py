@@ -22,7 +22,7 @@ from rollout.analysis.judge.mixture import log_mix
 from rollout.analysis.judge.ratio import Counts, RatioEvidence
 from rollout.api.evidence import Verdict
 
-WHOLE_MIN = 99.5
+WHOLE_RATIO_MIN = 99.5
 """From here on ratios are shown as whole numbers."""
 
 INTERVAL_MISS_RATIO = 0.05
@@ -34,19 +34,20 @@ class Promises:
     """What a user wants to be held.
 
     Attributes:
-        tolerance: ρ0 ≥ 1: a canary that fails at most so many times as often is as good as stable.
-        false_rollback: α, between 0 and 1: how often such a canary may be taken back.
-        proven_ratio: ρ1 > tolerance: a promotion proves that the canary fails less than so many
-            times as often.
-        false_promote: α', between 0 and 1: how often a canary at ρ1 or worse may be promoted.
-        dispersion: φ ≥ 1, see `dispersion`.
+        tolerance_ratio: ρ0 ≥ 1: a canary that fails at most so many times as often is as good as
+            stable.
+        false_rollback_ratio: α, between 0 and 1: how often such a canary may be taken back.
+        proven_ratio: ρ1 > ρ0: a promotion proves that the canary fails less than so many times as
+            often.
+        false_promote_ratio: α', between 0 and 1: how often a canary at ρ1 or worse may be promoted.
+        dispersion_factor: φ ≥ 1, see `dispersion`.
     """
 
-    tolerance: float = 1.2
-    false_rollback: float = 0.01
+    tolerance_ratio: float = 1.2
+    false_rollback_ratio: float = 0.01
     proven_ratio: float = 2.0
-    false_promote: float = 0.05
-    dispersion: float = 1.0
+    false_promote_ratio: float = 0.05
+    dispersion_factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ class GateEvidence:
 
 def begin(promises: Promises, *, steps_count: int) -> GateEvidence:
     """What is known before a run's first tick: nothing. Its first step has begun."""
-    fresh = ratio.against_tolerance(promises.tolerance)
+    fresh = ratio.against_tolerance(promises.tolerance_ratio)
     return GateEvidence(
         every=fresh,
         calm=fresh,
@@ -114,7 +115,7 @@ def with_tick(
             then takes it for normal.
     """
     reference = known.stable_ratio if reference_ratio is None else reference_ratio
-    calm = ratio.is_calm(tick, reference_ratio=reference, dispersion=promises.dispersion)
+    calm = ratio.is_calm(tick, reference_ratio=reference, dispersion=promises.dispersion_factor)
     requests, bad = known.canary
     stable_requests, stable_bad = known.stable
     return replace(
@@ -124,8 +125,8 @@ def with_tick(
         since=tuple(one.with_tick(tick) for one in known.since),
         proof=known.proof.with_tick(tick) if calm else known.proof,
         lattice=known.lattice.with_tick(tick),
-        canary=(requests + tick.canary_requests, bad + tick.canary_bad),
-        stable=(stable_requests + tick.stable_requests, stable_bad + tick.stable_bad),
+        canary=(requests + tick.canary_requests, bad + tick.canary_failures),
+        stable=(stable_requests + tick.stable_requests, stable_bad + tick.stable_failures),
     )
 
 
@@ -134,21 +135,21 @@ class Finding:
     """What the evidence says now.
 
     Attributes:
-        log_rollback: ln E; the canary is taken back at ln(1/α).
-        log_promote: ln E'; the gate passes at ln(1/α').
+        rollback_nats: ln E; the canary is taken back at ln(1/α).
+        promote_nats: ln E'; the gate passes at ln(1/α').
         verdict: FAIL, PASS or UNKNOWN.
     """
 
-    log_rollback: float
-    log_promote: float
+    rollback_nats: float
+    promote_nats: float
     verdict: Verdict
 
 
 def find(known: GateEvidence, promises: Promises) -> Finding:
     """The verdict: a failure comes first, then the proof; anything else is not known yet."""
-    phi = promises.dispersion
+    phi = promises.dispersion_factor
     share = 0.5 / known.steps_count
-    log_rollback = log_mix(
+    rollback_nats = log_mix(
         [
             (0.25, known.every.log_evidence(dispersion=phi)),
             (0.25, known.calm.log_evidence(dispersion=phi)),
@@ -156,18 +157,20 @@ def find(known: GateEvidence, promises: Promises) -> Finding:
             (share * (known.steps_count - len(known.since)), 0.0),
         ]
     )
-    log_promote = known.proof.log_evidence(dispersion=phi)
+    promote_nats = known.proof.log_evidence(dispersion=phi)
     verdict = Verdict.UNKNOWN
-    if log_rollback >= math.log(1 / promises.false_rollback):
+    if rollback_nats >= math.log(1 / promises.false_rollback_ratio):
         verdict = Verdict.FAIL
-    elif log_promote >= math.log(1 / promises.false_promote):
+    elif promote_nats >= math.log(1 / promises.false_promote_ratio):
         verdict = Verdict.PASS
-    return Finding(log_rollback=log_rollback, log_promote=log_promote, verdict=verdict)
+    return Finding(rollback_nats=rollback_nats, promote_nats=promote_nats, verdict=verdict)
 
 
 def possible_ratios(known: GateEvidence, promises: Promises) -> Interval:
     """The ratios that the counts leave possible, 95 % at any time; to show, not to decide."""
-    return known.lattice.interval(miss_ratio=INTERVAL_MISS_RATIO, dispersion=promises.dispersion)
+    return known.lattice.interval(
+        miss_ratio=INTERVAL_MISS_RATIO, dispersion=promises.dispersion_factor
+    )
 
 
 def because(known: GateEvidence, promises: Promises, verdict: Verdict) -> str:
@@ -179,11 +182,11 @@ def because(known: GateEvidence, promises: Promises, verdict: Verdict) -> str:
     possible = _shown(possible_ratios(known, promises))
     told = f"canary fails {_times(known)} as often as stable {possible} ({counted})"
     if verdict is Verdict.FAIL:
-        return f"{told}; rollback at {100 * (1 - promises.false_rollback):g} % confidence"
+        return f"{told}; rollback at {100 * (1 - promises.false_rollback_ratio):g} % confidence"
     below = f"less than {promises.proven_ratio:g}×"
     if verdict is Verdict.PASS:
-        return f"{told}; {below} at {100 * (1 - promises.false_promote):g} % confidence"
-    return f"{told}; proved is neither more than {promises.tolerance:g}× nor {below}"
+        return f"{told}; {below} at {100 * (1 - promises.false_promote_ratio):g} % confidence"
+    return f"{told}; proved is neither more than {promises.tolerance_ratio:g}× nor {below}"
 
 
 def _times(known: GateEvidence) -> str:
@@ -195,10 +198,10 @@ def _times(known: GateEvidence) -> str:
 
 
 def _shown(possible: interval.Interval) -> str:
-    high = "∞" if math.isinf(possible.high) else _digits(possible.high)
-    return f"[{_digits(possible.low)}, {high}]"
+    high = "∞" if math.isinf(possible.high_ratio) else _digits(possible.high_ratio)
+    return f"[{_digits(possible.low_ratio)}, {high}]"
 
 
 def _digits(value: float) -> str:
     """Two digits, and no powers of ten."""
-    return f"{value:,.0f}" if value >= WHOLE_MIN else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= WHOLE_RATIO_MIN else f"{value:.2g}"

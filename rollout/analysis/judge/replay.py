@@ -1,4 +1,4 @@
-"""Runs a gate over recorded ticks: the very evidence and rules that a run would have had."""
+"""Runs a gate of sequential statistics over recorded ticks, one by one."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class Replay:
     """What a gate says after all ticks, and when it first decided.
 
     Attributes:
-        log_rollback: ln E of the ratio alone, over all ticks.
-        log_promote: ln E' likewise.
+        rollback_nats: ln E of the ratio alone, over all ticks.
+        promote_nats: ln E' likewise.
         evidence: what the gate knows at the end.
         finding: what it decides on that.
-        first_fail_tick: the first tick, counted from 1, after which the canary is taken back; None:
-            never. A run would have ended there.
-        first_pass_tick: likewise for a pass.
+        first_fail_number: the first tick, counted from 1, after which the canary is taken back;
+            None: never. A run would have ended there.
+        first_pass_number: likewise for a pass.
     """
 
-    log_rollback: float
-    log_promote: float
+    rollback_nats: float
+    promote_nats: float
     evidence: GateEvidence
     finding: Finding
-    first_fail_tick: int | None
-    first_pass_tick: int | None
+    first_fail_number: int | None
+    first_pass_number: int | None
 
 
 def replay(
@@ -40,7 +40,7 @@ def replay(
     steps_at: Collection[int] = (),
     reference_ratio: float | None = None,
 ) -> Replay:
-    """Judge recorded ticks one by one, as a run would.
+    """Judge recorded ticks, after each as if it were the last.
 
     Args:
         ticks: oldest first.
@@ -50,7 +50,7 @@ def replay(
     """
     begins = {tick for tick in steps_at if 1 < tick <= len(ticks)}
     known = ratio_gate.begin(promises, steps_count=1 + len(begins))
-    rollback = ratio.against_tolerance(promises.tolerance)
+    rollback = ratio.against_tolerance(promises.tolerance_ratio)
     promote = ratio.for_proof(promises.proven_ratio)
     finding = ratio_gate.find(known, promises)
     first: dict[Verdict, int] = {}
@@ -62,10 +62,10 @@ def replay(
         finding = ratio_gate.find(known, promises)
         first.setdefault(finding.verdict, number)
     return Replay(
-        log_rollback=rollback.log_evidence(dispersion=promises.dispersion),
-        log_promote=promote.log_evidence(dispersion=promises.dispersion),
+        rollback_nats=rollback.log_evidence(dispersion=promises.dispersion_factor),
+        promote_nats=promote.log_evidence(dispersion=promises.dispersion_factor),
         evidence=known,
         finding=finding,
-        first_fail_tick=first.get(Verdict.FAIL),
-        first_pass_tick=first.get(Verdict.PASS),
+        first_fail_number=first.get(Verdict.FAIL),
+        first_pass_number=first.get(Verdict.PASS),
     )

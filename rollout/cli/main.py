@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from rollout.cli import options
-from rollout.cli.place import EVERYWHERE, GLOBAL_OPTIONS, Place, verb
+from rollout.cli.place import EVERYWHERE, Place, arranged, verb
 
 # Imports inside of the verbs are on purpose: `rollout --help` and completion take a few
 # hundredths of a second, while models, tables and the Kubernetes client take half a second.
@@ -240,6 +240,44 @@ def _undo(
     commanding.undo(place, name, commanding.Words(reason=reason, timeout=timeout))
 
 
+@_verb(
+    "judge",
+    "rollout judge ticks.csv",
+    "rollout judge ticks.csv --tolerance 1 --false-rollback 5 --step-at 40",
+    "rollout judge - -o json < ticks.csv",
+    short="Judge recorded ticks by sequential statistics.",
+    takes=("output",),
+)
+def _judge(  # noqa: PLR0913 - one for each promise
+    place: Place,
+    *,
+    file: options.Ticks,
+    tolerance: options.Tolerance = 1.2,
+    false_rollback: options.FalseRollback = 1,
+    proven_ratio: options.ProvenRatio = 2,
+    false_promote: options.FalsePromote = 5,
+    dispersion: options.Dispersion = 1,
+    step_at: options.StepsAt = None,
+    base_percent: options.BasePercent = None,
+) -> None:
+    """Judge recorded ticks by statistics that hold however often one looks.
+
+    FILE is CSV with the columns canary_requests,stable_requests,canary_bad,stable_bad and one tick
+    a line, oldest first; - reads standard input. Exits with 0 when the canary passes, 1 when it
+    fails, 2 when it is not known yet, and 3 when the file is wrong.
+    """
+    from rollout.cli import judging
+
+    asked = judging.Asked(
+        tolerance_ratio=tolerance,
+        false_rollback_percent=false_rollback,
+        proven_ratio=proven_ratio,
+        false_promote_percent=false_promote,
+        dispersion_factor=dispersion,
+    )
+    judging.judge(place, file, asked, steps_at=step_at or (), base_percent=base_percent)
+
+
 # Running and installing.
 
 
@@ -355,21 +393,6 @@ def _version(place: Place) -> None:
     from rollout.cli import running
 
     running.version(place)
-
-
-def arranged(arguments: Sequence[str]) -> list[str]:
-    """Arguments with the options that stand before the verb moved behind it."""
-    moved: list[str] = []
-    rest = list(arguments)
-    while rest and rest[0].startswith("-"):
-        name, _, value = rest[0].partition("=")
-        if name not in GLOBAL_OPTIONS:
-            break
-        count = 1 if value or len(rest) == 1 else 2
-        moved, rest = moved + rest[:count], rest[count:]
-    if not moved or not rest:
-        return list(arguments)
-    return [rest[0], *moved, *rest[1:]]
 
 
 def main() -> None:

@@ -142,3 +142,47 @@ Drain = Annotated[
     _setting("How long work may take to finish at the end. Default: 10s.", metavar="DURATION"),
 ]
 LogFormat = Annotated[str | None, _setting("How to log. Default: json.", metavar="json|console")]
+
+# Of `rollout judge`. A risk of 0 % would never decide, one of 100 % always.
+_RISK = {"min": 0.0001, "max": 50.0, "metavar": "PERCENT"}
+
+Ticks = Annotated[Path, typer.Argument(metavar="FILE", help="CSV of ticks; - for standard input.")]
+Tolerance = Annotated[
+    float,
+    typer.Option(
+        min=1, max=100, metavar="RATIO", help="A canary that fails so many times as often is fine."
+    ),
+]
+FalseRollback = Annotated[
+    float, typer.Option(**_RISK, help="How often a canary within the tolerance may be taken back.")
+]
+ProvenRatio = Annotated[
+    float,
+    typer.Option(
+        min=1.01, max=100, metavar="RATIO", help="A pass proves that it fails less often than that."
+    ),
+]
+FalsePromote = Annotated[
+    float, typer.Option(**_RISK, help="How often a canary at the proven ratio may pass.")
+]
+Dispersion = Annotated[
+    float,
+    typer.Option(
+        min=1, max=10_000, metavar="FACTOR", help="How bursty bad requests are; 1: independent."
+    ),
+]
+StepsAt = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--step-at", min=1, metavar="TICK", help="A tick that begins a step; may be repeated."
+    ),
+]
+BasePercent = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=100,
+        metavar="PERCENT",
+        help="Bad requests of stable before the run. Default: as the ticks before have it.",
+    ),
+]

@@ -140,6 +140,21 @@ def _parameters(function: Callable[..., None], takes: Sequence[str]) -> Iterator
         yield inspect.Parameter(name, keyword, default=_absent(name), annotation=_OPTIONS[name])
 
 
+def arranged(arguments: Sequence[str]) -> list[str]:
+    """Arguments with the options that stand before the verb moved behind it."""
+    moved: list[str] = []
+    rest = list(arguments)
+    while rest and rest[0].startswith("-"):
+        name, _, value = rest[0].partition("=")
+        if name not in GLOBAL_OPTIONS:
+            break
+        count = 1 if value or len(rest) == 1 else 2
+        moved, rest = moved + rest[:count], rest[count:]
+    if not moved or not rest:
+        return list(arguments)
+    return [rest[0], *moved, *rest[1:]]
+
+
 def speak(act: Callable[[], None]) -> None:
     """Do something; what goes wrong and was foreseen becomes one sentence and exit status 1."""
     try:

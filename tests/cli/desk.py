@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from rollout.api.action import ActionOutcome
 from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Key, Manifest
 from rollout.api.status import RolloutStatus
-from rollout.cli import main
+from rollout.cli import main, place
 from rollout.cli.place import OPENER
 from rollout.wiring.client import SELF_SUBJECT_REVIEW, Client, key_of
 from tests.views.samples import NOW
@@ -78,7 +78,7 @@ class Desk:
 
         In a thread of its own: `asyncio.run` would take away the loop that plugins keep for ours.
         """
-        arguments = main.arranged(words)
+        arguments = place.arranged(words)
         with ThreadPoolExecutor(max_workers=1) as elsewhere:
             opener = {OPENER: self._open}
             return elsewhere.submit(CliRunner().invoke, main.app, arguments, obj=opener).result()

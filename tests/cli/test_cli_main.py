@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from rollout import settings
-from rollout.cli import main
+from rollout.cli import main, place
 from tests.cli.desk import Desk
 
 VERBS = [command.name or "" for command in main.app.registered_commands]
@@ -67,7 +67,7 @@ def test_crds_are_documents_that_kubectl_takes(desk: Desk) -> None:
 
 
 def test_options_before_the_verb_are_moved_behind_it() -> None:
-    assert main.arranged(["-n", "shop", "--context=a", "get", "reviews", "-o", "json"]) == [
+    assert place.arranged(["-n", "shop", "--context=a", "get", "reviews", "-o", "json"]) == [
         "get",
         "-n",
         "shop",
@@ -79,8 +79,8 @@ def test_options_before_the_verb_are_moved_behind_it() -> None:
 
 
 def test_arguments_without_such_options_stay_as_they_are() -> None:
-    assert main.arranged(["--help"]) == ["--help"]
-    assert main.arranged(["-n", "shop"]) == ["-n", "shop"]
+    assert place.arranged(["--help"]) == ["--help"]
+    assert place.arranged(["-n", "shop"]) == ["-n", "shop"]
 
 
 def test_the_defaults_that_the_controllers_help_tells_are_those_of_the_settings(

@@ -8,6 +8,8 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.contracts import summary
+
 TOGETHER = ("mesh", "contracts")
 """Folders whose tests share one control plane."""
 
@@ -32,6 +34,11 @@ class _Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
     """With ``--dist loadscope``: by server; else as xdist has it."""
     return _Together(config, log) if config.getoption("dist") == "loadscope" else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Here, since where several processes share tests the first one reads no other conftest."""
+    summary.tell(terminalreporter)
 
 
 def pytest_configure() -> None:

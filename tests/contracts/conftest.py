@@ -34,13 +34,6 @@ BACKENDS = (
     ),
 )
 
-REAL_ONLY = {
-    "CEL rules of our CRDs (tests/testbed/test_controlplane.py)": "the sandbox has no CEL",
-    "RBAC (tests/testbed/test_rights.py)": "everything is allowed in the sandbox",
-    "Istio's webhook (tests/mesh)": "the sandbox calls no webhooks",
-}
-"""What no case states of both, by design."""
-
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 POLL_SECONDS = 0.05
 SETTLE_SECONDS_MAX = 60.0
@@ -110,19 +103,3 @@ async def _delete(api: Api, path: str, item: Json) -> None:
     if item["metadata"].get("finalizers"):
         await api.merge(f"{path}/{name}", {"metadata": {"finalizers": None}})
     await api.ask("DELETE", f"{path}/{name}", params={"gracePeriodSeconds": "0"})
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many common cases each API server has passed, and what only the real one has."""
-    passed = [
-        str(one.nodeid) for one in terminalreporter.getreports("passed") if one.when == "call"
-    ]
-    cases = [one for one in passed if "test_cluster_contract" in one]
-    real = sum("kube-apiserver" in one for one in cases)
-    counts = {"sandbox": len(cases) - real, "kube-apiserver": real}
-    told = [f"{count} common cases passed on {where}" for where, count in counts.items() if count]
-    if told:
-        terminalreporter.write_line(f"cluster contract: {', '.join(told)}")
-    if real:
-        for name, why in REAL_ONLY.items():
-            terminalreporter.write_line(f"  only on kube-apiserver: {name}: {why}")

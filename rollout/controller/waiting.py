@@ -12,10 +12,11 @@ no push that surely began before; everybody has taken all there is; and nothing 
 longer than istiod gathers changes. Of a subset that is new the clusters must have changed, since
 endpoints do so all the time; of endpoints that are new only endpoints can.
 
-The limits: an istiod that gathers changes for much longer than by default, and began another push
-in the second of the write, may be believed too early. And where istiod does not tell when pushes
-began, all who connect again look as if they had been sent something: there, and for endpoints,
-nothing is believed before the settle time has passed, which is what one would wait without istiod.
+The limits: a push that began in the second of the write, with another one to follow later than it
+takes to gather changes by default, may be believed too early. And where istiod does not tell when
+pushes began, all who connect again look as if they had been sent something. So there, and for
+subsets and endpoints always, nothing is inferred before the settle time has passed, which is what
+one would wait without istiod; only answers of a push that surely began later are believed sooner.
 """
 
 from __future__ import annotations
@@ -165,7 +166,9 @@ class Wait:
             return False
         if pairs.keys() <= self.taken or now - self.changed_seconds >= UNCHANGED_SECONDS:
             return True
-        is_sure = XdsType.EDS not in self.proving and nonced.is_dated(self.proving)
+        # To call a weight taken too early begins its step early; a subset must be there for sure.
+        is_weight = not self.proving & {XdsType.CDS, XdsType.EDS}
+        is_sure = is_weight and nonced.is_dated(self.proving)
         moved_seconds = nonced.moved_seconds(self.types - {XdsType.EDS})
         is_quiet = now - max(moved_seconds, self.changed_seconds) >= QUIET_SECONDS
         return is_quiet and (is_sure or now - self.since_seconds >= self.floor_seconds)

@@ -98,6 +98,7 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
     moved = any(share > 0 for share in shares(o, run)) or bool(o.routing.managed)
     under_way = o.status.phase is Phase.ROLLING_BACK
     untouched = run.step == 0 and not moved and not under_way and not guards.remains(o, run)
+    moved = moved or _is_passed_by(o)
     since = run.settled_since if under_way and not moved and run.settled_since else o.now
     known = propagation.of_return(o, since=since)
     nowhere = not o.routing.routes and run.step > 0 and not o.deleting
@@ -142,6 +143,11 @@ def roll_back(o: Observation, run: Run, *, answers: tuple[Answer, ...]) -> Decis
             traffic=("True", "Returning", message),
         ),
     )
+
+
+def _is_passed_by(o: Observation) -> bool:
+    """Whether a route of another Rollout stands in front: it may send the canary more than ours."""
+    return any(problem.reason == "ManagedRouteInFront" for problem in o.routing.problems)
 
 
 def _told_back(

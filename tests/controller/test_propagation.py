@@ -424,7 +424,7 @@ async def test_one_that_was_changed_just_now_needs_a_push() -> None:
         assert at.seen(o).spread is Spread.PENDING
 
         at.mesh.push(XdsType.CDS, XdsType.EDS)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(SETTLE_SECONDS + 0.2)
         assert at.seen(o).spread is Spread.DONE
 
 

@@ -44,6 +44,7 @@ class Looks:
 
     wait: Wait = field(default_factory=waits)
     nonced: Nonced = field(default_factory=Nonced)
+    kind: XdsType = RDS
 
     def at(
         self, now: float, began: Mapping[str, float] | None = None, /, **routes: Said
@@ -57,7 +58,7 @@ class Looks:
             Proxy(
                 name=name,
                 nonces={
-                    RDS: Nonces(
+                    self.kind: Nonces(
                         sent=sent,
                         acked=acked,
                         error="".join(words),
@@ -198,3 +199,21 @@ def test_who_was_in_the_way_is_named_until_he_has_not_been_for_a_while() -> None
     kept = round(STEADY_SECONDS) - 1
     assert told == ["a has rejected RDS: no"] * kept + [WAITING] * (11 - kept)
     assert looks.at(13, a=("2", "2"), b=("12", "12")).spread is Spread.DONE
+
+
+def test_a_new_subset_is_not_inferred_before_the_settle_time_from_a_push_of_the_same_time() -> None:
+    began = {"0": 60.0, "1": 99.6}
+    subset = waits(
+        since_seconds=100.0,
+        written_seconds=100.0,
+        floor_seconds=5.0,
+        types=frozenset({XdsType.CDS}),
+        proving=frozenset({XdsType.CDS}),
+    )
+    looks = Looks(wait=subset, kind=XdsType.CDS)
+    looks.at(100, began, a=("0", "0"))
+
+    found = {n: looks.at(100 + n / 10, began, a=("1", "1")).spread for n in range(1, 52)}
+
+    assert found[49] is Spread.PENDING
+    assert found[51] is Spread.DONE

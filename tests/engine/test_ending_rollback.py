@@ -553,3 +553,22 @@ def test_a_run_without_traffic_ends_though_stable_is_not_ready() -> None:
     world.want("v1").settle()
 
     assert world.phase == "Stable"
+
+
+def test_a_route_of_another_rollout_in_front_keeps_a_way_back_open_until_it_is_removed() -> None:
+    world = at_step(2)
+    world.route_problems = (
+        Problem(
+            reason="ManagedRouteInFront",
+            message="VirtualService shop/reviews: route x belongs to Rollout shop/gone; remove it",
+        ),
+    )
+    world.give(Verb.ABORT)
+    world.after(60)
+
+    assert world.phase == "RollingBack"
+    assert "in the way: VirtualService shop/reviews: route x" in world.message
+    assert world.on_stable
+
+    world.route_problems = ()
+    world.until(Phase.ROLLED_BACK, within_seconds=30)

@@ -134,7 +134,9 @@ async def test_no_traffic_moves_before_proxies_know_a_subset_that_was_just_added
         assert shown_at(story)[5] - thawed < 2
 
 
-async def test_a_subset_that_is_new_waits_for_its_own_push_and_no_longer() -> None:
+async def test_a_subset_that_is_new_waits_for_its_own_push_and_the_settle_time_and_no_longer() -> (
+    None
+):
     story, mesh = meshed(ladder({"weight": 5, "hold": "1m"}))
     story.cluster.put(DESTINATION_RULE, gray.destination_rule(versions=["v1"]))
     async with gray.running(gray.controller(story, mesh=mesh).run):
@@ -146,7 +148,7 @@ async def test_a_subset_that_is_new_waits_for_its_own_push_and_no_longer() -> No
         added = story.clock.monotonic_seconds()
         await story.until_step(1, within_seconds=5)
 
-        assert 0.3 <= shown_at(story)[5] - added <= 0.6
+        assert gray.SETTLE_SECONDS <= shown_at(story)[5] - added <= gray.SETTLE_SECONDS + 0.3
 
 
 @pytest.mark.parametrize("what", ["endpoints", "reconnect"])

@@ -133,6 +133,10 @@ class XdsType(StrEnum):
     """Routes of HTTP."""
 
 
+WORDS_LENGTH_MAX = 1000
+"""Characters of a proxy's own words, which name all that it rejects; Envoy repeats whole resources
+in some of its errors."""
+
 AGE_ERROR_SECONDS = 1.0
 """istiod tells the times of its pushes, and its own, in whole seconds."""
 

@@ -26,7 +26,7 @@ import aiohttp
 import orjson
 
 from rollout.base.errors import BrokenAnswer, Unreachable
-from rollout.ports import Nonces, Proxy, XdsType
+from rollout.ports import WORDS_LENGTH_MAX, Nonces, Proxy, XdsType
 
 SYNCZ_PATH = "/debug/syncz"
 
@@ -40,10 +40,6 @@ CHUNK_BYTES = 256 * 1024
 
 TOKEN_BYTES_MAX = 64 * 1024
 """A token has a few kB; anything longer is the wrong file."""
-
-WORDS_LENGTH_MAX = 1000
-"""Characters of a proxy's own words, which name all that it rejects; Envoy repeats whole resources
-in some of its errors."""
 
 _TYPES: Mapping[XdsType, tuple[str, str]] = MappingProxyType(
     {

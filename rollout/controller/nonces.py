@@ -6,10 +6,13 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from rollout.ports import AGE_ERROR_SECONDS, Nonces, Proxy, XdsType
+from rollout.ports import AGE_ERROR_SECONDS, WORDS_LENGTH_MAX, Nonces, Proxy, XdsType
 
 SILENT_SECONDS = 3.0
 """A proxy that has not taken what it was sent for so long is named: others take milliseconds."""
+
+CLUSTERS_REJECTED = "Error adding/updating cluster(s) "
+"""How Envoy begins when it names each cluster that it rejects."""
 
 HEARD_SECONDS = 0.2
 """How long after a write istiod knows of it at the latest: it watches, as we do."""
@@ -254,8 +257,9 @@ def _is_new(pair: Pair, nonces: Nonces, since: Found) -> bool:
 def _is_older(pair: Pair, nonces: Nonces, *, since: Found, named_as: str) -> bool:
     """Whether a rejection has nothing to do with what was written.
 
-    That is one which stood before, of something that was not sent again. Only one whose words name
-    the cluster may well be of it: Envoy names those that it rejects, and takes the others.
+    That is one which stood before, of something that was not sent again. Envoy names the clusters
+    that it rejects, and takes the others: so one may be of it whose words name the cluster, or do
+    not begin so, as of an answer that was rejected as a whole, or are cut short.
 
     Args:
         pair: whose it is.
@@ -265,7 +269,10 @@ def _is_older(pair: Pair, nonces: Nonces, *, since: Found, named_as: str) -> boo
     """
     if not nonces.error or _is_new(pair, nonces, since):
         return False
-    return not named_as or named_as not in nonces.error
+    if not named_as:
+        return True
+    names_all = nonces.error.startswith(CLUSTERS_REJECTED) and len(nonces.error) < WORDS_LENGTH_MAX
+    return names_all and named_as not in nonces.error
 
 
 def _has_caught_up(nonces: Nonces, then: Nonces | None) -> bool:

@@ -17,6 +17,7 @@ from rollout.api.meta import Key
 from rollout.api.status import Run
 from rollout.api.traffic import Propagation, Spread, SubsetPolicy, SubsetTable
 from rollout.base.errors import RolloutError
+from rollout.base.hosts import fqdn
 from rollout.controller.nonces import Found, Nonced
 from rollout.controller.record import Record
 from rollout.controller.waiting import UNCHANGED_SECONDS, WAITING, About, Wait
@@ -221,7 +222,7 @@ class Propagations:
                 written_seconds=whole_seconds,
                 bound_seconds=self._settle_seconds,
                 floor_seconds=self._settle_seconds,
-                named_as=f"|{run.canary_revision}|{run.plan.host}",
+                named_as=f"|{run.canary_revision}|{fqdn(run.plan.host, namespace=key.namespace)}",
                 is_old=now - whole_seconds >= OLD_SECONDS,
                 known=_asking(None),
             ),

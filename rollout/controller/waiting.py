@@ -15,8 +15,9 @@ endpoints do so all the time; of endpoints that are new only endpoints can.
 The limits: a push that began in the second of the write, with another one to follow later than it
 takes to gather changes by default, may be believed too early. And where istiod does not tell when
 pushes began, all who connect again look as if they had been sent something. So there, and for
-subsets and endpoints always, nothing is inferred before the settle time has passed, which is what
-one would wait without istiod; only answers of a push that surely began later are believed sooner.
+subsets, endpoints and the way back always, nothing is inferred before the settle time has passed,
+which is what one would wait without istiod; only answers of a push that surely began later are
+believed sooner.
 """
 
 from __future__ import annotations
@@ -167,7 +168,8 @@ class Wait:
         if pairs.keys() <= self.taken or now - self.changed_seconds >= UNCHANGED_SECONDS:
             return True
         # To call a weight taken too early begins its step early; a subset must be there for sure.
-        is_weight = not self.proving & {XdsType.CDS, XdsType.EDS}
+        # And what is taken away must be gone for sure before its guard comes off.
+        is_weight = bool(self.percent) and not self.proving & {XdsType.CDS, XdsType.EDS}
         is_sure = is_weight and nonced.is_dated(self.proving)
         moved_seconds = nonced.moved_seconds(self.types - {XdsType.EDS})
         is_quiet = now - max(moved_seconds, self.changed_seconds) >= QUIET_SECONDS

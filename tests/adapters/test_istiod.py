@@ -16,7 +16,7 @@ from aiohttp import web
 from rollout.adapters import istiod
 from rollout.adapters.istiod import IstiodMesh
 from rollout.base.errors import BrokenAnswer, RolloutError, Unreachable
-from rollout.ports import Nonces, Proxy, XdsType
+from rollout.ports import WORDS_LENGTH_MAX, Nonces, Proxy, XdsType
 
 FULL = {
     "CDS": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
@@ -159,7 +159,7 @@ async def test_an_error_as_long_as_a_resource_is_cut() -> None:
     async with serving(says([entry(RDS=("b", "a", "x" * 10_000))])) as port:
         (found,) = await ask(port)
 
-    assert len(found.nonces[XdsType.RDS].error) == istiod.WORDS_LENGTH_MAX
+    assert len(found.nonces[XdsType.RDS].error) == WORDS_LENGTH_MAX
 
 
 async def test_of_a_proxy_that_two_replicas_know_the_newest_connection_counts() -> None:

@@ -223,11 +223,23 @@ def test_attempts_that_may_yet_be_told_are_waited_for() -> None:
     assert judged(evidence(sent=counts(900, 90)), young)[0] is Verdict.FAIL
 
 
-def test_the_last_attempts_of_a_stable_revision_that_goes_away_shield_no_canary() -> None:
+def test_the_last_attempts_of_a_stable_revision_that_goes_away_excuse_no_canary() -> None:
     full = replace(RETRY, weight_percent=100.0)
     known = evidence(sent=counts(10_000), arrived=counts(10_000, 500), stable=counts(4, 3))
 
-    assert judged(known, full)[0] is Verdict.FAIL
+    verdict = arrived.judge(ERRORS, known, context=full)
+
+    assert verdict.verdict is Verdict.UNKNOWN
+    assert not verdict.incomparable
+    assert verdict.because.endswith("too few of stable's are left to compare, so it holds")
+    assert judged(with_stable_before(known, counts(9_000, 9)), full)[0] is Verdict.FAIL
+
+
+def with_stable_before(known: RunEvidence, before: ArmCounts) -> RunEvidence:
+    assert known.arrivals is not None
+    seen = known.arrivals.gates["errors"].model_copy(update={"stable_before": before})
+    book = known.arrivals.model_copy(update={"gates": {"errors": seen}})
+    return known.model_copy(update={"arrivals": book})
 
 
 def test_a_stable_revision_whose_attempts_failed_as_often_all_along_is_a_measure_at_the_end() -> (
@@ -235,10 +247,7 @@ def test_a_stable_revision_whose_attempts_failed_as_often_all_along_is_a_measure
 ):
     full = replace(RETRY, weight_percent=100.0)
     known = evidence(sent=counts(10_000), arrived=counts(10_000, 500), stable=counts(4))
-    assert known.arrivals is not None
-    seen = known.arrivals.gates["errors"].model_copy(update={"stable_before": counts(9_000, 450)})
-    book = known.arrivals.model_copy(update={"gates": {"errors": seen}})
 
-    verdict, _ = judged(known.model_copy(update={"arrivals": book}), full)
+    verdict, _ = judged(with_stable_before(known, counts(9_000, 450)), full)
 
     assert verdict is Verdict.PASS

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rollout.controller.nonces import ERROR_LENGTH_MAX, NAMED_COUNT_MAX, SILENT_SECONDS, Nonced
-from rollout.ports import Nonces, Proxy, XdsType
+from rollout.ports import WORDS_LENGTH_MAX, Nonces, Proxy, XdsType
 
 CDS, EDS, LDS, RDS = XdsType.CDS, XdsType.EDS, XdsType.LDS, XdsType.RDS
 
@@ -91,6 +93,22 @@ def test_a_rejection_that_names_the_subset_is_of_it_however_old() -> None:
 
     assert list(nonced.behind({CDS}, since=before, named_as="|v2|reviews")) == [("a.shop", CDS)]
     assert nonced.behind({CDS}, since=before, named_as="|v3|reviews") == {}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Proto constraint validation failed (ClusterValidationError.Name: value is too long)",
+        ("Error adding/updating cluster(s) " + "another: no such socket, " * 50)[:WORDS_LENGTH_MAX],
+    ],
+    ids=["as a whole", "cut short"],
+)
+def test_a_rejection_that_does_not_name_all_that_it_is_of_may_be_of_the_subset(words: str) -> None:
+    nonced = looked((0, [proxy(CDS=("2", "1", words))]))
+
+    found = nonced.behind({CDS}, since=nonced.newest, named_as="|v2|reviews")
+
+    assert list(found) == [("a.shop", CDS)]
 
 
 def test_endpoints_that_are_under_way_for_the_first_time_are_not_behind() -> None:

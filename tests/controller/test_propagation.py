@@ -465,7 +465,7 @@ async def refused_of_old(words: str) -> Propagation:
 
 
 async def test_a_proxy_that_has_refused_the_subset_is_named() -> None:
-    words = "Error adding/updating cluster(s) outbound|80|v2|reviews.bookinfo.svc: no such socket"
+    words = "Error adding/updating cluster(s) outbound|80|v2|reviews.bookinfo.svc.cluster.local: no"
 
     found = await refused_of_old(words)
 

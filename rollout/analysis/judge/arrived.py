@@ -77,10 +77,16 @@ def _with_attempts(
     if not _tells(counts):
         told = "; no proxy beside a pod tells of attempts, so retries may hide some that failed"
         return sent.model_copy(update={"because": f"{sent.because}{told}"})
-    if _both_exceed(gate, counts, is_full=context.weight_percent >= plain.WHOLE_PERCENT):
+    usual = _usual(gate, counts, is_full=context.weight_percent >= plain.WHOLE_PERCENT)
+    is_measure = usual.requests >= gate.min_requests
+    if is_measure and plain.exceeds(gate, usual):
         # Callers are well all the same, or the other view would say so: only a difference counts.
         gate = replace(gate, max_percent=None, max_ratio=gate.max_ratio or ATTEMPTS_RATIO_MAX)
     arrived = _judged(gate, counts, context, counted=Counted.ATTEMPTS)
+    if arrived.verdict is Verdict.FAIL and not is_measure and plain.exceeds(gate, counts.stable):
+        told = "both exceed it, and too few of stable's are left to compare, so it holds"
+        because = f"{arrived.because}; {told}"
+        return GateVerdict(name=gate.name, verdict=Verdict.UNKNOWN, because=because)
     if arrived.verdict is Verdict.FAIL:
         told = f"{arrived.because}; retries hide it from callers"
         return arrived.model_copy(update={"because": told})
@@ -92,8 +98,8 @@ def _with_attempts(
     return open_ones[0] if open_ones else sent
 
 
-def _both_exceed(gate: GateQuestion, counts: GateEvidence, *, is_full: bool) -> bool:
-    """Whether attempts of the stable revision exceed the gate too, by enough of them to say so.
+def _usual(gate: GateQuestion, counts: GateEvidence, *, is_full: bool) -> ArmCounts:
+    """Attempts of the stable revision that tell what is usual.
 
     At full weight those of the run's earlier steps speak alone: the last ones of pods that go away
     are no measure. Where a step has few, they speak with it.
@@ -101,7 +107,7 @@ def _both_exceed(gate: GateQuestion, counts: GateEvidence, *, is_full: bool) -> 
     stable = ArmCounts() if is_full else counts.stable
     if stable.requests < gate.min_requests:
         stable = added(stable, counts.stable_before)
-    return stable.requests >= gate.min_requests and plain.exceeds(gate, stable)
+    return stable
 
 
 def _judged(

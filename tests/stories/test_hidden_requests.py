@@ -153,49 +153,6 @@ async def test_retries_over_pods_without_sidecars_hold_nobody_up_and_it_is_said(
         assert "retries may hide some that failed" in told
 
 
-def silence(pods: Pods, version: str) -> None:
-    """Whoever scrapes the proxies beside a version's pods finds them no more."""
-    for (name, _), counter in pods.counters.items():
-        if name == f"destination/{version}":
-            counter.vanish()
-
-
-async def test_copies_that_nobody_tells_of_any_more_are_no_pass_though_stables_pods_tell() -> None:
-    steps = ({"mirror": 50, "hold": "60s"}, {"weight": 50, "hold": "10s"})
-    async with gray.told(climbing(*steps)) as story:
-        pods = Pods(story=story)
-        await story.stable()
-        story.want("v2")
-        await story.until_step(1, within_seconds=30)
-        await asyncio.sleep(10)
-        pods.fail("v2", 100)
-        silence(pods, "v2")
-        await asyncio.sleep(120)
-
-        assert story.run().step == 1
-        assert story.canary_weights() == [0]
-        assert "no new sample about v2" in story.status().message
-
-
-async def test_attempts_that_nobody_tells_of_any_more_are_no_pass_though_stables_pods_tell() -> (
-    None
-):
-    steps = ({"weight": 20, "hold": "60s"}, {"weight": 50, "hold": "10s"})
-    async with gray.told(climbing(*steps)) as story:
-        pods = Pods(story=story, attempts_max=9)
-        retry(story, 9)
-        await story.stable()
-        story.want("v2")
-        await story.until_step(1, within_seconds=30)
-        await asyncio.sleep(10)
-        pods.fail("v2", 50)
-        silence(pods, "v2")
-        await asyncio.sleep(120)
-
-        assert story.run().step == 1
-        assert "no new sample about v2" in story.status().message
-
-
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_who_matches_is_no_pass_when_nobody_tells_of_the_canary_any_more(
     restarted: bool,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from rollout.analysis.judge.mixture import log_mean
+from rollout.analysis.judge.mixture import log_beta, log_mean
 from rollout.analysis.judge.ratio import BETTER, WORSE
 
 _BISECTIONS_COUNT = 200
@@ -75,7 +75,7 @@ def limits(
 
     def is_possible(p: float) -> bool:
         a, b = (0.5, 0.5) if weight is None else (weight * p, weight * (1 - p))
-        mixed = _log_beta(a + bad, b + good) - _log_beta(a, b)
+        mixed = log_beta(a + bad, b + good) - log_beta(a, b)
         seen = (bad * math.log(p) if bad else 0.0) + (good * math.log1p(-p) if good else 0.0)
         return mixed - seen < -math.log(miss_ratio)
 
@@ -100,7 +100,3 @@ def _edge(outside: float, inside: float, is_possible: Callable[[float], bool]) -
         else:
             outside = middle
     return inside
-
-
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

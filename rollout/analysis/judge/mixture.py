@@ -51,3 +51,8 @@ def log_mix(parts: Iterable[tuple[float, float]]) -> float:
     the parts (exact).
     """
     return log_sum(math.log(weight) + log_e for weight, log_e in parts if weight > 0)
+
+
+def log_beta(a: float, b: float) -> float:
+    """Logarithm of the Beta function, for mixtures over a fraction. Domain: both are positive."""
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from rollout.analysis.judge.mixture import log_beta
+
 PRIOR_WEIGHT = 100.0
 """k: how near to the weight the alternatives lie; larger finds smaller differences, later."""
 
@@ -18,12 +20,8 @@ def log_evidence(
     """
     a, b = prior_weight * share, prior_weight * (1 - share)
     return (
-        _log_beta(a + canary, b + stable)
-        - _log_beta(a, b)
+        log_beta(a + canary, b + stable)
+        - log_beta(a, b)
         - canary * math.log(share)
         - stable * math.log1p(-share)
     )
-
-
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

@@ -49,7 +49,7 @@ def test_a_number_above_its_limit_is_found_and_one_at_it_hardly_ever() -> None:
 
 @given(before=BLOCKS, limit=st.floats(0.05, 0.95))
 def test_a_bet_at_the_limit_wins_nothing_on_average_and_never_loses_all(
-    before: list[float], limit_ratio: float
+    before: list[float], limit: float
 ) -> None:
     """Of all blocks with that mean those at 0 and 1 vary most."""
     bets = after(Bets(limit_ratio=limit), before)

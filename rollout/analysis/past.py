@@ -67,17 +67,24 @@ class Row(StrEnum):
 
 
 def questions(
-    host: str, arms: Arms, *, edges_ms: Iterable[float] = (), span_seconds: int = SPAN_SECONDS
+    host: str,
+    arms: Arms | None,
+    *,
+    edges_ms: Iterable[float] = (),
+    span_seconds: int = SPAN_SECONDS,
 ) -> dict[Asked, str]:
     """Instant queries about the past of a service; those about durations only with edges.
 
     Args:
         host: the service, its full name.
-        arms: how its stable revision is told.
+        arms: how its stable revision is told; None: all that the service got is the stable
+            revision's, as while no run is on.
         edges_ms: bucket edges in milliseconds above which a request is slow.
         span_seconds: how far to look back.
     """
-    own = f"{query.services([host])},{arms.label}={query.quote(arms.stable)}"
+    own = query.services([host])
+    if arms is not None:
+        own = f"{own},{arms.label}={query.quote(arms.stable)}"
     at_pods, sent = f"{query.AT_PODS},{own}", f"{query.SENT},{own},{_NO_UPSTREAM}"
     texts = {
         Asked.PODS: _pods(at_pods, span_seconds=span_seconds),

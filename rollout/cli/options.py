@@ -186,3 +186,37 @@ BasePercent = Annotated[
         help="Bad requests of stable before the run. Default: as the ticks before have it.",
     ),
 ]
+
+# Of `rollout plan`.
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|FILE",
+        help="The Rollout, or a file that holds one; - for standard input.",
+        autocompletion=_complete,
+        show_default=False,
+    ),
+]
+PlanRps = Annotated[
+    float | None,
+    typer.Option(
+        "--rps", min=0.001, max=1e9, metavar="N", help="Requests a second, instead of asking."
+    ),
+]
+ErrorRate = Annotated[
+    float | None,
+    typer.Option(
+        min=0.000001, max=50, metavar="PERCENT", help="Of them that fail, instead of asking."
+    ),
+]
+PlanDispersion = Annotated[
+    float | None,
+    typer.Option(
+        "--dispersion",
+        min=1,
+        max=10_000,
+        metavar="FACTOR",
+        help="How bursty errors are, instead of asking; 1: they come one by one.",
+    ),
+]

@@ -90,11 +90,13 @@ def view(found: Foresight) -> RenderableType:
 
 def _usual(found: Foresight) -> str:
     told = f"{found.plan.host}: {_number(found.requests_per_second)} requests/s"
+    if found.history.earlier_requests_per_second:
+        told += " in the coming hour, as on earlier days"
     if found.history.bad_ratio is not None:
-        told += f", {_percent(100 * found.history.bad_ratio)} % of them fail"
+        told += f", {_percent(100 * found.history.bad_ratio)} % of which fail"
     if found.history.span_seconds:
         pods = sentences.plural(found.history.pods_count, "pod")
-        told += f", by the last {print_duration(found.history.span_seconds)} of {pods}"
+        told += f" by the last {print_duration(found.history.span_seconds)} of {pods}"
     return f"{told}."
 
 

@@ -77,7 +77,7 @@ def test_what_one_says_needs_neither_cluster_nor_prometheus(desk: Desk, tmp_path
 
     assert result.exit_code == 0
     told = " ".join(result.stdout.split())
-    assert told.startswith("reviews: 200 requests/s, 0.1 % of them fail. Errors are taken to come")
+    assert told.startswith("reviews: 200 requests/s, 0.1 % of which fail. Errors are taken to come")
     assert "STEP DOES LASTS FINDS OUTAGE 10× 2× 1 10 % 5m" in told
 
 

@@ -40,7 +40,7 @@ def test_what_is_usual_stands_first_with_where_it_is_from() -> None:
     told = text(foretold())
 
     assert told.startswith(
-        "reviews: 100 requests/s, 0.0012 % of them fail, by the last 4h of 6 pods.".replace(
+        "reviews: 100 requests/s, 0.0012 % of which fail by the last 4h of 6 pods.".replace(
             "0.0012", "0.12"
         )
     )

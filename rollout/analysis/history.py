@@ -110,6 +110,12 @@ def read(documents: Mapping[Asked, Document | NoAnswer]) -> History:
     )
 
 
+def pods(document: Document | NoAnswer) -> dict[str, Minutes] | NoAnswer:
+    """What each pod did in each minute, by an answer to `Asked.PODS`."""
+    found = _parsed(Asked.PODS, document)
+    return found if isinstance(found, NoAnswer) else _pods(found)
+
+
 def _parsed(asked: Asked, document: Document | NoAnswer) -> tuple[Series, ...] | NoAnswer:
     if isinstance(document, NoAnswer):
         return document

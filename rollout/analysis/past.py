@@ -43,6 +43,10 @@ _BAD = (
 )
 
 
+NOW = "time()"
+"""Asks for the server's clock, in seconds since 1970."""
+
+
 class Asked(StrEnum):
     """The questions about the past, as their answers are called."""
 

@@ -302,6 +302,37 @@ def _plan(
     planning.plan(place, source, asked)
 
 
+@_verb(
+    "backtest",
+    "rollout backtest checkout -n shop --prometheus http://localhost:9090",
+    "rollout backtest rollout.yaml --days 7 --release 30m -o json",
+    short="Try the gates on past days of the same code.",
+)
+def _backtest(
+    place: Place,
+    *,
+    source: options.Source,
+    days: options.Days = 1,
+    release: options.Release = "1h",
+    prometheus: options.Prometheus = None,
+    prometheus_token_file: options.TokenFile = None,
+) -> None:
+    """Try the gates of errors on past days: how often would they have taken back a good release?
+
+    Pods of a revision run the same code, so each is taken for the canary of the others in turn.
+    Beside the gates stands a rule of thresholds: 99 % success in each minute, and back after five
+    minutes that had less. Pods of canaries in that time count as any other.
+    """
+    from rollout.cli import backtesting
+
+    flags = {
+        "prometheus_address": prometheus,
+        "prometheus_token_file": prometheus_token_file,
+    }
+    wanted = backtesting.Wanted(days=days, release_seconds=options.seconds(release), flags=flags)
+    backtesting.backtest_gates(place, source, wanted)
+
+
 app.registered_commands.extend(installing.app.registered_commands)
 
 

@@ -220,3 +220,26 @@ PlanDispersion = Annotated[
         help="How bursty errors are, instead of asking; 1: they come one by one.",
     ),
 ]
+
+# Of `rollout backtest`.
+
+Days = Annotated[
+    int, typer.Option("--days", min=1, max=30, metavar="N", help="How far to go back.")
+]
+Release = Annotated[
+    str,
+    typer.Option(
+        "--release",
+        metavar="DURATION",
+        callback=lambda text: str(_release_seconds(text)) and text,
+        help="How long a release takes: 5m to 4h.",
+    ),
+]
+
+
+def _release_seconds(text: str) -> float:
+    found = seconds(text)
+    if not 300 <= found <= 4 * 3600:
+        why = f"{text} is not 5m to 4h"
+        raise typer.BadParameter(why)
+    return found

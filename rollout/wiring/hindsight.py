@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from rollout import settings
 from rollout.adapters.prometheus import Options, PrometheusMetrics
-from rollout.analysis import history, past
+from rollout.analysis import history, past, sample
 from rollout.analysis.arm import Arms
 from rollout.analysis.history import History
 from rollout.analysis.past import Asked
 from rollout.analysis.sample import Missing, NoAnswer
-from rollout.base.errors import BadInput, Overloaded, RolloutError, Unreachable
+from rollout.base.errors import BadInput, BrokenAnswer, Overloaded, RolloutError, Unreachable
 from rollout.ports import Metrics
+
+SERVER = "Prometheus"
 
 QUERY_SECONDS_MAX = 30.0
 """A person waits longer than a controller may."""
@@ -54,13 +56,35 @@ async def of_service(
     return history.read({**first, **{name: await _try(metrics, asked[name]) for name in asked}})
 
 
-async def _ask(metrics: Metrics, promql: str) -> Mapping[str, Any]:
-    return await metrics.query(promql, time_seconds=None, timeout_seconds=QUERY_SECONDS_MAX)
+async def pieces(
+    metrics: Metrics, host: str, arms: Arms | None, *, count: int
+) -> AsyncGenerator[Mapping[str, Any] | NoAnswer, None]:
+    """What pods did minute by minute, in so many pieces of `past.SPAN_SECONDS`, the oldest first.
+
+    Raises:
+        Unreachable: Prometheus does not answer at all; likewise `Overloaded`, `BrokenAnswer`.
+    """
+    text = past.questions(host, arms)[Asked.PODS]
+    clock = sample.parse_instant(await _ask(metrics, past.NOW))
+    if isinstance(clock, NoAnswer):
+        raise BrokenAnswer(SERVER, why=clock.sentence)
+    now = clock[0].samples[0][1]
+    newest = now - now % past.SPAN_SECONDS
+    for number in reversed(range(count)):
+        yield await _try(metrics, text, time_seconds=newest - number * past.SPAN_SECONDS)
 
 
-async def _try(metrics: Metrics, promql: str) -> Mapping[str, Any] | NoAnswer:
+async def _ask(
+    metrics: Metrics, promql: str, *, time_seconds: float | None = None
+) -> Mapping[str, Any]:
+    return await metrics.query(promql, time_seconds=time_seconds, timeout_seconds=QUERY_SECONDS_MAX)
+
+
+async def _try(
+    metrics: Metrics, promql: str, *, time_seconds: float | None = None
+) -> Mapping[str, Any] | NoAnswer:
     try:
-        return await _ask(metrics, promql)
+        return await _ask(metrics, promql, time_seconds=time_seconds)
     except (BadInput, Overloaded, Unreachable) as error:
         return NoAnswer(reason=Missing.ERROR, sentence=_short(error))
 

@@ -204,6 +204,8 @@ class GateVerdict(Model):
     the number a custom query gave about the canary. Absent when there was none."""
     nats: float = 0.0
     """Logarithm of the evidence that the canary is worse than the gate allows; 0 without any."""
+    growing: bool = False
+    """Whether all that keeps the gate from Pass is traffic that is still to come."""
     advisory: bool = False
     """Whether the gate only observes: it decides nothing."""
     incomparable: bool = False

@@ -260,7 +260,7 @@ def _context(
         weight_percent=run.weight,
         unattributed=evidence.unattributed,
         newest_ms=evidence.newest_ms,
-        share=None if matches else share,
+        share=None if matches or run.ramped_at is not None else share,
         matches=matches,
         mirrors=hidden.mirrors,
         retries=hidden.retries,
@@ -316,6 +316,6 @@ def _doubted(verdict: GateVerdict, problem: str) -> GateVerdict:
     if not problem or verdict.verdict is Verdict.FAIL:
         return verdict
     if verdict.verdict is Verdict.UNKNOWN:
-        return verdict.model_copy(update={"incomparable": False})
+        return verdict.model_copy(update={"incomparable": False, "growing": False})
     told = f"{verdict.name}: {problem}"[:SENTENCE_LENGTH_MAX]
     return verdict.model_copy(update={"verdict": Verdict.UNKNOWN, "because": told})

@@ -7,17 +7,18 @@ the one that proves also until the proof stands.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 from rollout.analysis import query
 from rollout.analysis.history import History
 from rollout.analysis.verdict import GateKind, GateQuestion
 from rollout.api.rollout import Plan
 from rollout.base.quantity import parse_duration
+from rollout.engine import growth, prospects, questions
 from rollout.engine import plan as plans
-from rollout.engine import prospects, questions
-from rollout.engine.foretold import Foresight, GateForesight, StepForesight
-from rollout.engine.prospects import SCRAPE_SECONDS, Usual
+from rollout.engine.foretold import Foresight, GateForesight, GateStep, StepForesight
+from rollout.engine.prospects import SCRAPE_SECONDS, Course, Piece, Usual
 
 
 def foresee(plan: Plan, history: History, *, requests_per_second: float) -> Foresight:
@@ -29,23 +30,28 @@ def foresee(plan: Plan, history: History, *, requests_per_second: float) -> Fore
         requests_per_second: of the service, above 0.
     """
     silent: dict[str, str] = {}
-    gates = questions.of_plan(plan)
     usuals = [
         usual
-        for gate in gates
+        for gate in questions.of_plan(plan)
         if (usual := _usual(gate, history, silent, requests_per_second)) is not None
     ]
-    numbers = range(1, len(plan.strategy.steps) + 1)
-    held = {number: _held_seconds(plan, number, rps=requests_per_second) for number in numbers}
-    proving = next((number for number in numbers if _proves(plan, number)), 0)
-    proofs = {one.gate.name: _proof_seconds(one, plan, held, step=proving) for one in usuals}
-    steps = tuple(_steps(plan, held, proofs, proving=proving))
+    ahead = _Ahead(plan, history, usuals, rps=requests_per_second)
+    steps = [ahead.step(number) for number in range(1, len(plan.strategy.steps) + 1)]
     return Foresight(
         plan=plan,
         history=history,
         requests_per_second=requests_per_second,
         steps=steps,
-        gates=[_gate(one, plan, steps, proofs[one.gate.name]) for one in usuals],
+        gates=[
+            GateForesight(
+                gate=one.gate,
+                edge_ms=one.edge_ms,
+                bad_ratio=one.bad_ratio,
+                dispersion_factor=one.dispersion_factor,
+                steps=ahead.gates[one.gate.name],
+            )
+            for one in usuals
+        ],
         silent=silent,
         total_seconds=sum(
             one.dwell_seconds or 0.0 for one in steps if one.number < plans.full_step(plan)
@@ -53,44 +59,93 @@ def foresee(plan: Plan, history: History, *, requests_per_second: float) -> Fore
     )
 
 
-def _steps(
-    plan: Plan,
-    held: Mapping[int, float | None],
-    proofs: Mapping[str, float | None],
-    *,
-    proving: int,
-) -> Iterator[StepForesight]:
-    known = [one for one in proofs.values() if one is not None]
-    for number, seconds in held.items():
-        waits = number == proving and seconds is not None
-        yield StepForesight(
+class _Ahead:
+    """Walks through the steps of a run, one after the other.
+
+    Attributes:
+        gates: by name, what each gate does in the steps so far.
+    """
+
+    def __init__(
+        self, plan: Plan, history: History, usuals: Sequence[Usual], *, rps: float
+    ) -> None:
+        self._plan = plan
+        self._history = history
+        self._usuals = usuals
+        self._rps = rps
+        self._before: list[tuple[int, Piece]] = []
+        self.gates: dict[str, dict[int, GateStep]] = {one.gate.name: {} for one in usuals}
+
+    def step(self, number: int) -> StepForesight:
+        """The next step."""
+        share = plans.weight_at(self._plan, number) / 100
+        growing = self._growing(number, self._usual_ratio)
+        proofs = self._proofs(number, share, growing)
+        held = _held_seconds(self._plan, number, rps=self._rps)
+        known = [one for one in proofs.values() if one is not None]
+        lasts = None if held is None else max([held, *known])
+        for usual in self._usuals:
+            if _is_judged(usual.gate, self._plan, number):
+                course = self._course(number, share, math.inf if lasts is None else lasts)
+                self.gates[usual.gate.name][number] = replace(
+                    prospects.in_step(usual, course), proof_seconds=proofs.get(usual.gate.name)
+                )
+        stays = [Piece(share=share, seconds=lasts)] if 0 < share < 1 and lasts else []
+        self._before += [(number, piece) for piece in (*growing, *stays)]
+        return StepForesight(
             number=number,
-            step=plan.strategy.steps[number - 1],
-            weight_percent=plans.weight_at(plan, number),
-            dwell_seconds=max([seconds, *known]) if waits and seconds is not None else seconds,
-            proves=waits and bool(known),
+            step=self._plan.strategy.steps[number - 1],
+            weight_percent=100 * share,
+            dwell_seconds=None if lasts is None else lasts + growth.seconds(growing),
+            grows_seconds=growth.seconds(growing),
+            proves=bool(known),
         )
 
+    @property
+    def _usual_ratio(self) -> float:
+        """Failed requests: a ramp grows by those, whatever its gates look at."""
+        return self._history.bad_ratio or 0.0
 
-def _gate(
-    usual: Usual, plan: Plan, steps: Sequence[StepForesight], proof_seconds: float | None
-) -> GateForesight:
-    judged = [step for step in steps if _is_judged(usual.gate, plan, step.number)]
-    return GateForesight(
-        gate=usual.gate,
-        edge_ms=usual.edge_ms,
-        bad_ratio=usual.bad_ratio,
-        dispersion_factor=usual.dispersion_factor,
-        proof_seconds=proof_seconds,
-        steps={
-            step.number: prospects.in_step(
+    def _course(self, number: int, share: float, seconds: float) -> Course:
+        """The shares of a step: what a ramp grows through, then the step's own."""
+        return lambda bad_ratio: (
+            *self._growing(number, bad_ratio),
+            Piece(share=share, seconds=seconds),
+        )
+
+    def _growing(self, number: int, bad_ratio: float) -> tuple[Piece, ...]:
+        ramp = plans.ramp_at(self._plan, number)
+        if ramp is None:
+            return ()
+        return growth.pieces(
+            ramp,
+            requests_per_second=self._rps,
+            bad_ratio=bad_ratio,
+            usual_ratio=self._usual_ratio,
+            miss_ratio=self._plan.judge.false_rollback_percent / 100,
+            dispersion_factor=self._history.dispersion_factor,
+        )
+
+    def _proofs(
+        self, number: int, share: float, growing: Sequence[Piece]
+    ) -> dict[str, float | None]:
+        """How long the proofs take that a step waits for, at its own share."""
+        if not share or not plans.proves(self._plan, number):
+            return {}
+        check = self._plan.strategy.steps[number - 1].check
+        return {
+            usual.gate.name: prospects.proof_seconds(
                 usual,
-                share=step.weight_percent / 100,
-                lasts_seconds=math.inf if step.dwell_seconds is None else step.dwell_seconds,
+                share=share,
+                before=[
+                    *(p for n, p in self._before if _is_judged(usual.gate, self._plan, n)),
+                    *growing,
+                ],
             )
-            for step in judged
-        },
-    )
+            for usual in self._usuals
+            if _is_judged(usual.gate, self._plan, number)
+            and (check is None or usual.gate.name in check.gates)
+        }
 
 
 def edges_ms(plan: Plan) -> tuple[float, ...]:
@@ -137,35 +192,14 @@ def _is_judged(gate: GateQuestion, plan: Plan, number: int) -> bool:
     return is_shared and any(one.name == gate.name for one in plans.judged(plan, number))
 
 
-def _proves(plan: Plan, number: int) -> bool:
-    return plans.proves(plan, number) and plans.weight_at(plan, number) > 0
-
-
 def _held_seconds(plan: Plan, number: int, *, rps: float) -> float | None:
     """The hold, or until both revisions have the requests that gates want; None: a pause."""
     step, weight = plan.strategy.steps[number - 1], plans.weight_at(plan, number)
     if step.pause is not None:
         return None if step.pause.for_ is None else parse_duration(step.pause.for_)
-    text = step.hold or (step.check and step.check.for_)
+    text = step.hold or (step.check and step.check.for_) or (step.ramp and step.ramp.min_hold)
     held = parse_duration(text) if text else 0.0
     if not weight or not plans.asked(plan, number):
         return held
     scarce = weight if weight >= plans.FULL_PERCENT else min(weight, plans.FULL_PERCENT - weight)
     return max(held, plan.judge.min_requests / (rps * scarce / 100), SCRAPE_SECONDS)
-
-
-def _proof_seconds(
-    usual: Usual, plan: Plan, held: Mapping[int, float | None], *, step: int
-) -> float | None:
-    """How long the proof of a gate takes in the step that waits for it; None: it need not pass."""
-    if not step or not _is_judged(usual.gate, plan, step):
-        return None
-    check = plan.strategy.steps[step - 1].check
-    if check is not None and usual.gate.name not in check.gates:
-        return None
-    before = [
-        (plans.weight_at(plan, number) / 100, seconds)
-        for number, seconds in held.items()
-        if number < step and seconds and _is_judged(usual.gate, plan, number)
-    ]
-    return prospects.proof_seconds(usual, share=plans.weight_at(plan, step) / 100, before=before)

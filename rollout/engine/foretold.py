@@ -41,10 +41,13 @@ class GateStep:
     Attributes:
         found_ratio: the smallest regression found in nine of ten runs; None: not even an outage.
         costs: by size, without those beyond an outage.
+        proof_seconds: how long the proof takes at the step's full share, after all that came
+            before; infinite: it never comes. None: the step does not wait for it.
     """
 
     found_ratio: float | None
     costs: Mapping[Size, Cost]
+    proof_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +59,6 @@ class GateForesight:
         edge_ms: of latency the bucket edge that is looked at.
         bad_ratio: what is usual.
         dispersion_factor: φ.
-        proof_seconds: how long the proof takes in its step, after the steps before; infinite: it
-            never comes. None: nothing is proved.
         steps: by number, where it is judged and the canary has a share.
     """
 
@@ -65,7 +66,6 @@ class GateForesight:
     edge_ms: float | None
     bad_ratio: float
     dispersion_factor: float
-    proof_seconds: float | None
     steps: Mapping[int, GateStep]
 
 
@@ -76,9 +76,10 @@ class StepForesight:
     Attributes:
         number: counted from 1.
         step: as it is written.
-        weight_percent: the canary's.
+        weight_percent: the canary's, at the step's end.
         dwell_seconds: how long it lasts; infinite: its proof never comes. None: until somebody
             ends it.
+        grows_seconds: how much of that a ramp takes to its maximum; infinite: for ever.
         proves: whether it waits for the proof.
     """
 
@@ -86,6 +87,7 @@ class StepForesight:
     step: Step
     weight_percent: float
     dwell_seconds: float | None
+    grows_seconds: float
     proves: bool
 
 

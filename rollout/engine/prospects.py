@@ -6,7 +6,7 @@ Numbers are approximate, see `rollout.analysis.judge.planning`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rollout.analysis.judge import planning
@@ -28,6 +28,23 @@ _HALVINGS_COUNT = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A time in which the canary has one share.
+
+    Attributes:
+        share: above 0 and below 1.
+        seconds: how long; may be infinite.
+    """
+
+    share: float
+    seconds: float
+
+
+Course = Callable[[float], Sequence[Piece]]
+"""The shares of a canary, by the fraction of its requests that is bad."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usual:
     """A gate, and what is usual for what it counts.
 
@@ -46,19 +63,23 @@ class Usual:
     requests_per_second: float
 
 
-def in_step(usual: Usual, *, share: float, lasts_seconds: float) -> GateStep:
-    """What the gate does in a step with a share above 0 and below 1 that lasts so long."""
-    hunts = tuple(_hunts(usual, share))
+def in_step(usual: Usual, course: Course) -> GateStep:
+    """What the gate does in a step in which the canary has the shares of a course."""
     worst = 1 / usual.bad_ratio
     sizes = {Size.OUTAGE: worst, Size.TENFOLD: 10.0, Size.DOUBLE: 2.0}
     return GateStep(
-        found_ratio=_found_ratio(usual, hunts, lasts_seconds, worst=worst),
+        found_ratio=_found_ratio(usual, course, worst=worst),
         costs={
-            size: _cost(usual, hunts, lasts_seconds, ratio=ratio, share=share)
+            size: _cost(usual, course(min(1.0, ratio * usual.bad_ratio)), ratio=ratio)
             for size, ratio in sizes.items()
             if ratio <= worst
         },
     )
+
+
+def steady(share: float, seconds: float) -> Course:
+    """One share all the time."""
+    return lambda _bad_ratio: (Piece(share=share, seconds=seconds),)
 
 
 def _hunts(usual: Usual, share: float) -> Iterator[Hunt]:
@@ -84,32 +105,42 @@ def _hunts(usual: Usual, share: float) -> Iterator[Hunt]:
         yield replace(hunt, bad_ratio=gate.max_percent / 100, tolerance_ratio=1.0, alone=True)
 
 
-def _cost(
-    usual: Usual, hunts: Sequence[Hunt], lasts_seconds: float, *, ratio: float, share: float
-) -> Cost:
+def _cost(usual: Usual, pieces: Sequence[Piece], *, ratio: float) -> Cost:
     """Failed requests of a canary that fails so many times as often as is usual."""
-    failing = usual.requests_per_second * share * min(1.0, ratio * usual.bad_ratio)
-    seconds = min((one.mean_seconds(_beside(usual, one, ratio)) for one in hunts), default=math.inf)
-    if seconds > lasts_seconds or math.isinf(seconds):
-        return Cost(failures_count=failing * lasts_seconds, is_found=False)
-    late = SCRAPE_SECONDS / 2 + LAG_SECONDS
-    return Cost(failures_count=failing * (seconds + late), is_found=True)
+    failing = usual.requests_per_second * min(1.0, ratio * usual.bad_ratio)
+    failures, missing = 0.0, 1.0
+    for piece in pieces:
+        seconds = missing * _seconds(usual, piece, ratio, Hunt.mean_seconds)
+        if seconds <= piece.seconds and seconds < math.inf:
+            late = SCRAPE_SECONDS / 2 + LAG_SECONDS
+            failures += failing * piece.share * (seconds + late)
+            return Cost(failures_count=failures, is_found=True)
+        failures += failing * piece.share * piece.seconds
+        missing -= missing * piece.seconds / seconds if seconds < math.inf else 0.0
+    return Cost(failures_count=failures, is_found=False)
 
 
-def _beside(usual: Usual, hunt: Hunt, ratio: float) -> float:
-    """A ratio to what is usual as one to what the hunt compares with."""
-    return ratio * usual.bad_ratio / hunt.bad_ratio
+def _seconds(
+    usual: Usual, piece: Piece, ratio: float, of_hunt: Callable[[Hunt, float], float]
+) -> float:
+    """How long a regression takes to be found at a share, by the way that takes least."""
+    hunts = _hunts(usual, piece.share)
+    beside = ((one, ratio * usual.bad_ratio / one.bad_ratio) for one in hunts)
+    return min((of_hunt(one, compared) for one, compared in beside), default=math.inf)
 
 
-def _found_ratio(
-    usual: Usual, hunts: Sequence[Hunt], lasts_seconds: float, *, worst: float
-) -> float | None:
-    """The smallest regression found with 90 % power; None: not even an outage."""
+def _found_ratio(usual: Usual, course: Course, *, worst: float) -> float | None:
+    """The smallest regression found with 90 % power; None: not even an outage.
+
+    Over several pieces the parts of the time that each would take are added up.
+    """
 
     def is_found(log_ratio: float) -> bool:
-        ratios = ((one, _beside(usual, one, math.exp(log_ratio))) for one in hunts)
-        seconds = min((one.dwell_seconds(ratio) for one, ratio in ratios), default=math.inf)
-        return seconds < math.inf and seconds <= lasts_seconds
+        ratio, found = math.exp(log_ratio), 0.0
+        for piece in course(min(1.0, ratio * usual.bad_ratio)):
+            seconds = _seconds(usual, piece, ratio, Hunt.dwell_seconds)
+            found += piece.seconds / seconds if seconds < math.inf else 0.0
+        return found >= 1
 
     low, high = 0.0, math.log(worst)
     if not is_found(high):
@@ -120,16 +151,13 @@ def _found_ratio(
     return math.exp(high)
 
 
-def proof_seconds(
-    usual: Usual, *, share: float, before: Sequence[tuple[float, float]]
-) -> float | None:
+def proof_seconds(usual: Usual, *, share: float, before: Sequence[Piece]) -> float | None:
     """How long the proof takes at a share, by the shorter of the two ways of `judge.proof`.
 
     Args:
         usual: the gate.
         share: above 0 and below 1.
-        before: shares of earlier steps, and how many seconds each lasts: what they have brought
-            counts.
+        before: what the canary had until then: what that has brought counts.
 
     Returns:
         Infinite where it never comes; None where nothing is proved.
@@ -142,8 +170,8 @@ def proof_seconds(
     risk = gate.false_promote_ratio / 2  # the two ways share it
     rate = usual.requests_per_second * usual.bad_ratio / phi
     gained = sum(
-        seconds * rate * one * planning.proof_speed(gate.proven_ratio, share=one)
-        for one, seconds in before
+        one.seconds * rate * one.share * planning.proof_speed(gate.proven_ratio, share=one.share)
+        for one in before
     )
     compared = planning.proof_seconds(
         proven_ratio=gate.proven_ratio,
@@ -164,5 +192,5 @@ def proof_seconds(
         dispersion=phi,
     )
     if alone is not None:  # at each share alike, per request of the canary
-        alone = max(0.0, alone - sum(one * seconds for one, seconds in before) / share)
+        alone = max(0.0, alone - sum(one.share * one.seconds for one in before) / share)
     return min((one for one in (compared, alone) if one is not None), default=math.inf)

@@ -59,11 +59,11 @@ def _gate_document(one: GateForesight) -> dict[str, Any]:
         "edgeMs": one.edge_ms,
         "badRatio": one.bad_ratio,
         "dispersionFactor": one.dispersion_factor,
-        "proofSeconds": _finite(one.proof_seconds),
         "steps": [
             {
                 "number": number,
                 "foundRatio": step.found_ratio,
+                "proofSeconds": _finite(step.proof_seconds),
                 "failures": {
                     str(size): {"count": _finite(cost.failures_count), "found": cost.is_found}
                     for size, cost in step.costs.items()
@@ -156,10 +156,11 @@ def _cost(cost: Cost | None) -> str:
 
 def _outlook(found: Foresight) -> Iterator[str]:
     """How long it takes, what the proof needs, and what to do if that is too long."""
-    proving = next((one for one in found.steps if one.proves), None)
-    if proving is not None:
-        slowest = max(found.gates, key=lambda one: one.proof_seconds or 0.0)
-        yield from _proof(proving, slowest)
+    for step in found.steps:
+        yield from _growth(step)
+        waiting = [gate for gate in found.gates if _proof_of(gate, step) is not None]
+        if waiting:
+            yield from _proof(step, max(waiting, key=lambda gate: _proof_of(gate, step) or 0.0))
     yield from _length(found)
     for name, lack in found.silent.items():
         yield f"{name} is not foretold: {lack}."
@@ -181,8 +182,26 @@ def _length(found: Foresight) -> Iterator[str]:
         )
 
 
+def _growth(step: StepForesight) -> Iterator[str]:
+    if step.step.ramp is None:
+        return
+    top = sentences.percent(step.weight_percent)
+    if math.isinf(step.grows_seconds):
+        budget = step.step.ramp.risk_budget_requests
+        yield f"Step {step.number} never comes to {top} with a budget of {budget:g} requests."
+    else:
+        takes = print_duration(math.ceil(step.grows_seconds))
+        yield f"Step {step.number} grows to {top} in about {takes}."
+
+
+def _proof_of(gate: GateForesight, step: StepForesight) -> float | None:
+    known = gate.steps.get(step.number)
+    return None if known is None else known.proof_seconds
+
+
 def _proof(step: StepForesight, slowest: GateForesight) -> Iterator[str]:
-    if slowest.proof_seconds is None or step.dwell_seconds is None:
+    seconds = _proof_of(slowest, step)
+    if seconds is None or step.dwell_seconds is None:
         return
     gate = slowest.gate
     sure = print_percent(100 * (1 - gate.false_promote_ratio))
@@ -190,12 +209,12 @@ def _proof(step: StepForesight, slowest: GateForesight) -> Iterator[str]:
         f"Step {step.number} also waits for the proof that {gate.name} are less than"
         f" {gate.proven_ratio:g} times stable's ({sure} % confidence)"
     )
-    if math.isinf(slowest.proof_seconds):
+    if math.isinf(seconds):
         yield f"{wanted}, which never comes; {_sooner()}."
-    elif slowest.proof_seconds < step.dwell_seconds:
+    elif seconds < step.dwell_seconds - step.grows_seconds:
         yield f"{wanted}, which stands before the hold is over."
     else:
-        needs = print_duration(math.ceil(slowest.proof_seconds))
+        needs = print_duration(math.ceil(seconds))
         yield f"{wanted}: about {needs} in that step, in half of all runs less."
 
 

@@ -12,7 +12,7 @@ from rollout.api.reading import read_spec
 from rollout.api.rollout import Plan
 from rollout.engine import foresight
 from rollout.engine import plan as plans
-from rollout.engine.foretold import Foresight
+from rollout.engine.foretold import Foresight, Size
 
 HISTORY = History(
     dispersion_factor=1.0,
@@ -44,7 +44,7 @@ def test_a_step_lasts_its_hold_and_the_last_one_below_100_until_the_proof_stands
     gate = found.gates[0]
     assert (first, pause) == (120, None)
     assert last is not None
-    assert last == gate.proof_seconds
+    assert last == gate.steps[3].proof_seconds
     assert last > 1_000
     assert found.total_seconds == pytest.approx(120 + last)
     assert [one.proves for one in found.steps] == [False, False, True, False]
@@ -106,7 +106,7 @@ def test_a_check_waits_for_the_proof_of_the_gates_that_it_names_only() -> None:
 
     found = foresight.foresee(plan(strategy=strategy, gates=gates), HISTORY, requests_per_second=10)
 
-    assert found.gates[0].proof_seconds is None
+    assert [one.proof_seconds for one in found.gates[0].steps.values()] == [None, None]
     assert not any(one.proves for one in found.steps)
 
 
@@ -119,3 +119,31 @@ def test_a_run_may_take_longer_than_it_is_given() -> None:
 
     assert found.total_seconds > found.deadline_seconds == 600
     assert not math.isinf(found.total_seconds)
+
+
+RAMP = {"steps": [{"ramp": {"maxWeight": 50, "riskBudgetRequests": 30, "minHold": "1m"}}]}
+
+
+def test_a_ramp_grows_first_and_an_outage_costs_no_more_than_its_budget() -> None:
+    found = foresight.foresee(
+        plan(strategy=RAMP, gates=COMPARED), HISTORY, requests_per_second=1_000
+    )
+
+    ramp, _full = found.steps
+    assert 60 <= ramp.grows_seconds <= 180
+    proof = found.gates[0].steps[1].proof_seconds
+    assert proof is not None
+    assert ramp.dwell_seconds == pytest.approx(ramp.grows_seconds + max(60, proof))
+    assert ramp.proves
+    outage = found.gates[0].steps[1].costs[Size.OUTAGE]
+    assert outage.is_found
+    assert outage.failures_count < 30
+
+
+def test_a_bad_canary_costs_less_on_a_ramp_than_on_a_fixed_step() -> None:
+    def cost(strategy: dict[str, Any]) -> float:
+        resolved = plan(strategy=strategy, gates=COMPARED)
+        found = foresight.foresee(resolved, HISTORY, requests_per_second=1_000)
+        return found.gates[0].steps[1].costs[Size.OUTAGE].failures_count
+
+    assert cost(RAMP) * 10 < cost({"steps": [{"weight": 10, "hold": "5m"}]})

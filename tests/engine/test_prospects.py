@@ -14,7 +14,7 @@ from rollout.analysis.judge.ratio import Counts
 from rollout.analysis.verdict import GateKind, GateQuestion
 from rollout.engine import prospects
 from rollout.engine.foretold import Size
-from rollout.engine.prospects import Usual
+from rollout.engine.prospects import Piece, Usual, steady
 
 COMPARED = GateQuestion(name="errors", kind=GateKind.ERRORS, max_ratio=1.2, proven_ratio=2.0)
 BOUND = GateQuestion(name="errors", kind=GateKind.ERRORS, max_percent=1, proven_ratio=2.0)
@@ -28,7 +28,7 @@ def usual(gate: GateQuestion = COMPARED, *, rps: float = 1_000, bad: float = 0.0
 
 def test_a_longer_step_finds_smaller_regressions_but_none_within_the_tolerance() -> None:
     found = [
-        prospects.in_step(usual(), share=0.1, lasts_seconds=seconds).found_ratio
+        prospects.in_step(usual(), steady(0.1, seconds)).found_ratio
         for seconds in (15.0, 60.0, 600.0, 6e4, math.inf)
     ]
 
@@ -39,7 +39,7 @@ def test_a_longer_step_finds_smaller_regressions_but_none_within_the_tolerance()
 
 
 def test_what_too_little_traffic_cannot_find_is_nothing() -> None:
-    step = prospects.in_step(usual(rps=0.1), share=0.01, lasts_seconds=60)
+    step = prospects.in_step(usual(rps=0.1), steady(0.01, 60))
 
     assert step.found_ratio is None
     assert not step.costs[Size.OUTAGE].is_found
@@ -48,7 +48,7 @@ def test_what_too_little_traffic_cannot_find_is_nothing() -> None:
 def test_an_outage_costs_what_comes_before_the_reaction_and_a_small_regression_the_whole_step() -> (
     None
 ):
-    step = prospects.in_step(usual(), share=0.05, lasts_seconds=60)
+    step = prospects.in_step(usual(), steady(0.05, 60))
 
     # 50 requests a second fail for half a scrape of 15 seconds and 2 more.
     assert step.costs[Size.OUTAGE].failures_count == pytest.approx(50 * 9.5, rel=0.02)
@@ -58,7 +58,7 @@ def test_an_outage_costs_what_comes_before_the_reaction_and_a_small_regression_t
 
 
 def test_a_bound_in_percent_finds_nothing_below_it() -> None:
-    step = prospects.in_step(usual(BOUND), share=0.5, lasts_seconds=math.inf)
+    step = prospects.in_step(usual(BOUND), steady(0.5, math.inf))
 
     assert step.found_ratio == pytest.approx(10, rel=0.01)
     assert not step.costs[Size.DOUBLE].is_found
@@ -66,21 +66,19 @@ def test_a_bound_in_percent_finds_nothing_below_it() -> None:
 
 
 def test_a_regression_beyond_an_outage_is_not_told() -> None:
-    step = prospects.in_step(usual(bad=0.2), share=0.5, lasts_seconds=600)
+    step = prospects.in_step(usual(bad=0.2), steady(0.5, 600))
 
     assert set(step.costs) == {Size.OUTAGE, Size.DOUBLE}
 
 
 def test_a_bound_that_is_usually_exceeded_decides_nothing() -> None:
-    step = prospects.in_step(usual(BOUND, bad=0.02), share=0.5, lasts_seconds=math.inf)
+    step = prospects.in_step(usual(BOUND, bad=0.02), steady(0.5, math.inf))
 
     assert step.found_ratio is None
 
 
 def test_a_gate_without_a_bound_finds_nothing() -> None:
-    step = prospects.in_step(
-        usual(replace(COMPARED, max_ratio=None)), share=0.5, lasts_seconds=math.inf
-    )
+    step = prospects.in_step(usual(replace(COMPARED, max_ratio=None)), steady(0.5, math.inf))
 
     assert step.found_ratio is None
 
@@ -107,7 +105,7 @@ def test_nine_of_ten_simulated_releases_are_taken_back_within_about_the_foretold
     simulated = quantiles(took, n=10)[-1]
 
     def found(seconds: float) -> float:
-        step = prospects.in_step(known, share=0.1, lasts_seconds=seconds)
+        step = prospects.in_step(known, steady(0.1, seconds))
         return step.found_ratio or math.inf
 
     assert found(0.7 * simulated) > 5 > found(1.4 * simulated)
@@ -130,7 +128,9 @@ def test_a_proof_by_the_percentage_comes_when_a_simulated_one_does() -> None:
 def test_a_proof_by_the_ratio_comes_sooner_after_steps_that_brought_some() -> None:
     gate = replace(COMPARED, max_percent=0.1)  # as many as are usual, so only the ratio can prove
     alone = prospects.proof_seconds(usual(gate), share=0.5, before=())
-    later = prospects.proof_seconds(usual(gate), share=0.5, before=[(0.25, 30.0)])
+    later = prospects.proof_seconds(
+        usual(gate), share=0.5, before=[Piece(share=0.25, seconds=30.0)]
+    )
 
     assert alone is not None
     assert later is not None

@@ -92,6 +92,16 @@ def test_a_proof_that_never_comes_is_not_given_a_time() -> None:
     assert "tcp is not foretold: past hours are not asked about connections." in told
 
 
+def test_a_ramp_is_told_by_how_it_grows() -> None:
+    ramp = {"maxWeight": 50, "riskBudgetRequests": 30, "minHold": "1m"}
+    gates = [{"name": "errors", "errorRate": {"maxRatio": 1.2, "maxPercent": 1}}]
+
+    told = text(foretold(rps=1_000, strategy={"steps": [{"ramp": ramp}]}, gates=gates))
+
+    assert "Step 1 grows to 50 % in about" in told
+    assert "which stands before the hold is over" in told
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_it_fits_the_terminal(width: int) -> None:
     gates = [{"name": "errors", "errorRate": {"maxRatio": 1.2, "maxPercent": 1}}]

@@ -102,6 +102,10 @@ class Baseline(Model):
     dispersion_factor: Annotated[float, Field(ge=1)] = 2
     """How much more evidence a verdict needs since bad requests come in bursts; 2 where past hours
     do not tell."""
+    dispersion_factors: Annotated[
+        dict[str, Annotated[float, Field(ge=1)]], Field(max_length=16, default_factory=dict)
+    ]
+    """The same by the name of the gate, for those of which it is known by itself."""
     bad_ratios: Annotated[
         dict[str, Annotated[float, Field(ge=0, le=1)]], Field(max_length=16, default_factory=dict)
     ]

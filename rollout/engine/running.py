@@ -261,7 +261,7 @@ def _next(o: Observation, run: Run, orders: Orders, *, rung: Rung) -> Decision:
     baking = run.step > run.step_count
     bake = parse_duration(run.plan.strategy.bake)
     if not baking and (run.step < run.step_count or bake > 0):
-        return _enter(o, run, orders, step=run.step + 1)
+        return _enter(o, run, orders, step=run.step + 1, proof=_proof(o, run, orders))
     stuck = guards.in_the_way(o, run)
     if stuck is not None:
         run = run.model_copy(update={"settled_since": run.settled_since or o.now})
@@ -272,7 +272,15 @@ def _next(o: Observation, run: Run, orders: Orders, *, rung: Rung) -> Decision:
     return ending.promote(o, run, answers=orders.answers, because=f"promoted after {took}")
 
 
-def _enter(o: Observation, run: Run, orders: Orders, *, step: int) -> Decision:
+def _proof(o: Observation, run: Run, orders: Orders) -> str:
+    """What was proved before the canary gets everything, for the Event; empty: nothing was."""
+    if orders.promote is not None or not plans.proves(run.plan, run.step):
+        return ""
+    asked = {gate.name for gate in plans.asked(run.plan, run.step) if gate.query is None}
+    return "; ".join(v.because for v in o.verdicts if v.name in asked)
+
+
+def _enter(o: Observation, run: Run, orders: Orders, *, step: int, proof: str = "") -> Decision:
     """Begin a step: its weight is written, its evidence starts from nothing."""
     weight, is_ramp = plans.weight_at(run.plan, step), plans.ramp_at(run.plan, step) is not None
     if is_ramp:
@@ -306,6 +314,6 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int) -> Decision:
     )
     known = propagation.of_weight(o, run)
     rung = ladder.read(run, (), now=o.now, settled_at=known.due, promoted=False)
-    told = f"{staying.share(run)} {staying.where(run)}"
+    told = f"{staying.share(run)} {staying.where(run)}{proof and '; '}{proof}"
     news = Happening(type="Normal", reason="StepBegan", message=told)
     return staying.hold(o, run, orders, rung=rung, known=known, news=news)

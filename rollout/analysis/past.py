@@ -69,6 +69,21 @@ class Row(StrEnum):
     BAD = "bad"
     MINUTES = "minutes"
 
+    # Of pods: all are the answered and the unanswered ones, bad all but the answered ones. Sums of
+    # their own are twice as fast for Prometheus as sums over unions of series.
+    ANSWERED = "answered"
+    UNANSWERED = "unanswered"
+    FAILED = "failed"
+    GRPC_FAILED = "grpc failed"
+
+
+_POD_ROWS = {
+    Row.ANSWERED: _KNOWN[0],
+    Row.UNANSWERED: _NOT_GONE,
+    Row.FAILED: _BAD[0],
+    Row.GRPC_FAILED: _BAD[2],
+}
+
 
 def questions(
     host: str,
@@ -105,11 +120,11 @@ def questions(
 
 
 def _pods(at_pods: str, *, span_seconds: int) -> str:
-    known, bad = (
-        f"sum by (pod,instance) ({_union(REQUESTS, at_pods, fates)})" for fates in (_KNOWN, _BAD)
+    rows = " or ".join(
+        _named(f"sum by (pod,instance) ({REQUESTS}{{{at_pods},{fate}}})", row)
+        for row, fate in _POD_ROWS.items()
     )
-    both = f"({_named(known, Row.ALL)} or {_named(bad, Row.BAD)})"
-    return _on_grid(f"{both} {_guard(at_pods, span_seconds)}", span_seconds=span_seconds)
+    return _on_grid(f"({rows}) {_guard(at_pods, span_seconds)}", span_seconds=span_seconds)
 
 
 def _pod_durations(at_pods: str, within: str, *, span_seconds: int) -> str:

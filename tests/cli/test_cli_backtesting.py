@@ -39,8 +39,8 @@ def prometheus(*, bad: float = 0.012) -> FakeMetrics:
                 for_bad.append((begin + 60.0 * minute, float(failed)))
                 failed += sum(dice.random() < bad for _ in range(600))
             rows += [
-                ({"pod": pod, "asked": "all"}, for_all),
-                ({"pod": pod, "asked": "bad"}, for_bad),
+                ({"pod": pod, "asked": "answered"}, for_all),
+                ({"pod": pod, "asked": "failed"}, for_bad),
             ]
         return matrix(rows)
 

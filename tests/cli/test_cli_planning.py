@@ -59,8 +59,8 @@ def prometheus(*, bursts: bool = True) -> FakeMetrics:
                 for_all.append((60.0 * minute, 3_000.0 * minute))
                 for_bad.append((60.0 * minute, float(bad)))
             rows += [
-                ({"pod": pod, "asked": "all"}, for_all),
-                ({"pod": pod, "asked": "bad"}, for_bad),
+                ({"pod": pod, "asked": "answered"}, for_all),
+                ({"pod": pod, "asked": "failed"}, for_bad),
             ]
         return matrix(rows)
 

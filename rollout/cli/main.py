@@ -287,8 +287,9 @@ def _plan(
 ) -> None:
     """Foretell a run: how long each step lasts, what it finds, what regressions cost.
 
-    Prometheus is asked how the service has done in the last 4 hours, and at this hour on earlier
-    days; or you say it with --rps and --error-rate. Nothing is changed, and none need run.
+    Prometheus (--prometheus, or ROLLOUT_PROMETHEUS_ADDRESS) is asked how the service has done in
+    the last 4 hours, and at this hour on earlier days; or you say it with --rps and --error-rate.
+    Nothing is changed, and no run is needed.
     """
     from rollout.cli import planning
 

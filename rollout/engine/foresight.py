@@ -1,4 +1,4 @@
-"""What a run will take and find, foretold from what its service usually does; none need run.
+"""What a run will take and find, foretold from what its service usually does; no run is needed.
 
 A step is taken to last its hold, or until its gates have seen enough requests, whichever is longer;
 the one that proves also until the proof stands.

@@ -163,6 +163,13 @@ def test_without_any_traffic_it_says_how_to_tell_of_it(
         )
 
 
+def test_an_address_that_is_none_is_told_by_its_option(desk: Desk, tmp_path: Path) -> None:
+    result = desk.type("plan", written(tmp_path), "--prometheus", "nowhere")
+
+    assert result.exit_code == 1
+    assert "--prometheus is 'nowhere'; use an address such as http://" in result.stderr
+
+
 def test_a_prometheus_that_does_not_answer_is_an_error_and_one_that_lacks_a_part_is_none(
     desk: Desk, tmp_path: Path
 ) -> None:

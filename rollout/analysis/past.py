@@ -16,6 +16,9 @@ from rollout.analysis.arm import Arms
 SPAN_SECONDS = 4 * 3600
 """How far to look back: errors an hour ago are as usual as those of now, last week's are not."""
 
+SHORT_SPAN_SECONDS = 3_900
+"""How far where that is too much for a server to add up: little more than the least that tells."""
+
 GRID_SECONDS = 60
 """Distance of the points at which counters are read: four scrapes of 15 seconds."""
 

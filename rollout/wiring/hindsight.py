@@ -46,14 +46,21 @@ async def of_service(
 ) -> History:
     """The history of a service's stable revision.
 
-    Questions that Prometheus cannot answer cost only their part of it.
+    Questions that Prometheus cannot answer are asked of a shorter time, else cost only their part.
 
     Raises:
         Unreachable: Prometheus does not answer at all; likewise `Overloaded`, `BrokenAnswer`.
     """
-    asked = past.questions(host, arms, edges_ms=edges_ms)
-    first = {Asked.BASE: await _ask(metrics, asked.pop(Asked.BASE))}
-    return history.read({**first, **{name: await _try(metrics, asked[name]) for name in asked}})
+    edges = tuple(edges_ms)
+    asked = past.questions(host, arms, edges_ms=edges)
+    shorter = past.questions(host, arms, edges_ms=edges, span_seconds=past.SHORT_SPAN_SECONDS)
+    found: dict[Asked, Mapping[str, Any] | NoAnswer] = {}
+    found[Asked.BASE] = await _ask(metrics, asked.pop(Asked.BASE))
+    for name, text in asked.items():
+        found[name] = await _try(metrics, text)
+        if isinstance(found[name], NoAnswer) and shorter[name] != text:
+            found[name] = await _try(metrics, shorter[name])
+    return history.read(found)
 
 
 async def pieces(

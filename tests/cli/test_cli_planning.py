@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rollout.base.errors import CannotStart
+from rollout.base.errors import BadInput, CannotStart
 from tests.analysis import golden_server
 from tests.cli.desk import Desk
 from tests.views.samples import STABLE, manifest
@@ -161,6 +161,21 @@ def test_without_any_traffic_it_says_how_to_tell_of_it(
         assert f"nothing is known of the traffic of {HOST}; let Prometheus be asked with" in (
             result.stderr
         )
+
+
+def test_where_four_hours_are_too_much_to_add_up_little_more_than_one_is_asked_for(
+    desk: Desk, tmp_path: Path
+) -> None:
+    def too_much(query: str, _at: float) -> Mapping[str, Any]:
+        raise BadInput(query)
+
+    desk.metrics = prometheus()
+    desk.metrics.script(r"\[14400s:60s\]$", too_much)
+
+    result = desk.type("plan", written(tmp_path), "-o", "json")
+
+    assert json.loads(result.stdout)["dispersionFactor"] == pytest.approx(12)
+    assert sum("[3900s:60s]" in text for text in desk.metrics.asked) == 1
 
 
 def test_an_address_that_is_none_is_told_by_its_option(desk: Desk, tmp_path: Path) -> None:

@@ -36,6 +36,13 @@ BAD_COUNT_MIN = 10
 """Bad requests: fewer may look independent by chance, so the factor does not fall below
 `ASSUMED_FACTOR`."""
 
+USUAL_COUNT_MIN = 1_000
+"""Requests from which on it is known how many of them are usually bad: the one that is added to
+be sure weighs too much in fewer."""
+
+ONE_COUNT = 0.5
+"""An increase that is less than this is none: they are extrapolated, and not whole."""
+
 BURSTY_FACTOR_MIN = 1.05
 """From here on errors are called bursty."""
 
@@ -52,8 +59,10 @@ class History:
         dispersion_factor: φ ≥ 1 of failed requests.
         slow_dispersion_factors: φ of slow requests by bucket edge in milliseconds.
         bad_ratio: p_ref = (bad + 1)/(requests + 1), never 0. None: nothing is known.
+        is_spotless: whether no bad request is known.
         requests_per_second: what the stable revision got. None: nothing is known.
         slow_ratios: (slow + 1)/(requests + 1) by bucket edge in milliseconds.
+        spotless_edges_ms: edges above which no request is known.
         earlier_requests_per_second: of the whole service in the coming hour, by days ago.
         pods_count: stable pods that were seen.
         span_seconds: how much of the past was seen.
@@ -63,8 +72,10 @@ class History:
     dispersion_factor: float = ASSUMED_FACTOR
     slow_dispersion_factors: Mapping[float, float] = field(default_factory=dict)
     bad_ratio: float | None = None
+    is_spotless: bool = False
     requests_per_second: float | None = None
     slow_ratios: Mapping[float, float] = field(default_factory=dict)
+    spotless_edges_ms: frozenset[float] = frozenset()
     earlier_requests_per_second: Mapping[int, float] = field(default_factory=dict)
     pods_count: int = 0
     span_seconds: float = 0.0
@@ -97,9 +108,11 @@ def read(documents: Mapping[Asked, Document | NoAnswer]) -> History:
             edge: _factor(slow, found[Asked.POD_DURATIONS], what="slow requests")[0]
             for edge, slow in buckets.items()
         },
-        bad_ratio=(bad + 1) / (requests + 1) if requests else None,
+        bad_ratio=(bad + 1) / (requests + 1) if requests >= USUAL_COUNT_MIN else None,
+        is_spotless=bad < ONE_COUNT,
         requests_per_second=requests / seconds if seconds and requests else None,
         slow_ratios=_slow_ratios(_good(found, Asked.DURATIONS)),
+        spotless_edges_ms=_spotless_edges_ms(_good(found, Asked.DURATIONS)),
         earlier_requests_per_second={
             int(one.metric.get("asked", "0")): one.samples[0][1] / past.FORECAST_SECONDS
             for one in _good(found, Asked.EARLIER)
@@ -253,8 +266,15 @@ def _blocks(pods: Mapping[str, Minutes], length: int) -> Iterator[list[tuple[int
 def _slow_ratios(series: Sequence[Series]) -> dict[float, float]:
     by_edge = {float(_edge(one)): one.samples[0][1] for one in series}
     total = by_edge.pop(math.inf, 0.0)
-    if not total:
+    if total < USUAL_COUNT_MIN:
         return {}
     return {
         edge: (max(0.0, total - fast) + 1) / (total + 1) for edge, fast in sorted(by_edge.items())
     }
+
+
+def _spotless_edges_ms(series: Sequence[Series]) -> frozenset[float]:
+    """Edges that no request was slower than; sums of increases are right to a few per mille."""
+    by_edge = {float(_edge(one)): one.samples[0][1] for one in series}
+    total = by_edge.pop(math.inf, 0.0)
+    return frozenset(edge for edge, fast in by_edge.items() if total and total - fast < ONE_COUNT)

@@ -22,7 +22,7 @@ COMMON = "*"
 QUESTIONS_MAX = 3
 """Kinds of question that share a book of cursors: requests, durations, tcp."""
 
-EDGED_MAX = 64
+LEDGERS_MAX = 64
 """Gates, and bucket edges beside them, that keep counts."""
 
 SENTENCE_LENGTH_MAX = 1024
@@ -83,6 +83,11 @@ class Ledger(Model):
     """The stable revision likewise."""
     calm_stable: ArmCounts = ArmCounts()
     """The stable revision in those with about as few bad requests as usual."""
+    recent: Annotated[
+        tuple[Annotated[tuple[Count, ...], Field(min_length=2, max_length=2)], ...],
+        Field(max_length=3),
+    ] = ()
+    """Requests and bad ones of both revisions in the newest closed ticks, oldest first."""
     every: Numbers = ""
     """Log evidence against the tolerance from all closed ticks, per alternative."""
     calm: Numbers = ""
@@ -120,6 +125,9 @@ class Baseline(Model):
         dict[str, Annotated[float, Field(ge=0, le=1)]], Field(max_length=64, default_factory=dict)
     ]
     """The stable revision's fraction of bad requests by the name of the gate, where it is known."""
+    spotless: Annotated[tuple[Annotated[str, Field(max_length=63)], ...], Field(max_length=16)] = ()
+    """Names of gates of which no bad request is known before the run: no ratio to nothing can be
+    proved."""
     requests_per_second: Annotated[float, Field(ge=0)] | None = None
     """Requests of both revisions; absent: not known."""
     because: Annotated[str, Field(max_length=SENTENCE_LENGTH_MAX)] = ""
@@ -160,7 +168,7 @@ class Arrivals(Model):
     """As ``through`` of the evidence, milliseconds after this ``originMs``."""
     newest_ms: Stamp = 0
     """The newest stamp seen from any such proxy, milliseconds on Prometheus' clock."""
-    gates: Annotated[dict[str, GateEvidence], Field(max_length=EDGED_MAX, default_factory=dict)]
+    gates: Annotated[dict[str, GateEvidence], Field(max_length=LEDGERS_MAX, default_factory=dict)]
     """Counts by the name of the gate, at other bucket edges as ``name@edge``;
     error and latency gates have them."""
 
@@ -185,7 +193,7 @@ class RunEvidence(Model):
     used, milliseconds after ``originMs``. Further targets share ``*`` with the question's name."""
     newest_ms: Stamp = 0
     """The newest stamp seen at all, milliseconds on Prometheus' clock; 0 when there was none."""
-    gates: Annotated[dict[str, GateEvidence], Field(max_length=EDGED_MAX, default_factory=dict)]
+    gates: Annotated[dict[str, GateEvidence], Field(max_length=LEDGERS_MAX, default_factory=dict)]
     """Counts by the name of the gate, at other bucket edges as ``name@edge``;
     custom queries keep none."""
     traffic: GateEvidence = GateEvidence()

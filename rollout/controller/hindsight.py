@@ -158,19 +158,25 @@ def of_history(known: History, gates: Sequence[GateQuestion]) -> Baseline:
     """
     factors: dict[str, float] = {}
     ratios: dict[str, float] = {}
+    spotless: list[str] = []
     for gate in gates:
         if gate.kind is GateKind.ERRORS and known.bad_ratio is not None:
             ratios[gate.name] = known.bad_ratio
+            if known.is_spotless:
+                spotless.append(gate.name)
         if gate.kind is GateKind.LATENCY and gate.edge_ms is not None:
             edge = query.edge_below(gate.edge_ms)
             if edge in known.slow_dispersion_factors:
                 factors[gate.name] = known.slow_dispersion_factors[edge]
             if edge in known.slow_ratios:
                 ratios[gate.name] = min(1.0, known.slow_ratios[edge])
+            if edge in known.spotless_edges_ms:
+                spotless.append(gate.name)
     return Baseline(
         dispersion_factor=known.dispersion_factor,
         dispersion_factors=factors,
         bad_ratios=ratios,
+        spotless=tuple(spotless),
         requests_per_second=known.requests_per_second,
         because=known.why[:SENTENCE_LENGTH_MAX],
     )

@@ -117,11 +117,12 @@ class Judging:
         )
         silence = self._silent(key, run, sight, arms=arms, arrived=hidden.shapes)
         doubt = sight.problem or sight.doubt or silence
-        asked, verdicts = plans.asked(run.plan, run.step), []
+        told, verdicts = plans.told(run.plan, run.step), []
         for gate in plans.judged(run.plan, run.step):
             question = questions.of_gate(gate, run.plan)
             verdict = _verdict(question, evidence, own, context)
-            verdict = verdict if gate in asked else _unasked(verdict, question.kind)
+            verdict = verdict if gate in told else _unasked(verdict, question.kind)
+            verdict = verdict.model_copy(update={"advisory": question.advisory})
             verdicts.append(_doubted(verdict, doubt))
         together = budget.together(verdicts, questions.of_plan(run.plan))
         return Judged(evidence=evidence, verdicts=together, problem=sight.problem)

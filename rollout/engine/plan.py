@@ -95,17 +95,21 @@ def judged(plan: Plan, step: int) -> tuple[Gate, ...]:
 
 
 def asked(plan: Plan, step: int) -> tuple[Gate, ...]:
-    """The gates that a step, counted from 1, can tell anything of: they must pass before it ends.
+    """The gates that must pass before a step, counted from 1, ends; those that observe need not."""
+    return tuple(gate for gate in told(plan, step) if gate.mode == "Enforce")
 
-    Those that only observe keep nobody. Connections follow the weights alone, and there is no
-    request where nothing is sent. A query may look at anything, so it is always asked.
+
+def told(plan: Plan, step: int) -> tuple[Gate, ...]:
+    """The gates that a step, counted from 1, can tell anything of.
+
+    Connections follow the weights alone, and there is no request where nothing is sent. A query
+    may look at anything, so it is always asked.
     """
     shifts = weight_at(plan, step) > 0
     sends = shifts or match_at(plan, step) is not None or mirror_at(plan, step) > 0
     return tuple(
         gate
         for gate in judged(plan, step)
-        if gate.mode == "Enforce"
         if gate.query is not None or (shifts if gate.tcp_failures is not None else sends)
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from rollout.analysis.judge import planning
 from rollout.analysis.judge.planning import Hunt
-from rollout.analysis.judge.proof import FINE_PERCENT, RARE_RATIO_MAX
+from rollout.analysis.judge.proof import FINE_PERCENT
 from rollout.analysis.verdict import GateQuestion
 from rollout.engine.foretold import Cost, GateStep, Size
 
@@ -165,8 +165,6 @@ def proof_seconds(usual: Usual, *, share: float, before: Sequence[Piece]) -> flo
     gate, phi = usual.gate, usual.dispersion_factor
     if gate.proven_ratio is None or gate.advisory:
         return None
-    if usual.bad_ratio > RARE_RATIO_MAX:
-        return 0.0  # so many are always bad that nothing is asked
     risk = gate.false_promote_ratio / 2  # the two ways share it
     rate = usual.requests_per_second * usual.bad_ratio / phi
     gained = sum(
@@ -183,8 +181,9 @@ def proof_seconds(usual: Usual, *, share: float, before: Sequence[Piece]) -> flo
         dispersion=phi,
     )
     asked = gate.max_percent
+    own_ratio = (FINE_PERCENT if asked is None or asked >= 100 else asked) / 100
     alone = planning.proof_alone_seconds(
-        bound_ratio=(FINE_PERCENT if asked is None or asked >= 100 else asked) / 100,
+        bound_ratio=gate.proven_ratio * usual.bad_ratio if usual.bad_ratio > 0 else own_ratio,
         false_promote=risk,
         requests_per_second=usual.requests_per_second,
         share=share,

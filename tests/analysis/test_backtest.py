@@ -135,7 +135,7 @@ def test_any_gate_takes_a_release_back_and_all_must_pass() -> None:
 
     assert together(lenient).failed == ()
     assert {one.pod for one in together(lenient, GATE).failed} == {"p1"}
-    assert len(together(lenient).passed_minutes) == 6
+    assert len(together(lenient).passed_minutes) == 4, "of p1 nothing is proved"
     assert together(lenient, unsure).passed_minutes == ()
 
 

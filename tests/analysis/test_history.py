@@ -201,7 +201,7 @@ def test_slow_requests_have_a_dispersion_and_a_rate_for_each_edge() -> None:
     summed = vector()
     summed["data"]["result"] = [
         {"metric": {"le": le}, "value": [0, value]}
-        for le, value in (("250", "900"), ("+Inf", "999"))
+        for le, value in (("250", "9000"), ("+Inf", "9999"))
     ]
 
     found = history.read({Asked.POD_DURATIONS: matrix(*series), Asked.DURATIONS: summed})

@@ -60,25 +60,63 @@ def test_a_brown_out_of_both_proves_nothing_however_long_it_lasts() -> None:
 
 
 def test_where_nothing_is_ever_bad_the_canary_is_fine_by_itself() -> None:
-    found = judged((1_000, 1_000, 0, 0))
+    context = replace(CONTEXT, baseline=Baseline(dispersion_factor=1))
+
+    found = judged((1_000, 1_000, 0, 0), context=context)
 
     assert found.verdict is Verdict.PASS
     assert found.because.endswith("; less than 1 % at 95 % confidence")
-    assert judged((200, 200, 0, 0)).verdict is Verdict.UNKNOWN
+    assert judged((200, 200, 0, 0), context=context).verdict is Verdict.UNKNOWN
 
 
-def test_where_much_is_usually_bad_no_ratio_can_be_proved_and_that_is_said() -> None:
+def test_where_much_is_usually_bad_twice_as_much_is_soon_ruled_out() -> None:
     usual = EVEN.model_copy(update={"bad_ratios": {"errors": 0.4}})
 
     found = judged((1_000, 1_000, 400, 400), context=replace(CONTEXT, baseline=usual))
 
     assert found.verdict is Verdict.PASS
-    assert found.because.endswith(
-        "; 40 % of stable's are usually bad: too many to rule out 2 times that"
-    )
+    assert found.because.endswith("; less than 2 times stable at 95 % confidence")
 
 
 def test_off_asks_for_no_proof() -> None:
     gate = replace(GATE, proven_ratio=None)
 
     assert judged((750, 750, 8, 8), gate=gate).verdict is Verdict.PASS
+
+
+def test_twice_as_many_errors_are_no_proof_because_they_are_few() -> None:
+    """0.2 % is below every percentage that anybody names, and still twice the usual."""
+    usual = EVEN.model_copy(update={"bad_ratios": {"errors": 0.001}})
+    gate = replace(GATE, max_percent=1.0, max_ratio=None)
+
+    found = judged(
+        *[(7_500, 7_500, 15, 7)] * 4, gate=gate, context=replace(CONTEXT, baseline=usual)
+    )
+
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.because.endswith("to prove less than 2 times stable") or "not proved" in (
+        found.because
+    )
+
+
+def test_a_gates_own_percentage_proves_only_where_nothing_bad_of_stables_is_known() -> None:
+    gate = replace(GATE, max_percent=0.5)
+    never = EVEN.model_copy(update={"bad_ratios": {"errors": 1e-6}, "spotless": ("errors",)})
+    context = replace(CONTEXT, baseline=never)
+
+    assert judged((2_500, 2_500, 0, 0), gate=gate, context=context).because.endswith(
+        "; less than 0.5 % at 95 % confidence"
+    )
+    assert judged((2_500, 2_500, 0, 1), gate=gate, context=context).verdict is Verdict.UNKNOWN
+
+
+def test_a_brown_out_that_hides_in_each_tick_does_not_hide_in_a_minute() -> None:
+    """150 requests a tick, 1 % usual: 7 bad ones are calm in one tick, and not in four."""
+    brown: Row = (75, 75, 3, 4)
+    calm: Row = (75, 75, 1, 1)
+
+    hidden = judged(*[brown] * 60)
+    open_one = judged(*[calm] * 60)
+
+    assert "both are bad far more often than usual" in hidden.because
+    assert open_one.verdict is Verdict.PASS

@@ -120,7 +120,6 @@ def say(case: Case, verdict: Verdict, told: str, *, nats: float = 0.0) -> GateVe
         failed_sample_ms=failed_ms if verdict is Verdict.FAIL else None,
         value=percent_of(case.canary) if case.canary.requests or case.canary.bad else None,
         nats=nats,
-        advisory=case.gate.advisory,
     )
 
 

@@ -44,6 +44,7 @@ class Terms:
         max_percent: see `GateQuestion`.
         max_ratio: likewise.
         min_requests: likewise.
+        is_spotless: whether no bad request is known from before the run.
         is_compared: whether evidence against the tolerance is kept.
         is_shown: whether the proof and the interval are kept.
     """
@@ -54,6 +55,7 @@ class Terms:
     max_percent: float | None = None
     max_ratio: float | None = None
     min_requests: int = 1
+    is_spotless: bool = False
     is_compared: bool = True
     is_shown: bool = True
 
@@ -89,6 +91,7 @@ def terms_of(gate: GateQuestion, baseline: Baseline | None) -> Terms:
         max_percent=gate.max_percent,
         max_ratio=gate.max_ratio,
         min_requests=gate.min_requests,
+        is_spotless=gate.name in usual.spotless or gate.name not in usual.bad_ratios,
         is_compared=gate.max_ratio is not None,
         is_shown=not gate.beside and gate.kind is not GateKind.TCP,
     )
@@ -220,6 +223,7 @@ def read(known: Ledger, terms: Terms) -> GateEvidence:
         canary=_pair(known.canary),
         stable=_pair(known.stable),
         calm_stable=_pair(known.calm_stable),
+        recent=tuple((row[0], row[1]) for row in known.recent),
     )
 
 
@@ -235,6 +239,7 @@ def _written(known: Ledger, state: GateEvidence, terms: Terms) -> Ledger:
             "canary": _counts(state.canary),
             "stable": _counts(state.stable),
             "calm_stable": _counts(state.calm_stable),
+            "recent": state.recent,
             "every": pack(state.every.logs) if compared else "",
             "calm": pack(state.calm.logs) if compared else "",
             "views": views,

@@ -14,12 +14,8 @@ from rollout.analysis.verdict import GateKind
 from rollout.base.quantity import print_duration, print_percent
 
 FINE_PERCENT = 1.0
-"""Bad requests below which a canary is fine by itself, where the gate names no percentage: where
-none is ever bad there is nothing to compare."""
-
-RARE_RATIO_MAX = 0.05
-"""The usual fraction of bad requests up to which a ratio is provable: twice as many of half of all
-is everything. A brown-out that raises it for a while makes nothing unprovable: it has to end."""
+"""Bad requests below which a canary is fine by itself, where the gate names no percentage and no
+bad request of stable's is known: then there is nothing to compare."""
 
 _NEWEST_TICKS = 3
 """Ticks that tell how the world is now."""
@@ -46,20 +42,15 @@ class Proof:
 def proved(case: Case) -> Proof:
     """Whether a regression of ``proven_ratio`` is ruled out, or the canary is fine by itself.
 
-    ½·E'_ratio + ½·E'_absolute ≥ 1/α': a canary that is both ``proven_ratio`` times as bad and
-    above the percentage passes with probability α' at most (exact for independent requests). The
-    ratio has nothing to say where no request is ever bad, the percentage where many always are.
+    ½·E'_ratio + ½·E'_absolute ≥ 1/α', where the absolute bound is ``proven_ratio`` times what is
+    usual: a canary that is above both passes with probability α' at most (exact for independent
+    requests, and as right as the usual fraction is known). Where no bad request of stable's is
+    known at all the bound is the gate's own, or `FINE_PERCENT`.
     """
     ratio, needed = case.gate.proven_ratio or math.inf, -math.log(case.gate.false_promote_ratio)
-    bad, reference = case.state.stable[1], case.terms.reference_ratio
-    usual_ratio = case.state.usual_ratio if reference is None else reference
-    if case.state.calm_stable[0] and usual_ratio > RARE_RATIO_MAX:
-        usual = print_percent(round(100 * usual_ratio, 1))
-        told = f"{usual} % of stable's are usually bad: too many to rule out {ratio:g} times that"
-        return Proof(holds=True, told=told)
     nats = _nats(case, times=1)
     less = f"less than {ratio:g} times stable"
-    if case.gate.kind is GateKind.TCP or not bad:
+    if case.gate.kind is GateKind.TCP or _is_spotless(case):
         less = f"less than {print_percent(_fine_percent(case))} %"
     if nats >= needed:
         sure = print_percent(100 * (1 - case.gate.false_promote_ratio))
@@ -83,7 +74,7 @@ def _is_ill(case: Case) -> bool:
     reference = case.terms.reference_ratio
     usual = case.state.usual_ratio if reference is None else reference
     phi = case.terms.promises.dispersion_factor
-    return not is_calm(newest, reference_ratio=usual, dispersion=phi)
+    return not is_calm(newest.requests, newest.bad, reference_ratio=usual, dispersion=phi)
 
 
 def _nats(case: Case, *, times: float) -> float:
@@ -105,9 +96,21 @@ def _nats(case: Case, *, times: float) -> float:
     return log_mix([(0.5, compared.log_evidence(dispersion=phi)), (0.5, alone)])
 
 
+def _is_spotless(case: Case) -> bool:
+    """Whether no bad request of the stable revision is known, from before the run or in it."""
+    return case.terms.is_spotless and not case.state.stable[1]
+
+
 def _fine_percent(case: Case) -> float:
+    """The bound below which a canary is fine by itself."""
     limit = case.gate.max_percent
-    return FINE_PERCENT if limit is None or limit >= 100 else max(limit, 1e-6)
+    own = FINE_PERCENT if limit is None or limit >= 100 else max(limit, 1e-6)
+    if case.gate.kind is GateKind.TCP or _is_spotless(case):
+        return own
+    reference = case.terms.reference_ratio
+    usual_ratio = case.state.usual_ratio if reference is None else reference
+    proven = case.gate.proven_ratio or case.terms.promises.proven_ratio
+    return min(99.0, 100 * proven * usual_ratio)
 
 
 def _eta_seconds(case: Case, *, needed: float) -> int | None:

@@ -115,17 +115,18 @@ def for_proof(ratio: float) -> RatioEvidence:
     return RatioEvidence(null_ratio=ratio, steps=BETTER)
 
 
-def is_calm(tick: Counts, *, reference_ratio: float, dispersion: float = 1.0) -> bool:
-    """Whether a tick has about as few bad requests as the hours before the run had.
+def is_calm(requests: int, bad: int, *, reference_ratio: float, dispersion: float = 1.0) -> bool:
+    """Whether a time has about as few bad requests as the hours before the run had.
 
     n ≤ 3·N·p_ref + 3·φ. A dependency that fails adds the *same number* of bad requests to both
-    arms and drags their ratio to 1, which looks like a proof that the canary is well: such ticks
+    arms and drags their ratio to 1, which looks like a proof that the canary is well: such times
     prove nothing. Selecting on the pooled total is harmless given the totals while bad requests are
     rare (approximate); selecting on the stable arm's alone would be biased.
 
     Args:
-        tick: the counts.
+        requests: N, of both revisions.
+        bad: n, bad ones among them.
         reference_ratio: p_ref, the stable revision's bad fraction, from before the tick.
         dispersion: φ ≥ 1.
     """
-    return tick.bad <= 3 * tick.requests * reference_ratio + 3 * dispersion
+    return bad <= 3 * requests * reference_ratio + 3 * dispersion

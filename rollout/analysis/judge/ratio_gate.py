@@ -30,6 +30,10 @@ WHOLE_RATIO_MIN = 99.5
 VIEWS_MAX = 4
 """Steps whose own evidence goes on; each costs 24 numbers a gate."""
 
+CALM_TICKS = 4
+"""Ticks that must be calm together, the newest one among them: where a tick has few requests a
+brown-out hides in each of them, and in a minute it does not."""
+
 INTERVAL_MISS_RATIO = 0.05
 """Of the interval that is shown; it decides nothing."""
 
@@ -72,6 +76,7 @@ class GateEvidence:
         canary: requests and bad ones of the canary.
         stable: likewise of the stable revision.
         calm_stable: likewise, in calm ticks.
+        recent: requests and bad ones of both in the last ticks, fewer than `CALM_TICKS`.
     """
 
     every: RatioEvidence
@@ -85,6 +90,7 @@ class GateEvidence:
     canary: tuple[int, int] = (0, 0)
     stable: tuple[int, int] = (0, 0)
     calm_stable: tuple[int, int] = (0, 0)
+    recent: tuple[tuple[int, int], ...] = ()
 
     @property
     def usual_ratio(self) -> float:
@@ -141,7 +147,12 @@ def with_tick(
         early_count: steps, of those that began last, that begin only after this tick.
     """
     reference = known.usual_ratio if reference_ratio is None else reference_ratio
-    calm = ratio.is_calm(tick, reference_ratio=reference, dispersion=promises.dispersion_factor)
+    recent = (*known.recent, (tick.requests, tick.bad))
+    phi = promises.dispersion_factor
+    calm = all(
+        ratio.is_calm(requests, bad, reference_ratio=reference, dispersion=phi)
+        for requests, bad in (recent[-1], _sum(*recent) if len(recent) > 1 else recent[0])
+    )
     kept = len(known.since) - early_count
     stable = tick.stable_requests, tick.stable_failures
     return replace(
@@ -154,11 +165,12 @@ def with_tick(
         canary=_sum(known.canary, (tick.canary_requests, tick.canary_failures)),
         stable=_sum(known.stable, stable),
         calm_stable=_sum(known.calm_stable, stable) if calm else known.calm_stable,
+        recent=recent[1 - CALM_TICKS :],
     )
 
 
-def _sum(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
-    return one[0] + other[0], one[1] + other[1]
+def _sum(*pairs: tuple[int, int]) -> tuple[int, int]:
+    return sum(requests for requests, _ in pairs), sum(bad for _, bad in pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

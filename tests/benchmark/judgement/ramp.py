@@ -1,0 +1,161 @@
+"""The ramp's twin: weights out of evidence, in many simulated runs at once.
+
+A weight that is decided at the end of a tick is in force from the end of the next one on: the lag
+of scrape, query and push is a tick. So is a rollback: the next tick still fails.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tests.benchmark.judgement import twin
+from tests.benchmark.judgement.arrays import Flags, Floats, Ticks, Whole
+from tests.benchmark.judgement.twin import Preset, Setting
+from tests.benchmark.judgement.worlds import Stream
+
+HALVINGS_COUNT = 60
+STIRLING_FROM = 40.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a ramp may cost.
+
+    Attributes:
+        failures: B, failed requests that are acceptable within one reaction.
+        reaction_seconds: Δ+L.
+        share_min: least share.
+        share_max: where it holds until the proof stands.
+        growth_factor: most that a share may grow in a tick.
+    """
+
+    failures: float = 30.0
+    reaction_seconds: float = 30.0
+    share_min: float = 0.001
+    share_max: float = 0.5
+    growth_factor: float = 3.0
+
+
+def first_share(budget: Budget, requests_per_second: float) -> float:
+    """The share with which a canary of which nothing is known begins."""
+    share = budget.failures / (requests_per_second * budget.reaction_seconds)
+    return min(max(share, budget.share_min), budget.share_max)
+
+
+def next_shares(
+    now: Floats, budget: Budget, requests_per_second: float, excess: Floats
+) -> Floats:
+    """The shares to follow; ``excess`` is what the canary may fail beyond stable, as a fraction."""
+    reaction = requests_per_second * budget.reaction_seconds
+    allowed = budget.failures / (reaction * np.maximum(excess, 1e-9))
+    grown = np.minimum(allowed, now * budget.growth_factor)
+    return np.maximum(now, np.minimum(budget.share_max, grown))
+
+
+def log_gamma(x: Floats) -> Floats:
+    """lnΓ for positive numbers, by Stirling's series above a shift."""
+    shift, low = np.zeros_like(x), x.copy()
+    while (small := low < STIRLING_FROM).any():
+        shift = shift + np.where(small, np.log(low), 0.0)
+        low = np.where(small, low + 1, low)
+    inverse = 1 / low
+    square = inverse * inverse
+    series = inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
+    found: Floats = (low - 0.5) * np.log(low) - low + 0.5 * math.log(2 * math.pi) + series - shift
+    return found
+
+
+def upper_limit(requests: Floats, bad: Floats, miss_ratio: float) -> Floats:
+    """The upper limit of the bad fraction, a = b = ½, by halving between it and 1."""
+    good = requests - bad
+    mixed = log_gamma(bad + 0.5) + log_gamma(good + 0.5) - log_gamma(requests + 1)
+    wanted = mixed - 2 * math.lgamma(0.5) - math.log(1 / miss_ratio)
+    low, high = bad / np.maximum(requests, 1), np.ones_like(requests)
+    for _ in range(HALVINGS_COUNT):
+        middle = (low + high) / 2
+        # Below the logarithm of a float's least distance to 1 the good ones decide nothing.
+        seen = bad * np.log(np.maximum(middle, 1e-300)) + good * np.log1p(-np.minimum(middle, 1 - 1e-16))
+        is_possible = seen > wanted
+        low, high = np.where(is_possible, middle, low), np.where(is_possible, high, middle)
+    found: Floats = np.where((requests > 0) & (good > 0), low, 1.0)
+    return found
+
+
+def stable_ratio(requests: Floats, bad: Floats) -> Floats:
+    """p̂_s."""
+    return (bad + 0.5) / (requests + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Climbed:
+    """How the runs ended; ticks are counted from 0, the number of ticks means never."""
+
+    rollback_ticks: Whole
+    promote_ticks: Whole
+    failures: Floats
+    failures_with_lag: Floats
+
+
+class Climb:
+    """Runs that climb: which of them still do, their weights, and what is known of each."""
+
+    def __init__(self, stream: Stream, preset: Preset, setting: Setting, budget: Budget) -> None:
+        """Everyone begins with the first share, which is in force for two ticks at least."""
+        runs = stream.runs
+        self.stream, self.preset, self.budget = stream, preset, budget
+        self.setting = setting
+        start = first_share(budget, stream.world.requests_per_second)
+        self.now, self.coming = np.full(runs, start), np.full(runs, start)
+        self.every, self.calm, self.proof = (np.zeros((runs, 24)) for _ in range(3))
+        self.sums = [np.zeros(runs) for _ in range(4)]
+
+    def run(self, ticks: int) -> Climbed:
+        """Climb until all have ended, or so many ticks have gone."""
+        runs = self.stream.runs
+        rollback, promote = np.full(runs, ticks), np.full(runs, ticks)
+        failures, lagging = np.zeros(runs), np.zeros(runs)
+        open_runs, dying = np.ones(runs, dtype=np.bool_), np.zeros(runs, dtype=np.bool_)
+        for tick in range(ticks + 1):
+            counts = self.stream.tick(tick, self.now)
+            lagging += np.where(open_runs | dying, counts[2], 0.0)
+            if tick == ticks or not (open_runs | dying).any():
+                break
+            failures += np.where(open_runs, counts[2], 0.0)
+            failed, passed = self.judged(counts)
+            dying = open_runs & failed
+            ended = open_runs & passed & ~failed
+            rollback[dying], promote[ended] = tick, tick
+            open_runs = open_runs & ~failed & ~ended
+            self.now, self.coming = self.coming, self.following()
+        never = (rollback == ticks) & (promote == ticks)
+        return Climbed(rollback, promote, failures, np.where(never, failures, lagging))
+
+    def judged(self, counts: tuple[Floats, Floats, Floats, Floats]) -> tuple[Flags, Flags]:
+        """Takes one more tick in; which runs fail now, which pass."""
+        self.sums = [known + more for known, more in zip(self.sums, counts, strict=True)]
+        ticks = Ticks(*(one[:, None] for one in counts))
+        quiet = twin.calm(ticks, self.setting)
+        phi = self.setting.dispersion[:, None]
+        bad = twin.gains(ticks, self.preset.tolerance_ratio, twin.WORSE)[:, 0] / phi
+        good = twin.gains(ticks, self.preset.proven_ratio, twin.BETTER)[:, 0] / phi
+        self.every += bad
+        self.calm += np.where(quiet, bad, 0.0)
+        self.proof += np.where(quiet, good, 0.0)
+        # A ramp is one step: what came since it began is all there is.
+        logs = [math.log(0.75) + twin.log_mean(self.every), math.log(0.25) + twin.log_mean(self.calm)]
+        rollback = np.logaddexp(*logs)
+        is_top = self.now >= self.budget.share_max - 1e-12
+        passed = is_top & (twin.log_mean(self.proof) >= self.preset.promote_nats)
+        return rollback >= self.preset.rollback_nats, passed
+
+    def following(self) -> Floats:
+        """The shares that are decided now."""
+        canary, stable, canary_bad, stable_bad = self.sums
+        upper = upper_limit(canary, canary_bad, self.preset.false_rollback_ratio)
+        excess = upper - stable_ratio(stable, stable_bad)
+        return next_shares(
+            self.coming, self.budget, self.stream.world.requests_per_second, excess
+        )

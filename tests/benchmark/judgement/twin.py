@@ -1,0 +1,214 @@
+"""A twin of the product's gate for many runs at once; tests tie both together.
+
+Nothing of `rollout.analysis.judge` is imported here: the formulas are written a second time, so
+that a slip in one of them shows as a difference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tests.benchmark.judgement.arrays import Flags, Floats, Ticks, Whole, first
+
+WORSE: Floats = np.linspace(math.log(1.25), math.log(200), 24)
+BETTER: Floats = -np.linspace(math.log(1.1), math.log(20), 24)
+
+BLOCK_TICKS = (1, 4, 20, 40, 80)
+
+UNKNOWN_DISPERSION_FACTOR = 2.0
+"""Where history shows nothing that could be estimated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """What a user may have promised.
+
+    Attributes:
+        name: of the gate, as tables call it.
+        tempered: whether φ is estimated from history; else it is 1.
+        tolerance_ratio: ρ0.
+        false_rollback_ratio: α.
+        proven_ratio: ρ1.
+        false_promote_ratio: α'.
+    """
+
+    name: str
+    tempered: bool
+    tolerance_ratio: float
+    false_rollback_ratio: float
+    proven_ratio: float = 2.0
+    false_promote_ratio: float = 0.05
+
+    @property
+    def rollback_nats(self) -> float:
+        """Evidence at which the canary is taken back."""
+        return math.log(1 / self.false_rollback_ratio)
+
+    @property
+    def promote_nats(self) -> float:
+        """Evidence at which the gate passes."""
+        return math.log(1 / self.false_promote_ratio)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is fixed before each run: its dispersion and the bad fraction of the hours before.
+
+    Attributes:
+        dispersion: φ of each run.
+        reference: p_ref of each run; None: the run's own stable arm before the tick.
+        begins: ticks, counted from 0, with which a step begins; the first is 0.
+    """
+
+    dispersion: Floats
+    reference: Floats | None
+    begins: tuple[int, ...] = (0,)
+
+    def rows(self, chosen: Flags) -> Setting:
+        """Some of the runs."""
+        reference = None if self.reference is None else self.reference[chosen]
+        return Setting(self.dispersion[chosen], reference, self.begins)
+
+
+def log_mean(logs: Floats) -> Floats:
+    """Logarithm of the average of exp(x) over the last axis."""
+    top = logs.max(axis=-1)
+    total = np.exp(logs - top[..., None]).sum(axis=-1)
+    found: Floats = top + np.log(total) - math.log(logs.shape[-1])
+    return found
+
+
+def gains(ticks: Ticks, null_ratio: float, steps: Floats) -> Floats:
+    """What each tick adds to ℓ of each alternative: (runs, ticks, alternatives)."""
+    share = ticks.share[..., None]
+    cost = np.log1p(share * (null_ratio * np.exp(steps) - 1)) - np.log1p(share * (null_ratio - 1))
+    found: Floats = ticks.canary_failures[..., None] * steps - ticks.bad[..., None] * cost
+    return found
+
+
+def calm(ticks: Ticks, setting: Setting) -> Flags:
+    """Ticks with about as few bad requests as before the run."""
+    if setting.reference is None:
+        before = np.cumsum(ticks.stable_failures, axis=1) - ticks.stable_failures
+        requests = np.cumsum(ticks.stable_requests, axis=1) - ticks.stable_requests
+        reference = (before + 1) / (requests + 1)
+    else:
+        reference = setting.reference[:, None]
+    allowed = 3 * ticks.requests * reference + 3 * setting.dispersion[:, None]
+    found: Flags = ticks.bad <= allowed
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Sums of ℓ over φ, per alternative: over all ticks, and over calm ones."""
+
+    every: Floats
+    calm: Floats
+    begins: tuple[int, ...]
+
+    def since(self, begin: int) -> Floats:
+        """From one tick on; 0 before it, which makes E 1."""
+        before = self.every[:, begin - 1 : begin] if begin else 0.0
+        found = self.every - before
+        found[:, :begin] = 0.0
+        return found
+
+    def most(self) -> Floats:
+        """A bound that is quick to find: ln E of the whole never exceeds it."""
+        found = np.maximum(self.every.max(axis=-1), self.calm.max(axis=-1))
+        for begin in self.begins[1:]:
+            found = np.maximum(found, self.since(begin).max(axis=-1))
+        return found
+
+    def nats(self) -> Floats:
+        """ln of ½[½ all + ½ calm] + ½ Σ since each step, all steps alike."""
+        share = 0.5 / len(self.begins)
+        parts = [0.25, 0.25] + [share] * len(self.begins)
+        logs = [log_mean(self.every), log_mean(self.calm)]
+        logs += [log_mean(self.since(begin)) for begin in self.begins]
+        weighted = np.stack(
+            [math.log(part) + one for part, one in zip(parts, logs, strict=True)], axis=-1
+        )
+        return log_mean(weighted) + math.log(len(parts))
+
+    def rows(self, chosen: Flags) -> Views:
+        """Some of the runs."""
+        return Views(self.every[chosen], self.calm[chosen], self.begins)
+
+
+def rollback_views(ticks: Ticks, setting: Setting, tolerance_ratio: float) -> Views:
+    """The evidence against the tolerance after each tick."""
+    added = gains(ticks, tolerance_ratio, WORSE) / setting.dispersion[:, None, None]
+    quiet = np.where(calm(ticks, setting)[..., None], added, 0.0)
+    return Views(np.cumsum(added, axis=1), np.cumsum(quiet, axis=1), setting.begins)
+
+
+def rollback_nats(ticks: Ticks, setting: Setting, tolerance_ratio: float) -> Floats:
+    """ln E of the rollback after each tick."""
+    return rollback_views(ticks, setting, tolerance_ratio).nats()
+
+
+def promote_nats(ticks: Ticks, setting: Setting, proven_ratio: float) -> Floats:
+    """ln E' of the promotion after each tick; calm ticks alone count."""
+    added = gains(ticks, proven_ratio, BETTER) / setting.dispersion[:, None, None]
+    return log_mean(np.cumsum(np.where(calm(ticks, setting)[..., None], added, 0.0), axis=1))
+
+
+def first_rollbacks(
+    ticks: Ticks, setting: Setting, tolerance_ratio: float, levels: Sequence[float]
+) -> list[Whole]:
+    """The tick, counted from 0, at which each run is taken back, for each α; ticks: never.
+
+    The logarithms of sums are found only for runs that can reach a level at all.
+    """
+    views = rollback_views(ticks, setting, tolerance_ratio)
+    least = min(math.log(1 / level) for level in levels)
+    chosen = (views.most() >= least).any(axis=1)
+    runs, length = ticks.bad.shape
+    found = [np.full(runs, length, dtype=np.int64) for _ in levels]
+    if chosen.any():
+        nats = views.rows(chosen).nats()
+        for place, level in zip(found, levels, strict=True):
+            place[chosen] = first(nats >= math.log(1 / level))
+    return found
+
+
+def first_promotes(ticks: Ticks, setting: Setting, preset: Preset) -> Whole:
+    """The tick at which the proof stands first, taken back before or not; ticks: never."""
+    return first(promote_nats(ticks, setting, preset.proven_ratio) >= preset.promote_nats)
+
+
+def bound_nats(ticks: Ticks, setting: Setting, bound_ratio: float) -> Floats:
+    """ln E against a bound of the canary's own bad fraction, after each tick."""
+    bad = np.cumsum(ticks.canary_failures, axis=1)[..., None]
+    allowed = bound_ratio * np.cumsum(ticks.canary_requests, axis=1)[..., None]
+    logs = (bad * WORSE - allowed * np.expm1(WORSE)) / setting.dispersion[:, None, None]
+    return log_mean(logs)
+
+
+def dispersion(bad: Floats, requests: Floats) -> Floats:
+    """φ̂ of each run from its history (runs, ticks, pods); `UNKNOWN_DISPERSION_FACTOR` unknown."""
+    found = np.stack([_of_blocks(bad, requests, length) for length in BLOCK_TICKS])
+    known = np.where(np.isnan(found), -np.inf, found).max(axis=0)
+    return np.where(np.isinf(known), UNKNOWN_DISPERSION_FACTOR, np.maximum(1.0, known))
+
+
+def _of_blocks(bad: Floats, requests: Floats, length: int) -> Floats:
+    runs, ticks, pods = bad.shape
+    blocks = ticks // length
+    shape = (runs, blocks, length, pods)
+    y = bad[:, : blocks * length].reshape(shape).sum(axis=2)
+    q = requests[:, : blocks * length].reshape(shape).sum(axis=2)
+    whole, total = y.sum(axis=2, keepdims=True), q.sum(axis=2, keepdims=True)
+    expected = whole * np.divide(q, total, out=np.zeros_like(q), where=total > 0)
+    terms = np.divide((y - expected) ** 2, expected, out=np.zeros_like(y), where=expected > 0)
+    counted = (whole[..., 0] > 0).sum(axis=1) * (pods - 1)
+    found: Floats = np.divide(
+        terms.sum(axis=(1, 2)), counted, out=np.full(runs, np.nan), where=counted > 0
+    )
+    return found

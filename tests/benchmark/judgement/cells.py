@@ -37,19 +37,21 @@ class Size:
         bursty_runs: likewise, in worlds where errors come in bursts, whose rates are nearer to α.
         worse_runs: of regressions.
         plan_runs: for each time that is compared with the plan's.
+        rival_runs: of healthy canaries, for rivals: their rates are far from any limit.
     """
 
     healthy_runs: int
     bursty_runs: int
     worse_runs: int
     plan_runs: int
+    rival_runs: int
 
     def __post_init__(self) -> None:
-        assert min(self.healthy_runs, self.bursty_runs, self.worse_runs, self.plan_runs) > 0
+        assert min(self.healthy_runs, self.worse_runs, self.plan_runs, self.rival_runs) > 0
 
 
-REDUCED = Size(healthy_runs=1500, bursty_runs=5000, worse_runs=500, plan_runs=1000)
-FULL = Size(healthy_runs=10_000, bursty_runs=10_000, worse_runs=2000, plan_runs=4000)
+REDUCED = Size(healthy_runs=1500, bursty_runs=5000, worse_runs=500, plan_runs=1000, rival_runs=500)
+FULL = Size(healthy_runs=10_000, bursty_runs=10_000, worse_runs=2000, plan_runs=4000, rival_runs=10_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,3 +215,8 @@ CELLS: Mapping[str, Cell] = {cell.name: cell for cell in [*_healthy(), *_worse()
 """All of errors, by name; those of latency and of the plan stand in modules of their own."""
 
 Figures = Mapping[str, Any]
+
+
+def healthy(world: World) -> World:
+    """The same world with a canary that is well."""
+    return replace(world, worse_factor=1.0, worse_ratio=None, from_seconds=0.0, from_share=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +64,11 @@ def simulate(cell: Cell, size: Size) -> Figures:
     phis: list[Floats] = []
     runs = cell.runs(size)
     for chunk, part in enumerate(parts(runs)):
-        phi, found = (_climb if cell.way is Way.RAMP else _step)(cell, part, chunk)
+        has_rivals = not cell.world.is_healthy or chunk * CHUNK_RUNS < size.rival_runs
+        if cell.way is Way.RAMP:
+            phi, found = _climb(cell, part, chunk)
+        else:
+            phi, found = _step(cell, part, chunk, has_rivals=has_rivals)
         phis.append(phi)
         for gate, one in found:
             seen[gate].append(one)
@@ -102,16 +107,20 @@ def known_before(world: World, runs: int, random: np.random.Generator) -> tuple[
     return twin.dispersion(bad, requests), (totals[0] + 1) / (totals[1] + 1)
 
 
-def _step(cell: Cell, runs: int, chunk: int) -> tuple[Floats, Iterator[tuple[str, Seen]]]:
+def _step(
+    cell: Cell, runs: int, chunk: int, *, has_rivals: bool
+) -> tuple[Floats, Iterator[tuple[str, Seen]]]:
     random = random_of(cell.name, chunk)
     schedule, world = SCHEDULES[cell.way], cell.world
     phi, reference = known_before(world, runs, random)
     ticks = worlds.draw(world, schedule, runs, random)
     setting = Setting(phi, reference, worlds.begins(schedule, world.tick_seconds))
-    return phi, _judged(world, ticks, setting, worlds.onset_tick(world, schedule))
+    onset = worlds.onset_tick(world, schedule)
+    ours = _ours(world, ticks, setting, onset)
+    return phi, itertools.chain(ours, _rivals(world, ticks, onset) if has_rivals else ())
 
 
-def _judged(
+def _ours(
     world: World, ticks: Ticks, setting: Setting, onset: int
 ) -> Iterator[tuple[str, Seen]]:
     plain = Setting(np.ones_like(setting.dispersion), setting.reference, setting.begins)
@@ -127,6 +136,9 @@ def _judged(
         verdicts = twin.first_rollbacks(ticks, used, tolerance, levels)
         for preset, verdict in zip(chosen, verdicts, strict=True):
             yield preset.name, _seen(world, ticks, verdict, onset, promotes)
+
+
+def _rivals(world: World, ticks: Ticks, onset: int) -> Iterator[tuple[str, Seen]]:
     minute = round(MINUTE_SECONDS / world.tick_seconds)
     minutes = ticks.merged(minute)
     length, last = minutes.bad.shape[1], ticks.bad.shape[1]

@@ -1,0 +1,12 @@
+"""The picture: how many canary requests fail until a regression is taken back, by gate and world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.benchmark.judgement.targets import Known
+
+
+def draw(known: Known, path: Path) -> None:
+    """Draws it."""
+    raise NotImplementedError(known, path)

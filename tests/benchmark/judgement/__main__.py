@@ -22,10 +22,10 @@ from tests.benchmark.judgement.store import WORK, Store, shard
 OUT = Path(".bench/judge.json")
 
 EXAMPLES = """examples:
-  python -m tests.benchmark.judgement                       the reduced run, a few minutes
-  python -m tests.benchmark.judgement --full                at least 10,000 healthy and 2,000 other runs a cell
+  python -m tests.benchmark.judgement                       the reduced run, minutes
+  python -m tests.benchmark.judgement --full                at least 10,000 healthy and 2,000 other runs
   python -m tests.benchmark.judgement --full --shard 1/4    a quarter of the cells; others elsewhere
-  python -m tests.benchmark.judgement --only "outage"       the cells with this in their name, in full
+  python -m tests.benchmark.judgement --only "outage"       cells with this in their name, in full
   python -m tests.benchmark.judgement --picture tests/benchmark/judgement.svg
 Finished cells are kept in .bench/judge and skipped, as long as the code that they depend on is the
 same; --fresh simulates all of them again. Shards that share that folder add up: a run without
@@ -40,19 +40,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if asked.worse_runs:
         size = replace(size, worse_runs=asked.worse_runs)
     if asked.healthy_runs:
-        most = max(asked.healthy_runs, size.bursty_runs)
-        size = replace(size, healthy_runs=asked.healthy_runs, bursty_runs=most)
+        size = replace(size, healthy_runs=asked.healthy_runs, other_runs=asked.healthy_runs)
     store = Store(size)
     wanted = [name for name in WORK if asked.only in name]
     mine = shard(wanted, *asked.shard)
     run(mine, store, processes=asked.processes, fresh=asked.fresh)
     found = {name: one for name in WORK if (one := store.known(name)) is not None}
     if asked.only:
-        print(table.of_cells([found[name] for name in mine]))
+        _say(table.of_cells([found[name] for name in mine]))
         return 0
     missing = len(WORK) - len(found)
     if missing:
-        print(f"{missing} of {len(WORK)} cells are missing: run the other shards, then without --shard")
+        _say(f"{missing} of {len(WORK)} cells are missing: run the other shards, then none")
         return 0
     return _report(found, asked.picture)
 
@@ -62,7 +61,7 @@ def _report(found: dict[str, Figures], drawn: Path | None) -> int:
     OUT.parent.mkdir(exist_ok=True)
     report = {"targets": [one.as_json() for one in judged], "cells": list(found.values())}
     OUT.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    print(table.text(found, judged))
+    _say(table.text(found, judged))
     if drawn is not None:
         picture.draw(found, drawn)
     return 0 if all(one.met for one in judged) else 1
@@ -77,14 +76,19 @@ def run(names: Sequence[str], store: Store, *, processes: int, fresh: bool = Fal
         for count, (name, found, seconds) in enumerate(pool.imap_unordered(_one, jobs), 1):
             store.keep(name, found)
             passed = time.monotonic() - begun
-            told = f"[{count}/{len(waiting)}] {passed:.0f} s: {name}, {seconds:.1f} s"
-            print(told, file=sys.stderr, flush=True)
+            told = f"[{count}/{len(waiting)}] {passed:.0f} s: {name}, {seconds:.1f} s\n"
+            sys.stderr.write(told)
+            sys.stderr.flush()
 
 
 def _one(job: tuple[str, Size]) -> tuple[str, Figures, float]:
     name, size = job
     begun = time.monotonic()
     return name, WORK[name](size), time.monotonic() - begun
+
+
+def _say(told: str) -> None:
+    sys.stdout.write(f"{told}\n")
 
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -97,7 +101,9 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="the nightly sizes")
     parser.add_argument("--healthy-runs", type=int, metavar="N", help="of healthy canaries a cell")
     parser.add_argument("--worse-runs", type=int, metavar="N", help="of regressions a cell")
-    parser.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="the I-th of N parts")
+    parser.add_argument(
+        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="the I-th of N parts"
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="cells with this in their name")
     parser.add_argument("--fresh", action="store_true", help="finished cells too")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="2 by default")
@@ -108,7 +114,8 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 def _shard(asked: str) -> tuple[int, int]:
     number, _, count = asked.partition("/")
     if not number.isdigit() or not count.isdigit() or not 1 <= int(number) <= int(count):
-        raise argparse.ArgumentTypeError(f"{asked} is no shard; ask for 1/4 to 4/4")
+        told = f"{asked} is no shard; ask for 1/4 to 4/4"
+        raise argparse.ArgumentTypeError(told)
     return int(number), int(count)
 
 

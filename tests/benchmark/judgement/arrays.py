@@ -74,7 +74,7 @@ def _merged(one: Floats, ticks: int) -> Floats:
 
 
 def random_of(name: str, chunk: int) -> np.random.Generator:
-    """The random numbers of one chunk of a cell: by the cell's name, whoever draws them, and when."""
+    """The random numbers of one chunk of a cell: by its name, whoever draws them."""
     digest = hashlib.sha256(name.encode()).digest()
     return np.random.default_rng([int.from_bytes(digest[:8]), chunk])
 
@@ -82,4 +82,5 @@ def random_of(name: str, chunk: int) -> np.random.Generator:
 def first(flags: Flags) -> Whole:
     """The first place at which each row holds; the row's length where it never does."""
     found = np.argmax(flags, axis=1)
-    return np.where(flags.any(axis=1), found, flags.shape[1]).astype(np.int64)
+    places: Whole = np.where(flags.any(axis=1), found, flags.shape[1]).astype(np.int64)
+    return places

@@ -33,25 +33,41 @@ class Size:
     """How many runs of each kind of cell.
 
     Attributes:
-        healthy_runs: of healthy canaries.
-        bursty_runs: likewise, in worlds where errors come in bursts, whose rates are nearer to α.
+        healthy_runs: of healthy canaries, judged by our default.
+        bursty_runs: likewise, where errors come in bursts: the rates are nearer to α there.
+        other_runs: of these, as many are judged by all other gates too.
         worse_runs: of regressions.
+        least_worse_runs: of those at exactly 2×, where the proof errs as often as it may.
         plan_runs: for each time that is compared with the plan's.
-        rival_runs: of healthy canaries, for rivals: their rates are far from any limit.
     """
 
     healthy_runs: int
     bursty_runs: int
+    other_runs: int
     worse_runs: int
+    least_worse_runs: int
     plan_runs: int
-    rival_runs: int
-
-    def __post_init__(self) -> None:
-        assert min(self.healthy_runs, self.worse_runs, self.plan_runs, self.rival_runs) > 0
 
 
-REDUCED = Size(healthy_runs=1500, bursty_runs=5000, worse_runs=500, plan_runs=1000, rival_runs=500)
-FULL = Size(healthy_runs=10_000, bursty_runs=10_000, worse_runs=2000, plan_runs=4000, rival_runs=10_000)
+REDUCED = Size(
+    healthy_runs=1500,
+    bursty_runs=8000,
+    other_runs=500,
+    worse_runs=400,
+    least_worse_runs=2000,
+    plan_runs=1000,
+)
+FULL = Size(
+    healthy_runs=10_000,
+    bursty_runs=20_000,
+    other_runs=10_000,
+    worse_runs=2000,
+    least_worse_runs=5000,
+    plan_runs=4000,
+)
+
+VERY_BURSTY_SIZE = 5
+VERY_BURSTY_NOISE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +86,13 @@ class Cell:
 
     def runs(self, size: Size) -> int:
         """How often it is run."""
-        if not self.world.is_healthy:
-            return size.worse_runs
-        is_bursty = self.world.cluster_size_factor > 1 or self.world.noise_ratio > 0
+        world = self.world
+        if not world.is_healthy:
+            is_least = world.worse_ratio is None and world.worse_factor == 2
+            return size.least_worse_runs if is_least else size.worse_runs
+        is_bursty = (
+            world.cluster_size_factor >= VERY_BURSTY_SIZE or world.noise_ratio >= VERY_BURSTY_NOISE
+        )
         return size.bursty_runs if is_bursty else size.healthy_runs
 
 
@@ -105,12 +125,15 @@ def _healthy() -> list[Cell]:
             for rps in (100, 1000)
         ]
     added = World(event=Event.ADDED)
+    for scraping in (Scraping.PROXY_OFFSETS, Scraping.POD_OFFSETS):
+        worlds += [
+            (
+                f"{scraping.value}, brown-outs",
+                replace(added, scraping=scraping, requests_per_second=rps),
+            )
+            for rps in (100, 1000)
+        ]
     worlds += [
-        ("offsets, brown-outs", replace(added, scraping=Scraping.OFFSETS)),
-        (
-            "offsets, brown-outs",
-            replace(added, scraping=Scraping.OFFSETS, requests_per_second=100),
-        ),
         (Event.ADDED.value, replace(added, requests_per_second=10, bad_ratio=0.01)),
         ("no traffic", World(requests_per_second=0)),
         ("ticks of 5 s", World(tick_seconds=5)),
@@ -152,7 +175,11 @@ def _name(kind: str, words: str, world: World, *, burst: bool = False) -> str:
 
 def _worse() -> list[Cell]:
     cells = []
-    for rps, factors in ((10, (5, 10, 50)), (100, (1.5, 2, 5, 10, 50)), (1000, (1.2, 1.5, 2, 5, 10, 50))):
+    for rps, factors in (
+        (10, (5, 10, 50)),
+        (100, (1.5, 2, 5, 10, 50)),
+        (1000, (1.2, 1.5, 2, 5, 10, 50)),
+    ):
         for factor in factors:
             world = World(requests_per_second=rps, worse_factor=factor)
             cells.append(Cell(name=f"{factor:g}× {told(world)}", world=world))
@@ -160,26 +187,50 @@ def _worse() -> list[Cell]:
     for world in (hundred, thousand):
         cells += [Cell(name=f"{words} {told(world)}", world=one) for words, one in _broken(world)]
     cells += [
-        Cell(name=f"2× {Event.ADDED.value} {told(one)}", world=replace(one, worse_factor=2, event=Event.ADDED))
+        Cell(
+            name=f"2× {Event.ADDED.value} {told(one)}",
+            world=replace(one, worse_factor=2, event=Event.ADDED),
+        )
         for one in (thousand, hundred, World(requests_per_second=10, bad_ratio=0.01))
     ]
     cells += [
         Cell(name=f"2× {told(one)}", world=replace(one, worse_factor=2))
-        for one in (World(requests_per_second=10, bad_ratio=0.01), World(requests_per_second=10_000))
+        for one in (
+            World(requests_per_second=10, bad_ratio=0.01),
+            World(requests_per_second=10_000),
+        )
     ]
     cells += [
-        Cell(name=f"10× {Event.ADDED.value} {told(one)}", world=replace(one, worse_factor=10, event=Event.ADDED))
+        Cell(
+            name=f"10× {Event.ADDED.value} {told(one)}",
+            world=replace(one, worse_factor=10, event=Event.ADDED),
+        )
         for one in (thousand, hundred)
     ]
     cells += [
-        Cell(name=f"5× clusters of 5 {told(one)}", world=replace(one, worse_factor=5, cluster_size_factor=5))
+        Cell(
+            name=f"5× clusters of 5 {told(one)}",
+            world=replace(one, worse_factor=5, cluster_size_factor=5),
+        )
         for one in (thousand, hundred)
     ]
-    cells.append(Cell(name=f"5× pods differ by 0.5 {told(thousand)}", world=replace(thousand, worse_factor=5, noise_ratio=0.5)))
-    return cells + _worse_climbing() + [
-        Cell(name=f"quick {words} {told(thousand)}", world=one, way=Way.QUICK)
-        for words, one in [("5×", replace(thousand, worse_factor=5)), ("outage", replace(thousand, worse_ratio=1))]
-    ]
+    cells.append(
+        Cell(
+            name=f"5× pods differ by 0.5 {told(thousand)}",
+            world=replace(thousand, worse_factor=5, noise_ratio=0.5),
+        )
+    )
+    return (
+        cells
+        + _worse_climbing()
+        + [
+            Cell(name=f"quick {words} {told(thousand)}", world=one, way=Way.QUICK)
+            for words, one in [
+                ("5×", replace(thousand, worse_factor=5)),
+                ("outage", replace(thousand, worse_ratio=1)),
+            ]
+        ]
+    )
 
 
 def _broken(world: World) -> list[tuple[str, World]]:
@@ -203,11 +254,19 @@ def _worse_climbing() -> list[Cell]:
     for rps, p in ((1000, 0.001), (100, 0.001), (10, 0.01)):
         world = World(requests_per_second=rps, bad_ratio=p)
         worse = [(f"{factor:g}×", replace(world, worse_factor=factor)) for factor in (2, 5, 50)]
-        worse += [("outage", replace(world, worse_ratio=1.0)), ("85 % fail", replace(world, worse_ratio=0.85))]
+        worse += [
+            ("outage", replace(world, worse_ratio=1.0)),
+            ("85 % fail", replace(world, worse_ratio=0.85)),
+        ]
         if rps >= 100:
-            worse.append((f"2× {Event.ADDED.value}", replace(world, worse_factor=2, event=Event.ADDED)))
+            worse.append(
+                (f"2× {Event.ADDED.value}", replace(world, worse_factor=2, event=Event.ADDED))
+            )
             worse.append(("5× from 25 %", replace(world, worse_factor=5, from_share=0.25)))
-        cells += [Cell(name=f"ramp {words} {told(world)}", world=one, way=Way.RAMP) for words, one in worse]
+        cells += [
+            Cell(name=f"ramp {words} {told(world)}", world=one, way=Way.RAMP)
+            for words, one in worse
+        ]
     return cells
 
 

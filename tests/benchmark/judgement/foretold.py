@@ -64,8 +64,9 @@ def _dwells() -> Iterator[DwellCell]:
     for tolerance, level in ((1.0, 0.05), (1.2, 0.01)):
         for rps, share in ((100, 0.1), (1000, 0.01), (1000, 0.05), (1000, 0.1), (1000, 0.5)):
             for times in (2, 5, 10):
+                where = f"{rps} rps at {100 * share:g} %"
                 yield DwellCell(
-                    name=f"dwell {times}× {rps} rps at {100 * share:g} %, above {tolerance:g}×, {level:g}",
+                    name=f"dwell {times}× {where}, above {tolerance:g}×, {level:g}",
                     requests_per_second=rps,
                     share=share,
                     times=times,

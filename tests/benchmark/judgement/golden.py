@@ -77,7 +77,9 @@ def found() -> list[Golden]:
     """All of them."""
     worse, better = twin.WORSE, twin.BETTER
     return [
-        Golden("rising, one alternative", _grid(RISING, null=1, steps=np.log([5.0])), 12.263879520822),
+        Golden(
+            "rising, one alternative", _grid(RISING, null=1, steps=np.log([5.0])), 12.263879520822
+        ),
         Golden("rising, ρ0 = 1", _grid(RISING, null=1, steps=worse), 10.380343029537),
         Golden("rising, ρ0 = 1.2", _grid(RISING, null=1.2, steps=worse), 8.229680058331),
         Golden("rising, φ = 2", _grid(RISING, null=1, steps=worse, phi=2), 4.568391457903),

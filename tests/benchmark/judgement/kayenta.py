@@ -65,4 +65,5 @@ def series(canary: Floats, stable: Floats, *, points_min: int = EVERY_MINUTES) -
 
 
 def _percents(bad: Floats, requests: Floats) -> Floats:
-    return 100 * np.divide(bad, requests, out=np.full(bad.shape, np.nan), where=requests > 0)
+    shares: Floats = np.divide(bad, requests, out=np.full(bad.shape, np.nan), where=requests > 0)
+    return 100 * shares

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.benchmark.judgement import kayenta, twin, worlds
-from tests.benchmark.judgement.arrays import Flags, Floats, Ticks, Whole, first, random_of
+from tests.benchmark.judgement.arrays import (
+    CHUNK_RUNS,
+    Flags,
+    Floats,
+    Ticks,
+    Whole,
+    first,
+    random_of,
+)
 from tests.benchmark.judgement.cells import Figures, Size
 from tests.benchmark.judgement.simulate import DEFAULT, PRESETS, SENSITIVE, Seen, figures, parts
 from tests.benchmark.judgement.simulate import known_before as known_of
@@ -32,6 +40,7 @@ TICK_SECONDS = 15.0
 MINUTE_TICKS = 4
 FLAGGER_FAILURES_COUNT = 5
 WARM_UP_SECONDS = 120.0
+ALL_EDGES = f"{DEFAULT}, all edges"
 WARM = f"{DEFAULT}, all edges, 2 min of warm-up left out"
 
 
@@ -113,7 +122,7 @@ def shares_below(cell: LatencyCell, *, is_canary: bool, is_cold: bool = False) -
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Requests of each arm, and those slower than each edge: (runs, ticks), (runs, ticks, edges)."""
+    """Requests of each arm (runs, ticks), and those slower than each edge (…, edges)."""
 
     canary: Floats
     stable: Floats
@@ -167,7 +176,8 @@ def simulate(cell: LatencyCell, size: Size) -> Figures:
         world = World(requests_per_second=cell.requests_per_second, bad_ratio=slow)
         phi, _ = known_of(world, runs, random)
         phis.append(phi)
-        for gate, one in _judged(cell, draw(cell, runs, random), phi):
+        is_alone = chunk * CHUNK_RUNS >= size.other_runs
+        for gate, one in _judged(cell, draw(cell, runs, random), phi, is_alone=is_alone):
             seen[gate].append(one)
     return {
         "name": cell.name,
@@ -179,16 +189,25 @@ def simulate(cell: LatencyCell, size: Size) -> Figures:
     }
 
 
-def _judged(cell: LatencyCell, counted: Counted, phi: Floats) -> Iterator[tuple[str, Seen]]:
+def _judged(
+    cell: LatencyCell, counted: Counted, phi: Floats, *, is_alone: bool
+) -> Iterator[tuple[str, Seen]]:
     bound = counted.at(EDGES_MS.index(BOUND_MS))
+    if cell.cold_factor != 1:
+        warm = counted.without(round(WARM_UP_SECONDS / TICK_SECONDS))
+        yield WARM, _seen(bound, all_edges(warm, phi, PRESETS[DEFAULT]))
+    elif is_alone:
+        yield ALL_EDGES, _seen(bound, all_edges(counted, phi, PRESETS[DEFAULT]))
+    if is_alone:
+        return
     for name in (DEFAULT, SENSITIVE):
         preset = PRESETS[name]
         yield f"{name}, one edge", _seen(bound, _one_edge(counted, phi, preset))
         yield f"{name}, all edges", _seen(bound, all_edges(counted, phi, preset))
-    if cell.cold_factor != 1:
-        warm = counted.without(round(WARM_UP_SECONDS / TICK_SECONDS))
-        yield WARM, _seen(bound, all_edges(warm, phi, PRESETS[DEFAULT]))
-    p99 = quantile(counted.canary_slow, counted.canary), quantile(counted.stable_slow, counted.stable)
+    p99 = (
+        quantile(counted.canary_slow, counted.canary),
+        quantile(counted.stable_slow, counted.stable),
+    )
     failing = ~(p99[0] < BOUND_MS)
     minute = first(np.cumsum(failing, axis=1) >= FLAGGER_FAILURES_COUNT)
     yield "Flagger p99 < 500 ms", _seen(bound, _ticks(minute, failing))

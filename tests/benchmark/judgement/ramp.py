@@ -45,9 +45,7 @@ def first_share(budget: Budget, requests_per_second: float) -> float:
     return min(max(share, budget.share_min), budget.share_max)
 
 
-def next_shares(
-    now: Floats, budget: Budget, requests_per_second: float, excess: Floats
-) -> Floats:
+def next_shares(now: Floats, budget: Budget, requests_per_second: float, excess: Floats) -> Floats:
     """The shares to follow; ``excess`` is what the canary may fail beyond stable, as a fraction."""
     reaction = requests_per_second * budget.reaction_seconds
     allowed = budget.failures / (reaction * np.maximum(excess, 1e-9))
@@ -77,7 +75,9 @@ def upper_limit(requests: Floats, bad: Floats, miss_ratio: float) -> Floats:
     for _ in range(HALVINGS_COUNT):
         middle = (low + high) / 2
         # Below the logarithm of a float's least distance to 1 the good ones decide nothing.
-        seen = bad * np.log(np.maximum(middle, 1e-300)) + good * np.log1p(-np.minimum(middle, 1 - 1e-16))
+        seen = bad * np.log(np.maximum(middle, 1e-300)) + good * np.log1p(
+            -np.minimum(middle, 1 - 1e-16)
+        )
         is_possible = seen > wanted
         low, high = np.where(is_possible, middle, low), np.where(is_possible, high, middle)
     found: Floats = np.where((requests > 0) & (good > 0), low, 1.0)
@@ -117,45 +117,49 @@ class Climb:
         runs = self.stream.runs
         rollback, promote = np.full(runs, ticks), np.full(runs, ticks)
         failures, lagging = np.zeros(runs), np.zeros(runs)
-        open_runs, dying = np.ones(runs, dtype=np.bool_), np.zeros(runs, dtype=np.bool_)
+        climbing, dying = np.arange(runs), np.arange(0)
         for tick in range(ticks + 1):
             counts = self.stream.tick(tick, self.now)
-            lagging += np.where(open_runs | dying, counts[2], 0.0)
-            if tick == ticks or not (open_runs | dying).any():
+            lagging[dying] += counts[2][dying]
+            if tick == ticks or not climbing.size:
                 break
-            failures += np.where(open_runs, counts[2], 0.0)
-            failed, passed = self.judged(counts)
-            dying = open_runs & failed
-            ended = open_runs & passed & ~failed
+            for sums in (failures, lagging):
+                sums[climbing] += counts[2][climbing]
+            failed, passed = self.judged(counts, climbing)
+            dying, ended = climbing[failed], climbing[passed & ~failed]
             rollback[dying], promote[ended] = tick, tick
-            open_runs = open_runs & ~failed & ~ended
-            self.now, self.coming = self.coming, self.following()
-        never = (rollback == ticks) & (promote == ticks)
-        return Climbed(rollback, promote, failures, np.where(never, failures, lagging))
+            climbing = climbing[~failed & ~passed]
+            following = self.coming.copy()
+            following[climbing] = self.following(climbing)
+            self.now, self.coming = self.coming, following
+        return Climbed(rollback, promote, failures, lagging)
 
-    def judged(self, counts: tuple[Floats, Floats, Floats, Floats]) -> tuple[Flags, Flags]:
-        """Takes one more tick in; which runs fail now, which pass."""
-        self.sums = [known + more for known, more in zip(self.sums, counts, strict=True)]
-        ticks = Ticks(*(one[:, None] for one in counts))
-        quiet = twin.calm(ticks, self.setting)
-        phi = self.setting.dispersion[:, None]
+    def judged(
+        self, counts: tuple[Floats, Floats, Floats, Floats], rows: Whole
+    ) -> tuple[Flags, Flags]:
+        """Takes one more tick of some runs in; which of them fail now, which pass."""
+        for known, more in zip(self.sums, counts, strict=True):
+            known[rows] += more[rows]
+        ticks = Ticks(*(one[rows, None] for one in counts))
+        setting = self.setting.rows(rows)
+        quiet = twin.calm(ticks, setting)
+        phi = setting.dispersion[:, None]
         bad = twin.gains(ticks, self.preset.tolerance_ratio, twin.WORSE)[:, 0] / phi
         good = twin.gains(ticks, self.preset.proven_ratio, twin.BETTER)[:, 0] / phi
-        self.every += bad
-        self.calm += np.where(quiet, bad, 0.0)
-        self.proof += np.where(quiet, good, 0.0)
+        self.every[rows] += bad
+        self.calm[rows] += np.where(quiet, bad, 0.0)
+        self.proof[rows] += np.where(quiet, good, 0.0)
         # A ramp is one step: what came since it began is all there is.
-        logs = [math.log(0.75) + twin.log_mean(self.every), math.log(0.25) + twin.log_mean(self.calm)]
-        rollback = np.logaddexp(*logs)
-        is_top = self.now >= self.budget.share_max - 1e-12
-        passed = is_top & (twin.log_mean(self.proof) >= self.preset.promote_nats)
+        every = math.log(0.75) + twin.log_mean(self.every[rows])
+        rollback = np.logaddexp(every, math.log(0.25) + twin.log_mean(self.calm[rows]))
+        is_top = self.now[rows] >= self.budget.share_max - 1e-12
+        passed = is_top & (twin.log_mean(self.proof[rows]) >= self.preset.promote_nats)
         return rollback >= self.preset.rollback_nats, passed
 
-    def following(self) -> Floats:
-        """The shares that are decided now."""
-        canary, stable, canary_bad, stable_bad = self.sums
+    def following(self, rows: Whole) -> Floats:
+        """The shares of some runs that are decided now."""
+        canary, stable, canary_bad, stable_bad = (known[rows] for known in self.sums)
         upper = upper_limit(canary, canary_bad, self.preset.false_rollback_ratio)
         excess = upper - stable_ratio(stable, stable_bad)
-        return next_shares(
-            self.coming, self.budget, self.stream.world.requests_per_second, excess
-        )
+        traffic = self.stream.world.requests_per_second
+        return next_shares(self.coming[rows], self.budget, traffic, excess)

@@ -71,9 +71,7 @@ def burn_of_canary(minutes: Ticks) -> Whole:
 
 
 def _burn(bad: Floats, requests: Floats) -> Whole:
-    share = _divided(
-        _windows(bad, BURN_WINDOW_MINUTES), _windows(requests, BURN_WINDOW_MINUTES)
-    )
+    share = _divided(_windows(bad, BURN_WINDOW_MINUTES), _windows(requests, BURN_WINDOW_MINUTES))
     return first(share > BURN_FACTOR * OBJECTIVE_MISS_RATIO)
 
 
@@ -86,7 +84,8 @@ def _windows(counts: Floats, minutes: int = ARGO_WINDOW_MINUTES) -> Floats:
 
 def _divided(one: Floats | int, other: Floats) -> Floats:
     """Not a number where nothing was asked; comparisons with it are false."""
-    return np.divide(one, other, out=np.full(other.shape, np.nan), where=other > 0)
+    found: Floats = np.divide(one, other, out=np.full(other.shape, np.nan), where=other > 0)
+    return found
 
 
 def _at_failure(failed: Flags, wanted: int) -> Whole:

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from tests.benchmark.judgement import kayenta, ramp, rivals, twin, wilson, world
 from tests.benchmark.judgement.arrays import CHUNK_RUNS, Floats, Ticks, Whole, random_of
 from tests.benchmark.judgement.cells import SCHEDULES, Cell, Figures, Size, Way
 from tests.benchmark.judgement.twin import Preset, Setting
-from tests.benchmark.judgement.worlds import Stream, World
+from tests.benchmark.judgement.worlds import Event, Stream, World
 
 MINUTE_SECONDS = 60
 LAG_SECONDS = 15.0
@@ -31,12 +31,24 @@ PRESETS: Mapping[str, Preset] = {
     for one in (
         Preset(name=DEFAULT, tempered=True, tolerance_ratio=1.2, false_rollback_ratio=0.01),
         Preset(name=SENSITIVE, tempered=True, tolerance_ratio=1.0, false_rollback_ratio=0.05),
-        Preset(name="ours, default .05", tempered=True, tolerance_ratio=1.2, false_rollback_ratio=0.05),
-        Preset(name="ours, sensitive .01", tempered=True, tolerance_ratio=1.0, false_rollback_ratio=0.01),
-        Preset(name="ours, plain .05", tempered=False, tolerance_ratio=1.0, false_rollback_ratio=0.05),
+        Preset(
+            name="ours, default .05", tempered=True, tolerance_ratio=1.2, false_rollback_ratio=0.05
+        ),
+        Preset(
+            name="ours, sensitive .01",
+            tempered=True,
+            tolerance_ratio=1.0,
+            false_rollback_ratio=0.01,
+        ),
+        Preset(
+            name="ours, plain .05", tempered=False, tolerance_ratio=1.0, false_rollback_ratio=0.05
+        ),
         Preset(name=PLAIN, tempered=False, tolerance_ratio=1.0, false_rollback_ratio=0.01),
     )
 }
+CALM_MINUTE = "ours, default, calm by the minute"
+"""A proposal: a tick is calm only if its last minute is too."""
+
 CLIMBING = (DEFAULT, SENSITIVE, PLAIN)
 KAYENTAS: Mapping[str, int] = {"Kayenta, 5 min": 5, "Kayenta, 20 points": 20}
 
@@ -64,11 +76,9 @@ def simulate(cell: Cell, size: Size) -> Figures:
     phis: list[Floats] = []
     runs = cell.runs(size)
     for chunk, part in enumerate(parts(runs)):
-        has_rivals = not cell.world.is_healthy or chunk * CHUNK_RUNS < size.rival_runs
-        if cell.way is Way.RAMP:
-            phi, found = _climb(cell, part, chunk)
-        else:
-            phi, found = _step(cell, part, chunk, has_rivals=has_rivals)
+        is_last = chunk * CHUNK_RUNS >= size.other_runs
+        run = _climb if cell.way is Way.RAMP else _step
+        phi, found = run(cell, part, chunk, is_alone=is_last)
         phis.append(phi)
         for gate, one in found:
             seen[gate].append(one)
@@ -108,7 +118,7 @@ def known_before(world: World, runs: int, random: np.random.Generator) -> tuple[
 
 
 def _step(
-    cell: Cell, runs: int, chunk: int, *, has_rivals: bool
+    cell: Cell, runs: int, chunk: int, *, is_alone: bool
 ) -> tuple[Floats, Iterator[tuple[str, Seen]]]:
     random = random_of(cell.name, chunk)
     schedule, world = SCHEDULES[cell.way], cell.world
@@ -116,26 +126,39 @@ def _step(
     ticks = worlds.draw(world, schedule, runs, random)
     setting = Setting(phi, reference, worlds.begins(schedule, world.tick_seconds))
     onset = worlds.onset_tick(world, schedule)
-    ours = _ours(world, ticks, setting, onset)
-    return phi, itertools.chain(ours, _rivals(world, ticks, onset) if has_rivals else ())
+    if is_alone:
+        return phi, _ours(world, ticks, setting, onset, (PRESETS[DEFAULT],))
+    plain = replace(setting, dispersion=np.ones_like(phi))
+    kinds = [(setting, True, 1.2), (setting, True, 1.0), (plain, False, 1.0)]
+    found = [
+        _ours(world, ticks, used, onset, _presets(tempered=tempered, tolerance_ratio=tolerance))
+        for used, tempered, tolerance in kinds
+    ]
+    return phi, itertools.chain(*found, _rivals(world, ticks, onset))
+
+
+def _presets(*, tempered: bool, tolerance_ratio: float) -> tuple[Preset, ...]:
+    return tuple(
+        one
+        for one in PRESETS.values()
+        if one.tempered is tempered and one.tolerance_ratio == tolerance_ratio
+    )
 
 
 def _ours(
-    world: World, ticks: Ticks, setting: Setting, onset: int
+    world: World, ticks: Ticks, setting: Setting, onset: int, presets: Sequence[Preset]
 ) -> Iterator[tuple[str, Seen]]:
-    plain = Setting(np.ones_like(setting.dispersion), setting.reference, setting.begins)
-    for tempered, tolerance in ((True, 1.2), (True, 1.0), (False, 1.0)):
-        chosen = [
-            one
-            for one in PRESETS.values()
-            if one.tempered is tempered and one.tolerance_ratio == tolerance
-        ]
-        used = setting if tempered else plain
-        levels = [one.false_rollback_ratio for one in chosen]
-        promotes = twin.first_promotes(ticks, used, chosen[0])
-        verdicts = twin.first_rollbacks(ticks, used, tolerance, levels)
-        for preset, verdict in zip(chosen, verdicts, strict=True):
-            yield preset.name, _seen(world, ticks, verdict, onset, promotes)
+    """Presets that differ in α alone."""
+    levels = [one.false_rollback_ratio for one in presets]
+    promotes = twin.first_promotes(ticks, setting, presets[0])
+    verdicts = twin.first_rollbacks(ticks, setting, presets[0].tolerance_ratio, levels)
+    for preset, verdict in zip(presets, verdicts, strict=True):
+        yield preset.name, _seen(world, ticks, verdict, onset, promotes)
+    if world.event is Event.ADDED and presets[0].name == DEFAULT:
+        minute = replace(setting, calm_ticks=round(MINUTE_SECONDS / world.tick_seconds))
+        proved = twin.first_promotes(ticks, minute, presets[0])
+        level = twin.first_rollbacks(ticks, minute, presets[0].tolerance_ratio, levels[:1])[0]
+        yield CALM_MINUTE, _seen(world, ticks, level, onset, proved)
 
 
 def _rivals(world: World, ticks: Ticks, onset: int) -> Iterator[tuple[str, Seen]]:
@@ -163,7 +186,9 @@ def _seen(
         rollback_seconds=_seconds(verdict, length, world.tick_seconds),
         failures=np.take_along_axis(sums, ends, axis=1)[:, 0],
         failures_with_lag=np.take_along_axis(sums, late, axis=1)[:, 0],
-        promote_seconds=None if promotes is None else _seconds(promotes, length, world.tick_seconds),
+        promote_seconds=None
+        if promotes is None
+        else _seconds(promotes, length, world.tick_seconds),
     )
 
 
@@ -171,10 +196,13 @@ def _seconds(found: Whole, never: int, tick_seconds: float) -> Floats:
     return np.where(found < never, (found + 1) * tick_seconds, math.inf)
 
 
-def _climb(cell: Cell, runs: int, chunk: int) -> tuple[Floats, Iterator[tuple[str, Seen]]]:
+def _climb(
+    cell: Cell, runs: int, chunk: int, *, is_alone: bool
+) -> tuple[Floats, Iterator[tuple[str, Seen]]]:
     phi, reference = known_before(cell.world, runs, random_of(cell.name, chunk))
+    names = (DEFAULT,) if is_alone else CLIMBING
     return phi, (
-        (name, _climbed(cell, runs, chunk, PRESETS[name], (phi, reference))) for name in CLIMBING
+        (name, _climbed(cell, runs, chunk, PRESETS[name], (phi, reference))) for name in names
     )
 
 

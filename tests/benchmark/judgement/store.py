@@ -24,7 +24,10 @@ WORK: Mapping[str, Work] = {
     **{name: partial(simulate.simulate, cell) for name, cell in cells.CELLS.items()},
     **{name: partial(latency.simulate, cell) for name, cell in latency.CELLS.items()},
     **{name: partial(foretold.simulate_dwell, cell) for name, cell in foretold.DWELLS.items()},
-    **{name: partial(foretold.simulate_back_test, cell) for name, cell in foretold.BACK_TESTS.items()},
+    **{
+        name: partial(foretold.simulate_back_test, cell)
+        for name, cell in foretold.BACK_TESTS.items()
+    },
 }
 
 

@@ -93,7 +93,9 @@ def _false_rollbacks(known: Known) -> Iterator[str]:
         limit = percent(all_[DEFAULT]["rolledBackUpper99"])
         shares = [percent(all_[name]["rolledBackRatio"]) for name in SHORT]
         shares[0] = f"{shares[0]} ({limit})"
-        lines.append([cell["name"].removeprefix("healthy "), str(cell["dispersionMedian"]), *shares])
+        lines.append(
+            [cell["name"].removeprefix("healthy "), str(cell["dispersionMedian"]), *shares]
+        )
     yield rows(["world", "φ̂", *SHORT.values()], lines)
 
 
@@ -114,7 +116,7 @@ def _regressions(known: Known) -> Iterator[str]:
 
 
 def _brief(one: Mapping[str, Any]) -> str:
-    """Share, delay and failures; a share of 1 is left out, and the delay of a share below a half."""
+    """Share, delay and failures; neither a share of 1 nor the delay of less than a half."""
     share, median = one["rolledBackRatio"], one["delaySecondsMedian"]
     parts = [] if share == 1 else [f"{share:.2g}"]
     parts += [] if median is None else [f"{median:g} s"]
@@ -179,8 +181,8 @@ def _worse_than_rivals(known: Known) -> Iterator[str]:
     lines = [line for cell in known.values() for line in _better(known, cell)]
     if lines:
         yield (
-            "WHERE A RIVAL COSTS LESS than our default: mean canary failures until the verdict or the"
-            " horizon, and what the rival does to healthy canaries of the same world"
+            "WHERE A RIVAL COSTS LESS than our default: mean canary failures until the verdict or"
+            " the horizon, and what the rival does to healthy canaries of the same world"
         )
         yield rows(["regression", "rival", "its failures", "ours", "healthy rolled back"], lines)
 
@@ -206,9 +208,7 @@ def _dearer_ramps(known: Known) -> Iterator[str]:
         steps = cell["name"].removeprefix("ramp ")
         if steps not in known:
             continue
-        ramp, fixed = (
-            gate(known, name)["failuresWithLagMean"] for name in (cell["name"], steps)
-        )
+        ramp, fixed = (gate(known, name)["failuresWithLagMean"] for name in (cell["name"], steps))
         if fixed < BETTER_RATIO * ramp:
             lines.append([steps, f"{ramp:.3g}", f"{fixed:.3g}"])
     if lines:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.benchmark.judgement import cells, foretold, golden, latency, wilson
 from tests.benchmark.judgement.cells import Figures
-from tests.benchmark.judgement.simulate import DEFAULT, SENSITIVE
-from tests.benchmark.judgement.worlds import Event
+from tests.benchmark.judgement.simulate import CALM_MINUTE, DEFAULT, SENSITIVE
+from tests.benchmark.judgement.worlds import Event, Scraping
 
 FALSE_ROLLBACK_RATIO = 0.01
 FALSE_PROMOTE_RATIO = 0.05
@@ -71,7 +71,7 @@ def default_gate(cell: Figures) -> str:
     """The gate of ours that stands for the default in a cell."""
     if cell["name"] not in latency.CELLS:
         return DEFAULT
-    return latency.WARM if latency.WARM in cell["gates"] else f"{DEFAULT}, all edges"
+    return latency.WARM if latency.WARM in cell["gates"] else latency.ALL_EDGES
 
 
 def percent(share: float) -> str:
@@ -90,12 +90,20 @@ def _healthy(known: Known) -> Iterator[Target]:
         for cell in known.values()
         if cell["isHealthy"] and "gates" in cell
     ]
-    worst, name = max(rows, key=lambda row: row[0]["rolledBackUpper99"])
+    # The product counts at the callers; a judge of what pods count is the exception.
+    at_pods = [row for row in rows if Scraping.POD_OFFSETS.value in row[1]]
+    yield _at_most([row for row in rows if row not in at_pods], "1 false rollback, default")
+    yield _at_most(at_pods, "1 the same, counted at the pods")
+
+
+def _at_most(rows: Sequence[tuple[Mapping[str, Any], str]], name: str) -> Target:
+    worst, cell = max(rows, key=lambda row: row[0]["rolledBackUpper99"])
     above = sum(one["rolledBackUpper99"] > FALSE_ROLLBACK_RATIO for one, _ in rows)
-    yield Target(
-        name="1 false rollback, default",
+    most = f"worst {percent(worst['rolledBackRatio'])}, {cell}"
+    return Target(
+        name=name,
         target=f"99 % upper limit ≤ 1 % in each of {len(rows)} healthy cells",
-        figure=f"{len(rows) - above} of {len(rows)}; worst {percent(worst['rolledBackRatio'])}, {name}",
+        figure=f"{len(rows) - above} of {len(rows)}; {most}",
         interval=f"up to {percent(worst['rolledBackUpper99'])}",
         met=not above,
     )
@@ -110,7 +118,7 @@ def _outage(known: Known) -> Iterator[Target]:
         yield Target(
             name=f"2 {words}, 1000 rps, ramp",
             target="≤ 40 failed requests, lag included",
-            figure=f"{mean:.1f} (Flagger at 5 %: {flagger / mean:,.0f}×, Kayenta: {slow / mean:,.0f}×)",
+            figure=f"{mean:.1f} (Flagger at 5 %: {flagger / mean:,.0f}×, Kayenta {slow / mean:,.0f}×)",
             interval=f"95 % of runs ≤ {one['failuresWithLagP95']:.0f}",
             met=mean <= 40 and one["rolledBackCount"] == one["runs"],
         )
@@ -122,11 +130,13 @@ def _five_times(known: Known) -> Iterator[Target]:
     yield Target(
         name="3 5× at 0.1 %, 1000 rps, default",
         target="always found, median ≤ 60 s and ≤ 15 failures",
-        figure=f"{_found(one)}, {one['failuresMedian']:g} failures (mean {one['failuresMean']:.1f})",
+        figure=f"{_found(one)}, {one['failuresMedian']:g} failures, mean {one['failuresMean']:.1f}",
         interval=between(one["rolledBackInterval"]),
         met=_is_found(one, 60) and one["failuresMedian"] <= 15,
     )
-    counters = [gate(known, cell, name)["rolledBackCount"] for name in ("Flagger 99 %", "Argo 99 %")]
+    counters = [
+        gate(known, cell, name)["rolledBackCount"] for name in ("Flagger 99 %", "Argo 99 %")
+    ]
     yield Target(
         name="3 the same, thresholds of 99 %",
         target="never found",
@@ -177,7 +187,7 @@ def _proofs(known: Known) -> Iterator[Target]:
         yield Target(
             name=f"6 healthy to a proved < 2×, {cell.split(' 0')[0]}, ramp",
             target=f"median ≤ {limit // 60} min",
-            figure=f"{_seconds(one['promoteSecondsMedian'])}, promoted {percent(one['promotedRatio'])}",
+            figure=f"{_seconds(one['promoteSecondsMedian'])}, {percent(one['promotedRatio'])} promoted",
             interval=between(one["promotedInterval"]),
             met=one["promoteSecondsMedian"] is not None and one["promoteSecondsMedian"] <= limit,
         )
@@ -194,10 +204,16 @@ def _proofs(known: Known) -> Iterator[Target]:
         yield Target(
             name=f"6 P(promote | ≥ 2×), {words}",
             target=f"≤ 5 % in each of {len(rows)} cells",
-            figure=f"{percent(worst['promotedRatio'])} at most, {name}",
+            figure=f"{percent(worst['promotedRatio'])} at most, {name}{_proposed(known, name)}",
             interval=between(worst["promotedInterval"]),
             met=worst["promotedRatio"] <= FALSE_PROMOTE_RATIO,
         )
+
+
+def _proposed(known: Known, name: str) -> str:
+    if CALM_MINUTE not in known[name]["gates"]:
+        return ""
+    return f"; calm by the minute {percent(gate(known, name, CALM_MINUTE)['promotedRatio'])}"
 
 
 def _is_worse_at_once(name: str) -> bool:

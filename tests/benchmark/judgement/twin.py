@@ -62,16 +62,18 @@ class Setting:
         dispersion: φ of each run.
         reference: p_ref of each run; None: the run's own stable arm before the tick.
         begins: ticks, counted from 0, with which a step begins; the first is 0.
+        calm_ticks: a tick is calm where it is by itself, and so many up to it are together.
     """
 
     dispersion: Floats
     reference: Floats | None
     begins: tuple[int, ...] = (0,)
+    calm_ticks: int = 1
 
-    def rows(self, chosen: Flags) -> Setting:
+    def rows(self, chosen: Flags | Whole) -> Setting:
         """Some of the runs."""
         reference = None if self.reference is None else self.reference[chosen]
-        return Setting(self.dispersion[chosen], reference, self.begins)
+        return Setting(self.dispersion[chosen], reference, self.begins, self.calm_ticks)
 
 
 def log_mean(logs: Floats) -> Floats:
@@ -98,9 +100,19 @@ def calm(ticks: Ticks, setting: Setting) -> Flags:
         reference = (before + 1) / (requests + 1)
     else:
         reference = setting.reference[:, None]
-    allowed = 3 * ticks.requests * reference + 3 * setting.dispersion[:, None]
-    found: Flags = ticks.bad <= allowed
+    found = np.ones(ticks.bad.shape, dtype=np.bool_)
+    for length in {1, setting.calm_ticks}:
+        allowed = 3 * lately(ticks.requests, length) * reference + 3 * setting.dispersion[:, None]
+        found &= lately(ticks.bad, length) <= allowed
     return found
+
+
+def lately(counts: Floats, length: int) -> Floats:
+    """Sums of each tick and those before it, so many in all; fewer at the beginning."""
+    sums = np.cumsum(counts, axis=1)
+    before = np.zeros_like(sums)
+    before[:, length:] = sums[:, :-length]
+    return sums - before
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +126,13 @@ class Views:
     def since(self, begin: int) -> Floats:
         """From one tick on; 0 before it, which makes E 1."""
         before = self.every[:, begin - 1 : begin] if begin else 0.0
-        found = self.every - before
+        found: Floats = self.every - before
         found[:, :begin] = 0.0
         return found
 
     def most(self) -> Floats:
         """A bound that is quick to find: ln E of the whole never exceeds it."""
-        found = np.maximum(self.every.max(axis=-1), self.calm.max(axis=-1))
+        found: Floats = np.maximum(self.every.max(axis=-1), self.calm.max(axis=-1))
         for begin in self.begins[1:]:
             found = np.maximum(found, self.since(begin).max(axis=-1))
         return found
@@ -134,7 +146,8 @@ class Views:
         weighted = np.stack(
             [math.log(part) + one for part, one in zip(parts, logs, strict=True)], axis=-1
         )
-        return log_mean(weighted) + math.log(len(parts))
+        found: Floats = log_mean(weighted) + math.log(len(parts))
+        return found
 
     def rows(self, chosen: Flags) -> Views:
         """Some of the runs."""
@@ -168,7 +181,7 @@ def first_rollbacks(
     """
     views = rollback_views(ticks, setting, tolerance_ratio)
     least = min(math.log(1 / level) for level in levels)
-    chosen = (views.most() >= least).any(axis=1)
+    chosen: Flags = (views.most() >= least).any(axis=1)
     runs, length = ticks.bad.shape
     found = [np.full(runs, length, dtype=np.int64) for _ in levels]
     if chosen.any():

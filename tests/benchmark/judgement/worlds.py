@@ -13,11 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.benchmark.judgement.arrays import Floats, Ticks
+from tests.benchmark.judgement.arrays import Flags, Floats, Ticks, Whole
 
 PODS_COUNT = 10
 STABLE_PODS_COUNT = 9
 """Beside one pod of the canary."""
+
+PROXIES_COUNT = 3
+"""Of clients, such as gateways."""
 
 HISTORY_SECONDS = 4 * 3600
 NOISE_MEMORY_SECONDS = 300.0
@@ -48,7 +51,8 @@ class Scraping(enum.Enum):
     """How counters are read."""
 
     WHOLE = "whole"
-    OFFSETS = "offsets"
+    PROXY_OFFSETS = "proxies' offsets"
+    POD_OFFSETS = "pods' offsets"
     GAPS = "gaps"
     RESETS = "resets"
 
@@ -158,7 +162,11 @@ class Stream:
         canary_noise, stable_noise = self._next_noise()
         basis = world.bad_ratio * times
         worse = self._worse(now_seconds, share, basis * canary_noise)
-        return traffic, np.minimum(1.0, worse + added), np.minimum(1.0, basis * stable_noise + added)
+        return (
+            traffic,
+            np.minimum(1.0, worse + added),
+            np.minimum(1.0, basis * stable_noise + added),
+        )
 
     def _worse(self, now_seconds: float, share: Floats, healthy: Floats) -> Floats:
         world = self.world
@@ -207,7 +215,7 @@ def counted(
 
 def draw(world: World, schedule: Schedule, runs: int, random: np.random.Generator) -> Ticks:
     """All ticks of a schedule."""
-    if world.scraping is Scraping.OFFSETS:
+    if world.scraping in {Scraping.PROXY_OFFSETS, Scraping.POD_OFFSETS}:
         return _draw_with_offsets(world, schedule, runs, random)
     weights = shares(schedule, world.tick_seconds)
     stream = Stream(world, runs, random, len(weights) * world.tick_seconds)
@@ -230,7 +238,7 @@ def _with_gaps(ticks: Ticks, random: np.random.Generator) -> Ticks:
     return Ticks(*(_held_back(one, failed) for one in ticks.parts))
 
 
-def _held_back(counts: Floats, failed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Floats:
+def _held_back(counts: Floats, failed: Flags) -> Floats:
     found, waiting = np.zeros_like(counts), np.zeros(counts.shape[0])
     for tick in range(counts.shape[1]):
         waiting = waiting + counts[:, tick]
@@ -245,8 +253,12 @@ def _with_resets(ticks: Ticks, random: np.random.Generator) -> Ticks:
     kept = [np.where(one, random.random(one.shape), 1.0) for one in lost]
     canary_bad = random.binomial(ticks.canary_failures.astype(int), kept[0])
     stable_bad = random.binomial(ticks.stable_failures.astype(int), kept[1])
-    canary_good = random.binomial((ticks.canary_requests - ticks.canary_failures).astype(int), kept[0])
-    stable_good = random.binomial((ticks.stable_requests - ticks.stable_failures).astype(int), kept[1])
+    canary_good = random.binomial(
+        (ticks.canary_requests - ticks.canary_failures).astype(int), kept[0]
+    )
+    stable_good = random.binomial(
+        (ticks.stable_requests - ticks.stable_failures).astype(int), kept[1]
+    )
     return Ticks(
         (canary_good + canary_bad).astype(float),
         (stable_good + stable_bad).astype(float),
@@ -258,39 +270,45 @@ def _with_resets(ticks: Ticks, random: np.random.Generator) -> Ticks:
 def _draw_with_offsets(
     world: World, schedule: Schedule, runs: int, random: np.random.Generator
 ) -> Ticks:
-    """Each pod is scraped at an offset of its own: the arms cover different seconds."""
+    """Each proxy is scraped at an offset of its own.
+
+    Those of clients count both arms, which then cover the same seconds: what the product asks for.
+    Those of pods count an arm each, which then do not.
+    """
     step = round(world.tick_seconds)
     weights = np.array(shares(schedule, 1.0))
     stream = Stream(world, runs, random, len(weights))
     rows = [stream.rates(second, np.full(runs, share)) for second, share in enumerate(weights)]
     traffic, canary, stable = (np.stack(one, axis=1) for one in zip(*rows, strict=True))
-    length = len(weights) // step
-    canary_counts = _scraped(random, traffic * weights, canary, step, length)
-    pods = [
-        _scraped(random, traffic * (1 - weights) / STABLE_PODS_COUNT, stable, step, length)
-        for _ in range(STABLE_PODS_COUNT)
-    ]
-    return Ticks(
-        canary_counts[0],
-        np.sum([pod[0] for pod in pods], axis=0),
-        canary_counts[1],
-        np.sum([pod[1] for pod in pods], axis=0),
-    )
+    means = traffic * weights, traffic * (1 - weights)
+    if world.scraping is Scraping.PROXY_OFFSETS:
+        offsets = [random.integers(0, step, runs) for _ in range(PROXIES_COUNT)]
+        canaries = [(one, means[0] / PROXIES_COUNT) for one in offsets]
+        stables = [(one, means[1] / PROXIES_COUNT) for one in offsets]
+    else:
+        offsets = [random.integers(0, step, runs) for _ in range(PODS_COUNT)]
+        canaries = [(offsets[0], means[0])]
+        stables = [(one, means[1] / STABLE_PODS_COUNT) for one in offsets[1:]]
+    counts = [_scraped(random, canaries, canary, step), _scraped(random, stables, stable, step)]
+    return Ticks(counts[0][0], counts[1][0], counts[0][1], counts[1][1])
 
 
 def _scraped(
-    random: np.random.Generator, mean: Floats, ratio: Floats, step: int, length: int
+    random: np.random.Generator, parts: Sequence[tuple[Whole, Floats]], ratio: Floats, step: int
 ) -> tuple[Floats, Floats]:
-    failures = random.poisson(mean * ratio)
-    requests = random.poisson(mean * (1 - ratio)) + failures
-    offsets = random.integers(0, step, mean.shape[0])
-    ends = np.minimum((np.arange(length + 1) * step)[None, :] + offsets[:, None], mean.shape[1])
-    ends[:, 0] = 0
-    found = []
-    for counts in (requests, failures):
-        sums = np.concatenate([np.zeros((mean.shape[0], 1)), np.cumsum(counts, axis=1)], axis=1)
-        found.append(np.diff(np.take_along_axis(sums, ends, axis=1), axis=1))
-    return found[0], found[1]
+    """Requests and bad ones of an arm a tick, from parts with offsets and means a second."""
+    runs, seconds = ratio.shape
+    length = seconds // step
+    sums = np.zeros((2, runs, length))
+    for offsets, mean in parts:
+        failures = random.poisson(mean * ratio)
+        requests = random.poisson(mean * (1 - ratio)) + failures
+        ends = np.minimum((np.arange(length + 1) * step)[None, :] + offsets[:, None], seconds)
+        ends[:, 0] = 0
+        for place, counts in enumerate((requests, failures)):
+            known = np.concatenate([np.zeros((runs, 1)), np.cumsum(counts, axis=1)], axis=1)
+            sums[place] += np.diff(np.take_along_axis(known, ends, axis=1), axis=1)
+    return sums[0], sums[1]
 
 
 def history(world: World, runs: int, random: np.random.Generator) -> tuple[Floats, Floats]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from rollout.analysis import delta, sample
 from rollout.analysis.arm import Arms
 from rollout.analysis.cursor import SETTLE_MS, Cursors
+from rollout.analysis.judge import ledger
 from rollout.analysis.query import ARRIVED, Shape
 from rollout.analysis.sample import Series
-from rollout.analysis.tally import Tally, added
+from rollout.analysis.tally import Grid, Tally, added
 from rollout.analysis.verdict import GateKind, GateQuestion
-from rollout.api.evidence import Arrivals, GateEvidence, RunEvidence
+from rollout.api.evidence import Arrivals, Baseline, GateEvidence, RunEvidence
 
 LAG_INTERVALS_MAX = 8
 """Scrape intervals that a target may lag behind and still widen the window: more is a dead pod."""
@@ -52,6 +53,8 @@ class _Way:
     arms: Arms
     gates: Sequence[GateQuestion]
     step_ms: int
+    tick_ms: int
+    baseline: Baseline | None
     young: Collection[str]
     returned: Callable[[Mapping[str, str]], bool] | None
 
@@ -69,25 +72,37 @@ class Look:
     notes: tuple[delta.Note, ...]
 
 
-def begin_step(evidence: RunEvidence) -> RunEvidence:
+def begin_step(evidence: RunEvidence, gates: Sequence[GateQuestion]) -> RunEvidence:
     """The evidence as a new step begins: its counts at 0, the cursors where they are.
 
-    What the stable arm did so far is kept apart, for steps in which it has no traffic.
+    What the stable arm did so far is kept apart, for steps in which it has no traffic; what ticks
+    have shown of either stays.
     """
+    book = evidence.arrivals
     return evidence.model_copy(
         update={
-            "gates": {name: _fresh(gate) for name, gate in evidence.gates.items()},
+            "gates": _next_page(evidence, gates, evidence.baseline),
             "traffic": _fresh(evidence.traffic),
             "unattributed": 0,
             "unattributed_before": evidence.unattributed_before + evidence.unattributed,
-            "arrivals": None if evidence.arrivals is None else _next_page(evidence.arrivals),
+            "arrivals": book
+            and book.model_copy(update={"gates": _next_page(book, gates, evidence.baseline)}),
         }
     )
 
 
-def _next_page(book: Arrivals) -> Arrivals:
-    gates = {name: _fresh(gate) for name, gate in book.gates.items()}
-    return book.model_copy(update={"gates": gates})
+def _next_page(
+    book: RunEvidence | Arrivals, gates: Sequence[GateQuestion], baseline: Baseline | None
+) -> dict[str, GateEvidence]:
+    """The gates' evidence as a step begins."""
+    terms = {gate.name: ledger.terms_of(gate, baseline) for gate in gates}
+    newest_ms = max(0, book.newest_ms - book.origin_ms)
+    pages = {name: _fresh(known) for name, known in book.gates.items()}
+    for name, page in pages.items():
+        if name in terms:
+            turned = ledger.with_step(page.ledger, terms[name], newest_ms=newest_ms)
+            pages[name] = page.model_copy(update={"ledger": turned})
+    return pages
 
 
 def absorb(
@@ -135,7 +150,16 @@ def look(
     newest_ms = max(evidence.newest_ms, sample.newest_ms(answers.values()))
     if not newest_ms:
         return Look(evidence=evidence, notes=())
-    way = _Way(arms=arms, gates=gates, step_ms=step_ms, young=young, returned=returned)
+    tick_ms = evidence.tick_ms or max(step_ms, ledger.TICK_MS_MIN)
+    way = _Way(
+        arms=arms,
+        gates=gates,
+        step_ms=step_ms,
+        tick_ms=tick_ms,
+        baseline=evidence.baseline,
+        young=young,
+        returned=returned,
+    )
     origin_ms = evidence.origin_ms or newest_ms
     cursors = Cursors(evidence.through, origin_ms=origin_ms, newest_ms=newest_ms, step_ms=step_ms)
     sent = {shape: series for shape, series in answers.items() if shape not in ARRIVED}
@@ -145,7 +169,9 @@ def look(
         origin_ms=origin_ms,
         through=cursors.kept(),
         newest_ms=newest_ms,
-        gates={**evidence.gates, **tally.gates(evidence.gates)},
+        tick_ms=tick_ms,
+        baseline=evidence.baseline,
+        gates=_entered(evidence.gates, tally, way, newest_ms=newest_ms - origin_ms),
         traffic=tally.traffic.added_to(evidence.traffic),
         canary_run=added(evidence.canary_run, tally.traffic.canary),
         unattributed=evidence.unattributed + tally.unattributed,
@@ -157,7 +183,8 @@ def look(
 
 def _count(answers: Answers, cursors: Cursors, way: _Way) -> tuple[Tally, list[delta.Note]]:
     """Counts what cursors have not passed yet, and moves them."""
-    tally = Tally(arms=way.arms, gates=way.gates)
+    grid = Grid(origin_ms=cursors.origin_ms, tick_ms=way.tick_ms)
+    tally = Tally(arms=way.arms, gates=way.gates, grid=grid)
     notes: list[delta.Note] = []
     for shape, series in answers.items():
         piece = delta.cut(
@@ -199,10 +226,39 @@ def _arrived(
             origin_ms=known.origin_ms,
             through=cursors.kept(),
             newest_ms=newest_ms,
-            gates={**known.gates, **tally.gates(known.gates)},
+            gates=_entered(
+                known.gates,
+                tally,
+                replace(way, gates=judged),
+                newest_ms=newest_ms - known.origin_ms,
+            ),
         ),
         notes,
     )
+
+
+def _entered(
+    known: Mapping[str, GateEvidence], tally: Tally, way: _Way, *, newest_ms: int
+) -> dict[str, GateEvidence]:
+    """The gates' evidence with a look's counts, and with the ticks closed that are over.
+
+    ``newest_ms`` is the newest stamp seen, in milliseconds after the origin.
+    """
+    found = {**known, **tally.gates(known)}
+    for gate in way.gates:
+        page = found.get(gate.name)
+        if page is None or gate.kind is GateKind.QUERY:
+            continue
+        ticks = tally.ticks(gate.name)
+        book = page.ledger
+        if ticks:
+            book = ledger.gathered(book, ticks, tick_ms=way.tick_ms)
+        if book is not None:
+            terms = ledger.terms_of(gate, way.baseline)
+            book = ledger.closed(book, terms, newest_ms=newest_ms, tick_ms=way.tick_ms)
+        if book is not page.ledger:
+            found[gate.name] = page.model_copy(update={"ledger": book})
+    return found
 
 
 def observed_percent(evidence: RunEvidence) -> float | None:
@@ -242,4 +298,4 @@ def _cursors(evidence: RunEvidence) -> Iterator[int]:
 
 
 def _fresh(gate: GateEvidence) -> GateEvidence:
-    return GateEvidence(stable_before=added(gate.stable_before, gate.stable))
+    return GateEvidence(stable_before=added(gate.stable_before, gate.stable), ledger=gate.ledger)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rollout.analysis import arm, delta, query
+from rollout.analysis import arm, delta, query, tick
 from rollout.analysis.arm import Arms, Fate, Side
 from rollout.analysis.query import Shape
 from rollout.analysis.sample import Series
@@ -19,16 +19,31 @@ _Histogram = frozenset[tuple[str, str]]
 
 @dataclass(slots=True, kw_only=True)
 class Sums:
-    """What one gate counts during a look, by side."""
+    """What one gate counts during a look: by side, and by tick."""
 
     requests: dict[Side, int] = field(default_factory=dict)
     bad: dict[Side, int] = field(default_factory=dict)
+    ticks: dict[int, list[int]] = field(default_factory=dict)
     canary_bad_ms: int = 0
 
-    def add(self, side: Side, *, requests: int, bad: int, at_ms: int) -> None:
-        """Counts some more; ``at_ms`` is the stamp of the newest sample among them."""
+    def add(self, side: Side, *, requests: int, bad: int, at_ms: int, tick_ms: int) -> None:
+        """Counts some more.
+
+        Args:
+            side: whose they are.
+            requests: how many.
+            bad: how many of them were bad.
+            at_ms: the stamp of their sample.
+            tick_ms: the end of its tick.
+        """
         self.requests[side] = self.requests.get(side, 0) + requests
         self.bad[side] = self.bad.get(side, 0) + bad
+        place = _PLACES.get(side)
+        if place is None:
+            return
+        tick = self.ticks.setdefault(tick_ms, [0, 0, 0, 0])
+        tick[place] += requests
+        tick[place + 2] += bad
         if bad and side is Side.CANARY:
             self.canary_bad_ms = max(self.canary_bad_ms, at_ms)
 
@@ -41,15 +56,32 @@ class Sums:
         """A gate's evidence with these counts; the very same object when there are none."""
         if not self.requests:
             return gate
-        return GateEvidence(
-            canary=added(gate.canary, self.canary),
-            stable=added(gate.stable, self._arm(Side.STABLE)),
-            stable_before=gate.stable_before,
-            canary_bad_ms=max(gate.canary_bad_ms, self.canary_bad_ms),
+        return gate.model_copy(
+            update={
+                "canary": added(gate.canary, self.canary),
+                "stable": added(gate.stable, self._arm(Side.STABLE)),
+                "canary_bad_ms": max(gate.canary_bad_ms, self.canary_bad_ms),
+            }
         )
 
     def _arm(self, side: Side) -> ArmCounts:
         return ArmCounts(requests=self.requests.get(side, 0), bad=self.bad.get(side, 0))
+
+
+_PLACES = {Side.CANARY: 0, Side.STABLE: 1}
+"""Where a side's requests stand in a tick; its bad ones stand two further."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Where ticks end: each ``tick_ms`` after the origin, all in milliseconds."""
+
+    origin_ms: int
+    tick_ms: int
+
+    def end_ms(self, stamp_ms: int) -> int:
+        """The end of a stamp's tick, in milliseconds after the origin."""
+        return tick.end_ms(stamp_ms - self.origin_ms, origin_ms=0, step_ms=self.tick_ms)
 
 
 class Tally:
@@ -60,7 +92,8 @@ class Tally:
         unattributed: requests and connections that found no upstream.
     """
 
-    def __init__(self, *, arms: Arms, gates: Sequence[GateQuestion]) -> None:
+    def __init__(self, *, arms: Arms, gates: Sequence[GateQuestion], grid: Grid) -> None:
+        self._grid = grid
         self.traffic = Sums()
         self.unattributed = 0
         self._arms = arms
@@ -93,17 +126,21 @@ class Tally:
             for name, sums in self._sums.items()
         }
 
+    def ticks(self, name: str) -> Mapping[int, tuple[int, int, int, int]]:
+        """What a gate counted, by the end of the tick."""
+        return {end: (a, b, c, d) for end, (a, b, c, d) in self._sums[name].ticks.items()}
+
     def _add_requests(self, row: delta.Row, side: Side) -> None:
         if side is Side.NOBODY:
             self.unattributed += row.total
             return
         fate = arm.request_fate(row.metric)
-        bad = row.total if fate is Fate.BAD else 0
-        at_ms = row.increments[-1][0]
-        self.traffic.add(side, requests=row.total, bad=bad, at_ms=at_ms)
-        if fate is not Fate.CLIENT_GONE:
-            for sums in self._named[GateKind.ERRORS]:
-                sums.add(side, requests=row.total, bad=bad, at_ms=at_ms)
+        for at_ms, count in row.increments:
+            bad, tick_ms = count if fate is Fate.BAD else 0, self._grid.end_ms(at_ms)
+            self.traffic.add(side, requests=count, bad=bad, at_ms=at_ms, tick_ms=tick_ms)
+            if fate is not Fate.CLIENT_GONE:
+                for sums in self._named[GateKind.ERRORS]:
+                    sums.add(side, requests=count, bad=bad, at_ms=at_ms, tick_ms=tick_ms)
 
     def _add_connections(self, row: delta.Row, side: Side) -> None:
         """Every connection is opened once, a failed one too; only its close tells that it failed.
@@ -117,9 +154,11 @@ class Tally:
         if side is Side.NOBODY:
             self.unattributed += row.total if failed else 0
             return
-        requests, bad = row.total if opened else 0, row.total if failed else 0
-        for sums in (self.traffic, *self._named[GateKind.TCP]):
-            sums.add(side, requests=requests, bad=bad, at_ms=row.increments[-1][0])
+        for at_ms, count in row.increments:
+            requests, bad = count if opened else 0, count if failed else 0
+            tick_ms = self._grid.end_ms(at_ms)
+            for sums in (self.traffic, *self._named[GateKind.TCP]):
+                sums.add(side, requests=requests, bad=bad, at_ms=at_ms, tick_ms=tick_ms)
 
     def _add_durations(self, series: Sequence[Series], rows: Sequence[delta.Row]) -> None:
         """Slow are the requests in the last bucket that are not in the one up to the edge.
@@ -143,24 +182,25 @@ class Tally:
                     idle = idle or {(_edge(one.metric), _histogram(one.metric)) for one in series}
                     fast = {} if (edge, histogram) in idle else None
                 if fast is not None:
-                    _add_slow(listeners, side, row=row, fast=fast)
+                    self._add_slow(listeners, side, row=row, fast=fast)
+
+    def _add_slow(
+        self, listeners: Sequence[Sums], side: Side, *, row: delta.Row, fast: Mapping[int, int]
+    ) -> None:
+        """Counts a histogram's requests; one whose buckets do not nest is left out."""
+        if row.total < sum(fast.values()):
+            return
+        counts = dict(row.increments)
+        for at_ms in sorted({*counts, *fast}):
+            count, tick_ms = counts.get(at_ms, 0), self._grid.end_ms(at_ms)
+            bad = max(0, count - fast.get(at_ms, 0))
+            for sums in listeners:
+                sums.add(side, requests=count, bad=bad, at_ms=at_ms, tick_ms=tick_ms)
 
 
 def added(one: ArmCounts, other: ArmCounts) -> ArmCounts:
     """The sum of two counts."""
     return ArmCounts(requests=one.requests + other.requests, bad=one.bad + other.bad)
-
-
-def _add_slow(
-    listeners: Sequence[Sums], side: Side, *, row: delta.Row, fast: Mapping[int, int]
-) -> None:
-    """Counts a histogram's requests; one whose buckets do not nest is left out."""
-    bad = row.total - sum(fast.values())
-    if bad < 0:
-        return
-    slow_at = [at_ms for at_ms, count in row.increments if count > fast.get(at_ms, 0)]
-    for sums in listeners:
-        sums.add(side, requests=row.total, bad=bad, at_ms=max(slow_at, default=0))
 
 
 def _edge(metric: Mapping[str, str]) -> float:

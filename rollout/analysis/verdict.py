@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rollout.api.evidence import Baseline
+
 
 class GateKind(StrEnum):
     """What a gate looks at."""
@@ -32,6 +34,12 @@ class GateQuestion:
         max: for a query the most its number may be.
         relative_to_stable: for a query whether its number is divided by the stable revision's.
         min_requests: requests per arm before the gate may pass.
+        advisory: it only observes.
+        risk_ratio: its part of the run's false-rollback risk, from 0 to 1.
+        false_rollback_ratio: the whole run's false-rollback risk α.
+        proven_ratio: the regression that must be ruled out before 100 percent; None: none.
+        false_promote_ratio: how often such a regression may be promoted, α'.
+        steps_count: steps that may begin evidence of their own.
     """
 
     name: str
@@ -44,6 +52,12 @@ class GateQuestion:
     max: float | None = None
     relative_to_stable: bool = False
     min_requests: int = 100
+    advisory: bool = False
+    risk_ratio: float = 1.0
+    false_rollback_ratio: float = 0.01
+    proven_ratio: float | None = None
+    false_promote_ratio: float = 0.05
+    steps_count: int = 1
 
 
 class Counted(StrEnum):
@@ -91,6 +105,8 @@ class Context:
         retries: whether failed requests are sent again before callers see them.
         silent: whether the pods' own proxies have stopped to tell what arrives.
         early: whether they may yet tell: they were not asked, or counted, for long enough.
+        proves: whether the step ends only once ``proven_ratio`` is ruled out.
+        baseline: what was usual before the run; None: not known.
     """
 
     elapsed_seconds: float
@@ -104,3 +120,5 @@ class Context:
     retries: bool = False
     silent: bool = False
     early: bool = False
+    proves: bool = False
+    baseline: Baseline | None = None

@@ -46,6 +46,72 @@ class ArmCounts(Model):
     """How many of them were bad: failed, or slower than the bucket edge; 0 or more."""
 
 
+Numbers = Annotated[str, Field(max_length=2048, pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
+"""Floating-point numbers, 8 bytes each, little-endian, in base64: a restart has every bit of them.
+Empty: all are 0."""
+
+OPEN_TICKS_MAX = 64
+"""Ticks that samples may still be added to: a scrape interval and some seconds have 7 at most."""
+
+
+class View(Model):
+    """What came since a step began."""
+
+    after_ms: Stamp = 0
+    """It has the ticks that end later, milliseconds after ``originMs``."""
+    logs: Numbers = ""
+    """Log evidence against the tolerance, per alternative."""
+
+
+class Ledger(Model):
+    """What a gate has made of ticks: evidence that stays valid however often it is looked at."""
+
+    open: Annotated[
+        tuple[Annotated[tuple[Count, ...], Field(min_length=5, max_length=5)], ...],
+        Field(max_length=OPEN_TICKS_MAX),
+    ] = ()
+    """Ticks that are not closed yet, oldest first: each its end (milliseconds after ``originMs``),
+    requests of the canary and of stable, bad ones of the canary and of stable."""
+    closed_ms: Stamp = 0
+    """The end of the newest tick that is closed, milliseconds after ``originMs``."""
+    canary: ArmCounts = ArmCounts()
+    """The canary in closed ticks, since the run began."""
+    stable: ArmCounts = ArmCounts()
+    """The stable revision likewise."""
+    calm_stable: ArmCounts = ArmCounts()
+    """The stable revision in those with about as few bad requests as usual."""
+    every: Numbers = ""
+    """Log evidence against the tolerance from all closed ticks, per alternative."""
+    calm: Numbers = ""
+    """Likewise from the calm ones."""
+    views: Annotated[tuple[View, ...], Field(max_length=4)] = ()
+    """Likewise since each of the steps that began last."""
+    begun_count: Count = 0
+    """How many steps have begun."""
+    stopped_nats: float | None = None
+    """Natural logarithm of what the views of older steps had come to; absent: there are none."""
+    proof: Numbers = ""
+    """Log evidence that a regression of ``provenRatio`` is ruled out, from calm closed ticks."""
+    lattice: Numbers = ""
+    """What closed ticks say of each ratio from 1/64 to 1,024: gives the interval that is shown."""
+
+
+class Baseline(Model):
+    """What was usual before the run; fixed when its first request is counted."""
+
+    dispersion_factor: Annotated[float, Field(ge=1)] = 2
+    """How much more evidence a verdict needs since bad requests come in bursts; 2 where past hours
+    do not tell."""
+    bad_ratios: Annotated[
+        dict[str, Annotated[float, Field(ge=0, le=1)]], Field(max_length=16, default_factory=dict)
+    ]
+    """The stable revision's fraction of bad requests by the name of the gate, where it is known."""
+    requests_per_second: Annotated[float, Field(ge=0)] | None = None
+    """Requests of both revisions; absent: not known."""
+    because: Annotated[str, Field(max_length=SENTENCE_LENGTH_MAX)] = ""
+    """Where the numbers are from, in a sentence."""
+
+
 class GateEvidence(Model):
     """The counts one gate is judged by."""
 
@@ -58,6 +124,8 @@ class GateEvidence(Model):
     canary_bad_ms: Stamp = 0
     """Stamp of the newest sample that brought a bad canary request in this step, milliseconds on
     Prometheus' clock; 0 when there was none."""
+    ledger: Ledger | None = None
+    """What ticks have shown since the run began. Absent: nothing yet."""
 
 
 class Arrivals(Model):
@@ -87,6 +155,11 @@ class RunEvidence(Model):
 
     schema_version: Annotated[int, Field(ge=1, le=1)] = 1
     """The meaning of the other fields; always 1 so far."""
+    tick_ms: Count = 0
+    """The length of a tick in milliseconds: the scrape interval as the run began. 0: nothing was
+    seen yet."""
+    baseline: Baseline | None = None
+    """What was usual before the run. Absent: it was not asked for."""
     origin_ms: Stamp = 0
     """The newest stamp of the run's first look, milliseconds on Prometheus' clock: nothing up to
     it is counted, and ticks are cut on a grid from it. 0: nothing was seen yet."""
@@ -129,5 +202,9 @@ class GateVerdict(Model):
     value: float | None = None
     """What was compared, or could not be for want of a stable number: percent of bad requests, or
     the number a custom query gave about the canary. Absent when there was none."""
+    nats: float = 0.0
+    """Logarithm of the evidence that the canary is worse than the gate allows; 0 without any."""
+    advisory: bool = False
+    """Whether the gate only observes: it decides nothing."""
     incomparable: bool = False
     """Whether all that keeps the gate from Pass is a stable number: at 100 percent none comes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainValidator, WithJsonSchema
 
 from rollout.api.meta import Model
 from rollout.base.quantity import DURATION_PATTERN
@@ -26,12 +26,14 @@ GATES_MAX = 16
 class ErrorRate(Model):
     """Failed requests: HTTP 5xx, gRPC errors, and requests that got no response.
 
-    At least one bound is needed. Exceeding either alone fails the gate; when the stable revision
-    exceeds ``maxPercent`` too, the run holds instead: then the world is ill and not the canary.
+    At least one bound is needed. Exceeding either alone, beyond what chance explains, fails the
+    gate; when the stable revision exceeds ``maxPercent`` too, the run holds instead: then the world
+    is ill and not the canary.
     """
 
     max_ratio: Ratio | None = None
-    """The canary's error rate over the stable revision's, at most. Absent: not compared."""
+    """The canary's error rate over the stable revision's, at most: 1.2 tolerates a canary that
+    fails up to 1.2 times as often. Absent: not compared."""
     max_percent: Percent | None = None
     """The canary's failed requests in percent of its requests, at most. Absent: no such bound."""
 
@@ -70,6 +72,9 @@ class Query(Model):
     """``stable`` divides by the same query for the stable revision."""
 
 
+GateMode = Literal["Enforce", "Observe"]
+
+
 class Gate(Model):
     """One thing the canary is judged by; exactly one of its kinds is given."""
 
@@ -88,15 +93,63 @@ class Gate(Model):
     ) = None
     """The steps, counted from 1, in which the gate is judged. Absent: in every step. The bake
     judges every gate, and waits for those that name no steps or the last one."""
+    mode: GateMode = "Enforce"
+    """``Observe``: judged and shown, and decides nothing: to try a gate before trusting it."""
+    weight: Annotated[float, Field(ge=0.001, le=100)] = 1
+    """The gate's part of ``falseRollbackPercent``, beside the other gates'."""
 
 
 GATE_KINDS = ("error_rate", "latency", "tcp_failures", "query")
 """The fields of `Gate` of which exactly one is given."""
 
 
-class Judge(Model):
-    """How much evidence a verdict needs."""
+OFF = "Off"
+PROVEN_RATIO_MIN, PROVEN_RATIO_MAX = 1.05, 100.0
 
+
+def _proven_ratio(value: object) -> float | Literal["Off"]:
+    """YAML 1.1, which kubectl reads, takes an unquoted ``Off`` for false."""
+    if value is False or value == OFF:
+        return "Off"
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and PROVEN_RATIO_MIN <= value <= PROVEN_RATIO_MAX:  # type: ignore[operator]
+        return float(value)  # type: ignore[arg-type]
+    told = f"use a number from {PROVEN_RATIO_MIN:g} to {PROVEN_RATIO_MAX:g}, or {OFF}"
+    raise ValueError(told)
+
+
+ProvenRatio = Annotated[
+    float | Literal["Off"],
+    PlainValidator(_proven_ratio),
+    WithJsonSchema(
+        # A structural schema knows no alternatives: numbers and texts are bounded each by its own.
+        {
+            "x-kubernetes-preserve-unknown-fields": True,
+            "minimum": PROVEN_RATIO_MIN,
+            "maximum": PROVEN_RATIO_MAX,
+            "pattern": f"^{OFF}$",
+        }
+    ),
+]
+
+
+class Judge(Model):
+    """How sure a verdict must be.
+
+    A gate *fails* when chance alone explains the canary's numbers too rarely; it *passes* when
+    nothing speaks against the canary, and in the last step below 100 percent when a regression of
+    ``provenRatio`` is ruled out. Anything else is unknown, and holds.
+    """
+
+    false_rollback_percent: Annotated[float, Field(ge=0.001, le=50)] = 1
+    """How many of 100 releases that are as good as stable may be rolled back, over the whole run,
+    however often it looks."""
+    proven_ratio: ProvenRatio = 2.0
+    """100 percent comes only once it is proved that the canary is not so many times as bad as
+    stable. Where traffic is low, 3 is proved three times sooner. ``Off``: promote on no evidence
+    against."""
+    false_promote_percent: Annotated[float, Field(ge=0.001, le=50)] = 5
+    """How many of 100 releases that are ``provenRatio`` times as bad may be promoted."""
     min_requests: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
     """Requests per revision and step before a gate may pass."""
     max_interval: Duration = "15s"

@@ -15,7 +15,7 @@ from rollout.analysis import gauge, query
 from rollout.analysis.arm import Arms
 from rollout.analysis.cursor import SETTLE_MS
 from rollout.analysis.evidence import Book
-from rollout.analysis.judge import arrived
+from rollout.analysis.judge import arrived, budget
 from rollout.analysis.query import Shape
 from rollout.analysis.verdict import Context, GateKind, GateQuestion, Share
 from rollout.api.evidence import (
@@ -24,23 +24,17 @@ from rollout.api.evidence import (
     RunEvidence,
     Verdict,
 )
-from rollout.api.gate import Gate
 from rollout.api.meta import Key
-from rollout.api.rollout import Plan
 from rollout.api.status import Run
 from rollout.api.traffic import Routing
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
-from rollout.base.quantity import parse_duration
 from rollout.controller import texts
 from rollout.controller.sight import Sight, Wish
 from rollout.controller.silence import Look, Silence
 from rollout.controller.telescope import Telescope
 from rollout.engine import plan as plans
-
-LATENCY_DEFAULT = "500ms"
-"""The edge of a latency gate that only compares."""
-
+from rollout.engine import questions
 
 ARRIVALS_DUE_INTERVALS = 3
 """Scrape intervals, `cursor.SETTLE_MS` aside, after which whoever counts beside a pod has told of
@@ -104,7 +98,7 @@ class Judging:
                 evidence,
                 sight.answers,
                 arms=arms,
-                gates=tuple(question_of(gate, run.plan) for gate in run.plan.gates),
+                gates=questions.of_plan(run.plan),
                 step_ms=self._telescope.step_ms,
                 book=hidden.book,
             )
@@ -121,11 +115,12 @@ class Judging:
         doubt = sight.problem or sight.doubt or silence
         asked, verdicts = plans.asked(run.plan, run.step), []
         for gate in plans.judged(run.plan, run.step):
-            question = question_of(gate, run.plan)
+            question = questions.of_gate(gate, run.plan)
             verdict = _verdict(question, evidence, own, context)
             verdict = verdict if gate in asked else _unasked(verdict, question.kind)
             verdicts.append(_doubted(verdict, doubt))
-        return Judged(evidence=evidence, verdicts=tuple(verdicts), problem=sight.problem)
+        together = budget.together(verdicts, questions.of_plan(run.plan))
+        return Judged(evidence=evidence, verdicts=together, problem=sight.problem)
 
     def _is_early(self, key: Key, hidden: _Hidden, evidence: RunEvidence, *, now: datetime) -> bool:
         """Whether pods' proxies may yet tell of what was not asked, or counted, for long."""
@@ -141,18 +136,18 @@ class Judging:
     def want(self, key: Key, run: Run, routing: Routing, *, now: datetime) -> None:
         """Have Prometheus asked for what the run needs next."""
         evidence = self._newest(key, run)
-        questions = [question_of(gate, run.plan) for gate in run.plan.gates]
+        asked = questions.of_plan(run.plan)
         step_ms = self._telescope.step_ms
         hidden = _hidden(run, routing)
-        edges_ms = {query.edge_below(q.edge_ms) for q in questions if q.edge_ms is not None}
+        edges_ms = {query.edge_below(q.edge_ms) for q in asked if q.edge_ms is not None}
         wish = Wish(
             host=fqdn(run.plan.host, namespace=key.namespace),
             edges_ms=tuple(sorted(edges_ms)),
             arrivals=hidden.book is not None
-            and any(q.kind in {GateKind.ERRORS, GateKind.LATENCY} for q in questions),
+            and any(q.kind in {GateKind.ERRORS, GateKind.LATENCY} for q in asked),
             arrival_edges_ms=tuple(sorted(edges_ms)) if hidden.mirrors else (),
-            tcp=any(q.kind is GateKind.TCP for q in questions),
-            queries=self._texts(key, run, questions, now=now),
+            tcp=any(q.kind is GateKind.TCP for q in asked),
+            queries=self._texts(key, run, asked, now=now),
             since_ms=evidences.oldest_live_ms(evidence, step_ms=step_ms),
             next_ms=evidences.next_sample_ms(evidence, step_ms=step_ms),
             seen_ms=evidence.newest_ms,
@@ -161,12 +156,12 @@ class Judging:
         self._telescope.want(key, wish)
 
     def _texts(
-        self, key: Key, run: Run, questions: Iterable[GateQuestion], *, now: datetime
+        self, key: Key, run: Run, asked: Iterable[GateQuestion], *, now: datetime
     ) -> dict[str, str]:
         """The run's own queries filled in; one that cannot be is not asked, and says so."""
         found: dict[str, str] = {}
         unaskable: dict[str, str] = {}
-        for question in questions if run.step > 0 else ():
+        for question in asked if run.step > 0 else ():
             try:
                 found |= texts.fill(question, key, run, now=now)
             except BadManifest as error:
@@ -269,6 +264,8 @@ def _context(
         matches=matches,
         mirrors=hidden.mirrors,
         retries=hidden.retries,
+        proves=plans.proves(run.plan, run.step),
+        baseline=evidence.baseline,
         silent=book is not None
         and evidence.newest_ms - book.newest_ms > evidences.LAG_INTERVALS_MAX * step_ms,
     )
@@ -277,46 +274,6 @@ def _context(
 def _step_of(run: Run) -> _Step:
     """What evidence belongs to: a step that is entered again, after a retreat, counts anew."""
     return run.id, run.step, run.step_started_at
-
-
-def question_of(gate: Gate, plan: Plan) -> GateQuestion:
-    """A gate with every default filled in."""
-    least = plan.judge.min_requests
-    if gate.error_rate is not None:
-        bounds = gate.error_rate
-        return GateQuestion(
-            name=gate.name,
-            kind=GateKind.ERRORS,
-            max_percent=bounds.max_percent,
-            max_ratio=bounds.max_ratio,
-            min_requests=least,
-        )
-    if gate.latency is not None:
-        slow = gate.latency
-        return GateQuestion(
-            name=gate.name,
-            kind=GateKind.LATENCY,
-            max_percent=None if slow.max is None else round(100 - slow.quantile_percent, 9),
-            max_ratio=slow.max_ratio,
-            edge_ms=1000 * parse_duration(slow.max or LATENCY_DEFAULT),
-            min_requests=least,
-        )
-    if gate.tcp_failures is not None:
-        return GateQuestion(
-            name=gate.name,
-            kind=GateKind.TCP,
-            max_percent=gate.tcp_failures.max_percent,
-            min_requests=least,
-        )
-    assert gate.query is not None, "a gate has exactly one kind: api.rules"
-    return GateQuestion(
-        name=gate.name,
-        kind=GateKind.QUERY,
-        promql=gate.query.promql,
-        min=gate.query.min,
-        max=gate.query.max,
-        relative_to_stable=gate.query.relative_to is not None,
-    )
 
 
 def _verdict(

@@ -90,7 +90,11 @@ def _demands(run: Run) -> tuple[Phase, float | None, frozenset[str]]:
 def _lasting(run: Run) -> frozenset[str]:
     """The gates that must pass at the end: those that were not meant for earlier steps only."""
     last = len(run.plan.strategy.steps)
-    return frozenset(g.name for g in run.plan.gates if g.steps is None or last in g.steps)
+    return frozenset(
+        g.name
+        for g in run.plan.gates
+        if g.mode == "Enforce" and (g.steps is None or last in g.steps)
+    )
 
 
 def _least_seconds(step: Step) -> float | None:

@@ -97,7 +97,7 @@ def judged(plan: Plan, step: int) -> tuple[Gate, ...]:
 def asked(plan: Plan, step: int) -> tuple[Gate, ...]:
     """The gates that a step, counted from 1, can tell anything of: they must pass before it ends.
 
-    Connections follow the weights alone, and there is no request where nothing is sent. A query
+    Those that only observe keep nobody. Connections follow the weights alone, and there is no request where nothing is sent. A query
     may look at anything, so it is always asked.
     """
     shifts = weight_at(plan, step) > 0
@@ -105,6 +105,7 @@ def asked(plan: Plan, step: int) -> tuple[Gate, ...]:
     return tuple(
         gate
         for gate in judged(plan, step)
+        if gate.mode == "Enforce"
         if gate.query is not None or (shifts if gate.tcp_failures is not None else sends)
     )
 
@@ -162,6 +163,17 @@ def mirror_since(plan: Plan, step: int) -> int:
     """The step, counted from 1, that began or ended mirroring last, up to a step; 0: none did."""
     known = [mirror_at(plan, before) > 0 for before in range(step + 1)]
     return max((s for s in range(1, step + 1) if known[s] != known[s - 1]), default=0)
+
+
+def proves(plan: Plan, step: int) -> bool:
+    """Whether a step, counted from 1, ends only once a regression of ``provenRatio`` is ruled out.
+
+    It is the last one below 100 percent that waits for gates: what comes before it risks little, and
+    goes on when nothing speaks against the canary.
+    """
+    below = range(1, full_step(plan))
+    waiting = [s for s in below if plan.strategy.steps[s - 1].pause is None and asked(plan, s)]
+    return bool(waiting) and step == waiting[-1]
 
 
 def full_step(plan: Plan) -> int:

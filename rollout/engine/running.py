@@ -9,7 +9,7 @@ from rollout.api.evidence import Verdict
 from rollout.api.phase import Outcome, Phase
 from rollout.api.status import Ending, Run
 from rollout.base.quantity import parse_duration, print_duration
-from rollout.engine import commands, ending, guards, ladder, propagation, staying
+from rollout.engine import commands, ending, guards, ladder, propagation, questions, staying
 from rollout.engine import plan as plans
 from rollout.engine.commands import Orders, Standing
 from rollout.engine.conclude import clock_time, in_line, percent
@@ -101,7 +101,10 @@ def _end(o: Observation, run: Run) -> Ending | None:
 
 
 def _failing(o: Observation) -> tuple[str, str] | None:
-    return next(((v.name, v.because) for v in o.verdicts if v.verdict is Verdict.FAIL), None)
+    return next(
+        ((v.name, v.because) for v in o.verdicts if v.verdict is Verdict.FAIL and not v.advisory),
+        None,
+    )
 
 
 def _too_late(o: Observation, run: Run, orders: Orders) -> bool:
@@ -249,7 +252,9 @@ def _next(o: Observation, run: Run, orders: Orders, *, rung: Rung) -> Decision:
 def _enter(o: Observation, run: Run, orders: Orders, *, step: int) -> Decision:
     """Begin a step: its weight is written, its evidence starts from nothing."""
     weight = plans.weight_at(run.plan, step)
-    evidence = evidences.begin_step(run.evidence) if run.evidence else None
+    evidence = None
+    if run.evidence is not None:
+        evidence = evidences.begin_step(run.evidence, questions.of_plan(run.plan))
     gates = tuple(
         g.model_copy(
             update={

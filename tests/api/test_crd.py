@@ -60,8 +60,16 @@ def root_of(document: Manifest) -> dict[str, Any]:
     return root
 
 
+def is_number_or_word(node: Mapping[str, Any]) -> bool:
+    """Either a number or one word: a schema with no type, whose bounds speak of each."""
+    wanted = {"x-kubernetes-preserve-unknown-fields", "minimum", "maximum", "pattern"}
+    return node.keys() == wanted | {"description"}
+
+
 def faults(node: Mapping[str, Any], path: str = "") -> Iterator[str]:
     """What a structural schema may not say, or our house wants said (kubernetes.md 4.1)."""
+    if is_number_or_word(node):
+        return
     yield from (f"{path}: {word} is refused or dropped" for word in node.keys() - ALLOWED_WORDS)
     if not isinstance(node.get("type"), str):
         yield f"{path}: no type"

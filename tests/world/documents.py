@@ -18,6 +18,11 @@ def documents(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     """Values that a structural schema allows."""
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
+    if schema.get("x-kubernetes-preserve-unknown-fields"):
+        # A number or a text, which no structural schema can say: each has a bound of its own.
+        return _numbers(schema) | st.from_regex(
+            schema["pattern"].removesuffix("$") + r"\Z", fullmatch=True
+        )
     makers: dict[str, Callable[[Mapping[str, Any]], st.SearchStrategy[Any]]] = {
         "object": _objects,
         "array": _lists,
@@ -40,8 +45,9 @@ def _objects(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 
 
 def _lists(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    most = min(schema["maxItems"], LIST_LENGTH_MAX)
-    return st.lists(documents(schema["items"]), min_size=schema.get("minItems", 0), max_size=most)
+    least = schema.get("minItems", 0)
+    most = max(least, min(schema["maxItems"], LIST_LENGTH_MAX))
+    return st.lists(documents(schema["items"]), min_size=least, max_size=most)
 
 
 def _texts(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
@@ -66,8 +72,14 @@ def _numbers(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 def strict(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema as ``fieldValidation=Strict`` reads it: unknown fields are refused.
 
-    The end of a pattern is spelt as Python spells it; RE2's ``$`` does not pass a line break.
+    The end of a pattern is spelt as Python spells it; RE2's ``$`` does not pass a line break. What
+    is a number or a word has no type for the server, which therefore lets anything else pass: here
+    it is what it should be, and ``false``, which YAML makes of ``Off``.
     """
+    if schema.get("x-kubernetes-preserve-unknown-fields"):
+        bounds = {"minimum": schema["minimum"], "maximum": schema["maximum"]}
+        word = {"type": "string", "pattern": schema["pattern"].removesuffix("$") + r"\Z"}
+        return {"anyOf": [{"type": "number", **bounds}, word, {"const": False}]}
     found: dict[str, Any] = {}
     for key, value in schema.items():
         if key == "properties":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rollout.analysis.judge import plain
+from rollout.analysis.judge import case, counted
 from rollout.analysis.tally import added
 from rollout.analysis.verdict import Context, Counted, GateKind, GateQuestion
 from rollout.api.evidence import (
@@ -32,7 +32,7 @@ def judge(gate: GateQuestion, evidence: RunEvidence, *, context: Context) -> Gat
     weight or a match sends it any: nobody is served with copies. Where failed requests are sent
     again, errors of attempts fail a gate too.
     """
-    sent = plain.judge(gate, evidence.gates.get(gate.name, GateEvidence()), context=context)
+    sent = counted.judge(gate, evidence.gates.get(gate.name, GateEvidence()), context=context)
     if context.mirrors and gate.kind in {GateKind.ERRORS, GateKind.LATENCY}:
         return sent if sent.verdict is Verdict.FAIL else _with_copies(gate, sent, evidence, context)
     if context.retries and gate.kind is GateKind.ERRORS:
@@ -54,9 +54,9 @@ def _with_copies(
         return _unknown(gate, told)
     real = evidence.gates.get(gate.name, GateEvidence()).canary.requests
     copies = max(0, counts.canary.requests - real)
-    counted = Counted.ARRIVALS if real else Counted.COPIES
+    unit = Counted.ARRIVALS if real else Counted.COPIES
     told = f"; {copies:,} of them were mirrored, {real:,} real" if real else ""
-    arrived = _judged(gate, counts, context, counted=counted)
+    arrived = _judged(gate, counts, context, unit=unit)
     arrived = arrived.model_copy(update={"because": f"{arrived.because}{told}"})
     if arrived.verdict is Verdict.PASS and context.silent:
         return _unknown(gate, _stopped(context))
@@ -77,13 +77,13 @@ def _with_attempts(
     if not _tells(counts):
         told = "; no proxy beside a pod tells of attempts, so retries may hide some that failed"
         return sent.model_copy(update={"because": f"{sent.because}{told}"})
-    usual = _usual(gate, counts, is_full=context.weight_percent >= plain.WHOLE_PERCENT)
+    usual = _usual(gate, counts, is_full=context.weight_percent >= case.WHOLE_PERCENT)
     is_measure = usual.requests >= gate.min_requests
-    if is_measure and plain.exceeds(gate, usual):
+    if is_measure and case.exceeds(gate, usual):
         # Callers are well all the same, or the other view would say so: only a difference counts.
         gate = replace(gate, max_percent=None, max_ratio=gate.max_ratio or ATTEMPTS_RATIO_MAX)
-    arrived = _judged(gate, counts, context, counted=Counted.ATTEMPTS)
-    if arrived.verdict is Verdict.FAIL and not is_measure and plain.exceeds(gate, counts.stable):
+    arrived = _judged(gate, counts, context, unit=Counted.ATTEMPTS)
+    if arrived.verdict is Verdict.FAIL and not is_measure and case.exceeds(gate, counts.stable):
         told = "both exceed it, and too few of stable's are left to compare, so it holds"
         because = f"{arrived.because}; {told}"
         return GateVerdict(name=gate.name, verdict=Verdict.UNKNOWN, because=because)
@@ -111,11 +111,11 @@ def _usual(gate: GateQuestion, counts: GateEvidence, *, is_full: bool) -> ArmCou
 
 
 def _judged(
-    gate: GateQuestion, counts: GateEvidence, context: Context, *, counted: Counted
+    gate: GateQuestion, counts: GateEvidence, context: Context, *, unit: Counted
 ) -> GateVerdict:
     """What never found a pod is not among arrivals, and belongs to the other view."""
-    narrowed = replace(context, unattributed=0, share=None, counted=counted)
-    return plain.judge(gate, counts, context=narrowed)
+    narrowed = replace(context, unattributed=0, share=None, counted=unit)
+    return counted.judge(gate, counts, context=narrowed)
 
 
 def _counts(gate: GateQuestion, evidence: RunEvidence) -> GateEvidence:

@@ -11,6 +11,7 @@ off the lattice count as 0 and stay in the divisor, which is conservative. Simul
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 
 from rollout.analysis.judge.mixture import log_sum
@@ -48,17 +49,17 @@ class Lattice:
     def interval(self, *, miss_ratio: float = 0.05, dispersion: float = 1.0) -> Interval:
         """The ratios that are not refuted, half of ``miss_ratio`` (0 to 1) on either side."""
         needed = math.log(2 / miss_ratio)
-        lows = (i for i in range(len(LATTICE)) if self._refutes(i, _ABOVE, 1, dispersion) < needed)
-        highs = (
-            i
-            for i in reversed(range(len(LATTICE)))
-            if self._refutes(i, _BELOW, -1, dispersion) < needed
+        places = range(len(LATTICE))
+        # Both averages are monotone in their null: what is refuted lies at the two ends.
+        low = bisect_left(
+            places, x=True, key=lambda i: self._refutes(i, _ABOVE, 1, dispersion) < needed
         )
-        # The first that is possible stands beside the last one that is refuted.
-        low, high = next(lows, len(LATTICE)), next(highs, -1)
+        high = bisect_left(
+            places, x=True, key=lambda i: self._refutes(i, _BELOW, -1, dispersion) >= needed
+        )
         return Interval(
             low_ratio=LATTICE[low - 1] if low > 0 else 0.0,
-            high_ratio=LATTICE[high + 1] if high + 1 < len(LATTICE) else math.inf,
+            high_ratio=LATTICE[high] if high < len(LATTICE) else math.inf,
         )
 
     def _refutes(self, null: int, gaps: range, direction: int, dispersion: float) -> float:

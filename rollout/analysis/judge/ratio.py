@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from rollout.analysis.judge.mixture import log_mean, spread
 
@@ -51,7 +52,7 @@ class Counts:
 
     @property
     def bad(self) -> int:
-        """N."""
+        """Small n: bad requests of both arms."""
         return self.canary_failures + self.stable_failures
 
 
@@ -82,17 +83,26 @@ class RatioEvidence:
             return self
         share = tick.canary_requests / tick.requests
         null = math.log1p(share * (self.null_ratio - 1))
+        y, n = tick.canary_failures, tick.bad
         logs = tuple(
-            known
-            + tick.canary_failures * step
-            - tick.bad * (math.log1p(share * (self.null_ratio * math.exp(step) - 1)) - null)
-            for known, step in zip(self.logs, self.steps, strict=True)
+            known + y * step - n * (math.log1p(share * beyond) - null)
+            for known, step, beyond in zip(
+                self.logs, self.steps, _beyond(self.null_ratio, self.steps), strict=True
+            )
         )
         return replace(self, logs=logs)
 
     def log_evidence(self, *, dispersion: float = 1.0) -> float:
         """Logarithm of E, see `mixture.log_mean`; 0 before the first bad request."""
+        if not any(self.logs):
+            return 0.0
         return log_mean(self.logs, dispersion=dispersion)
+
+
+@lru_cache(maxsize=64)
+def _beyond(null_ratio: float, steps: tuple[float, ...]) -> tuple[float, ...]:
+    """What each alternative has beyond 1."""
+    return tuple(null_ratio * math.exp(step) - 1 for step in steps)
 
 
 def against_tolerance(ratio: float) -> RatioEvidence:

@@ -6,9 +6,11 @@ regression may appear late, or only under load):
 
     E = ½·[ ½·E_all + ½·E_calm ] + ½·Σ_k γ_k·E_from_step_k,    γ_k = 1/(number of steps)
 
-A view that has not begun is 1. Averages of e-values are an e-value under any dependence, so the
-false-rollback risk α holds for the whole run (exact for independent requests). Promotion rests on
-calm ticks alone.
+A view that has not begun is 1, and at most `VIEWS_MAX` go on at a time: the oldest is stopped when
+another begins, and keeps the value it has. Averages of e-values, stopped ones among them, are an
+e-value under any dependence, so the false-rollback risk α holds for the whole run (exact for
+independent requests looked at as ticks end; between the samples of one tick the canary's share in
+it is not final, which makes it approximate). Promotion rests on calm ticks alone.
 """
 
 from __future__ import annotations
@@ -18,12 +20,15 @@ from dataclasses import dataclass, field, replace
 
 from rollout.analysis.judge import interval, ratio
 from rollout.analysis.judge.interval import Interval, Lattice
-from rollout.analysis.judge.mixture import log_mix
+from rollout.analysis.judge.mixture import log_mix, log_sum
 from rollout.analysis.judge.ratio import Counts, RatioEvidence
 from rollout.api.evidence import Verdict
 
 WHOLE_RATIO_MIN = 99.5
 """From here on ratios are shown as whole numbers."""
+
+VIEWS_MAX = 4
+"""Steps whose own evidence goes on; each costs 24 numbers a gate."""
 
 INTERVAL_MISS_RATIO = 0.05
 """Of the interval that is shown; it decides nothing."""
@@ -57,27 +62,34 @@ class GateEvidence:
     Attributes:
         every: against the tolerance, from all ticks.
         calm: likewise, from calm ticks.
-        since: likewise, from the ticks since each step that has begun, oldest first.
+        since: likewise, from the ticks since the steps that began last, oldest first.
         steps_count: steps of the run, at least 1; fixed at its start.
+        begun_count: how many of them have begun.
+        stopped_e_nats: logarithm of the sum of E of the steps whose view was stopped; minus
+            infinity: none was.
         proof: of the proven ratio, from calm ticks.
         lattice: for the interval, from all ticks.
         canary: requests and bad ones of the canary.
         stable: likewise of the stable revision.
+        calm_stable: likewise, in calm ticks.
     """
 
     every: RatioEvidence
     calm: RatioEvidence
     since: tuple[RatioEvidence, ...]
     steps_count: int
+    begun_count: int = 1
+    stopped_e_nats: float = -math.inf
     proof: RatioEvidence
     lattice: Lattice = field(default_factory=Lattice)
     canary: tuple[int, int] = (0, 0)
     stable: tuple[int, int] = (0, 0)
+    calm_stable: tuple[int, int] = (0, 0)
 
     @property
-    def stable_ratio(self) -> float:
-        """The stable revision's bad fraction so far, (bad + 1)/(requests + 1): never 0."""
-        requests, bad = self.stable
+    def usual_ratio(self) -> float:
+        """The stable revision's bad fraction in calm ticks, (bad + 1)/(requests + 1): never 0."""
+        requests, bad = self.calm_stable
         return (bad + 1) / (requests + 1)
 
 
@@ -93,16 +105,29 @@ def begin(promises: Promises, *, steps_count: int) -> GateEvidence:
     )
 
 
-def with_step(known: GateEvidence) -> GateEvidence:
+def with_step(known: GateEvidence, promises: Promises) -> GateEvidence:
     """A step begins. Steps beyond those foreseen begin no view of their own."""
-    if len(known.since) >= known.steps_count:
+    if known.begun_count >= known.steps_count:
         return known
-    fresh = replace(known.every, logs=())
-    return replace(known, since=(*known.since, fresh))
+    since, stopped = known.since, known.stopped_e_nats
+    if len(since) == VIEWS_MAX:
+        oldest = since[0].log_evidence(dispersion=promises.dispersion_factor)
+        since, stopped = since[1:], log_sum((stopped, oldest))
+    return replace(
+        known,
+        since=(*since, replace(known.every, logs=())),
+        begun_count=known.begun_count + 1,
+        stopped_e_nats=stopped,
+    )
 
 
 def with_tick(
-    known: GateEvidence, tick: Counts, promises: Promises, *, reference_ratio: float | None = None
+    known: GateEvidence,
+    tick: Counts,
+    promises: Promises,
+    *,
+    reference_ratio: float | None = None,
+    early_count: int = 0,
 ) -> GateEvidence:
     """One more tick.
 
@@ -111,23 +136,29 @@ def with_tick(
         tick: the counts.
         promises: whose dispersion the calm rule uses.
         reference_ratio: the stable revision's bad fraction in the hours before the run. None: that
-            of this run's ticks before this one stands in for it; a run that *begins* in a brown-out
-            then takes it for normal.
+            of this run's calm ticks before this one stands in for it, and the first one is taken
+            for calm: a run that *begins* in a brown-out takes it for normal.
+        early_count: steps, of those that began last, that begin only after this tick.
     """
-    reference = known.stable_ratio if reference_ratio is None else reference_ratio
+    reference = known.usual_ratio if reference_ratio is None else reference_ratio
     calm = ratio.is_calm(tick, reference_ratio=reference, dispersion=promises.dispersion_factor)
-    requests, bad = known.canary
-    stable_requests, stable_bad = known.stable
+    kept = len(known.since) - early_count
+    stable = tick.stable_requests, tick.stable_failures
     return replace(
         known,
         every=known.every.with_tick(tick),
         calm=known.calm.with_tick(tick) if calm else known.calm,
-        since=tuple(one.with_tick(tick) for one in known.since),
+        since=(*(one.with_tick(tick) for one in known.since[:kept]), *known.since[kept:]),
         proof=known.proof.with_tick(tick) if calm else known.proof,
         lattice=known.lattice.with_tick(tick),
-        canary=(requests + tick.canary_requests, bad + tick.canary_failures),
-        stable=(stable_requests + tick.stable_requests, stable_bad + tick.stable_failures),
+        canary=_sum(known.canary, (tick.canary_requests, tick.canary_failures)),
+        stable=_sum(known.stable, stable),
+        calm_stable=_sum(known.calm_stable, stable) if calm else known.calm_stable,
     )
+
+
+def _sum(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    return one[0] + other[0], one[1] + other[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +185,8 @@ def find(known: GateEvidence, promises: Promises) -> Finding:
             (0.25, known.every.log_evidence(dispersion=phi)),
             (0.25, known.calm.log_evidence(dispersion=phi)),
             *((share, one.log_evidence(dispersion=phi)) for one in known.since),
-            (share * (known.steps_count - len(known.since)), 0.0),
+            (share, known.stopped_e_nats),
+            (share * (known.steps_count - known.begun_count), 0.0),
         ]
     )
     promote_nats = known.proof.log_evidence(dispersion=phi)
@@ -194,14 +226,14 @@ def _times(known: GateEvidence) -> str:
     stable_requests, stable_bad = known.stable
     if not requests or not stable_requests or not stable_bad:
         return "more than ever seen" if bad else "not known how many times"
-    return f"{_digits((bad / requests) / (stable_bad / stable_requests))}×"
+    return f"{digits((bad / requests) / (stable_bad / stable_requests))}×"
 
 
 def _shown(possible: interval.Interval) -> str:
-    high = "∞" if math.isinf(possible.high_ratio) else _digits(possible.high_ratio)
-    return f"[{_digits(possible.low_ratio)}, {high}]"
+    high = "∞" if math.isinf(possible.high_ratio) else digits(possible.high_ratio)
+    return f"[{digits(possible.low_ratio)}, {high}]"
 
 
-def _digits(value: float) -> str:
-    """Two digits, and no powers of ten."""
+def digits(value: float) -> str:
+    """A ratio to show: two digits, and no powers of ten."""
     return f"{value:,.0f}" if value >= WHOLE_RATIO_MIN else f"{value:.2g}"

@@ -56,7 +56,7 @@ def replay(
     first: dict[Verdict, int] = {}
     for number, tick in enumerate(ticks, 1):
         if number in begins:
-            known = ratio_gate.with_step(known)
+            known = ratio_gate.with_step(known, promises)
         known = ratio_gate.with_tick(known, tick, promises, reference_ratio=reference_ratio)
         rollback, promote = rollback.with_tick(tick), promote.with_tick(tick)
         finding = ratio_gate.find(known, promises)

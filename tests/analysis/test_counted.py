@@ -1,4 +1,4 @@
-"""The plain judge: what passes, what fails, and what it says."""
+"""Gates that count: what passes, what fails, and what they say."""
 
 from __future__ import annotations
 
@@ -8,19 +8,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.analysis.judge import Judge, plain
+from rollout.analysis.judge import Judge, counted
 from rollout.analysis.verdict import Context, GateKind, GateQuestion, Share
-from rollout.api.evidence import ArmCounts, GateEvidence, Verdict
+from rollout.api.evidence import ArmCounts, Baseline, GateEvidence, Ledger, Verdict
 from tests.analysis.observed import counts
 
 ERRORS = GateQuestion(name="errors", kind=GateKind.ERRORS, max_percent=1.0, min_requests=100)
 RATIO = GateQuestion(name="errors", kind=GateKind.ERRORS, max_ratio=1.2, min_requests=100)
 LATENCY = GateQuestion(name="latency", kind=GateKind.LATENCY, max_percent=1.0, edge_ms=500.0)
 TCP = GateQuestion(name="tcp", kind=GateKind.TCP, max_percent=1.0)
-CONTEXT = Context(elapsed_seconds=60.0, weight_percent=10.0, newest_ms=9_000)
+EVEN = Baseline(dispersion_factor=1)
+CONTEXT = Context(elapsed_seconds=60.0, weight_percent=10.0, newest_ms=9_000, baseline=EVEN)
 
 NO_TRAFFIC = counts(0)
 CALM = counts(13_210, 13)
+
+
+def evidence_of(
+    canary: ArmCounts, stable: ArmCounts = NO_TRAFFIC, before: ArmCounts = NO_TRAFFIC
+) -> GateEvidence:
+    """All of it came in one tick, after what the stable arm did in an earlier one."""
+    ticks = (
+        (1_000, 0, before.requests, 0, before.bad),
+        (9_000, canary.requests, stable.requests, canary.bad, stable.bad),
+    )
+    return GateEvidence(
+        canary=canary,
+        stable=stable,
+        stable_before=before,
+        canary_bad_ms=7_000 * bool(canary.bad),
+        ledger=Ledger(open=ticks),
+    )
 
 
 def judged(
@@ -31,11 +49,8 @@ def judged(
     before: ArmCounts = NO_TRAFFIC,
     context: Context = CONTEXT,
 ) -> tuple[Verdict, str]:
-    judge: Judge = plain.judge
-    evidence = GateEvidence(
-        canary=canary, stable=stable, stable_before=before, canary_bad_ms=7_000 * bool(canary.bad)
-    )
-    verdict = judge(gate, evidence, context=context)
+    judge: Judge = counted.judge
+    verdict = judge(gate, evidence_of(canary, stable, before), context=context)
     assert (verdict.failed_sample_ms is not None) == (verdict.verdict is Verdict.FAIL)
     return verdict.verdict, verdict.because
 
@@ -43,7 +58,10 @@ def judged(
 def test_a_canary_over_the_limit_fails_with_its_numbers() -> None:
     assert judged(ERRORS, counts(742, 60)) == (
         Verdict.FAIL,
-        "errors: 8.1 % of 742 canary requests failed, stable 0.098 % of 13,210; the limit is 1 %",
+        (
+            "errors: 8.1 % of 742 canary requests failed, stable 0.098 % of 13,210; 82 times as"
+            " often in this run (32 to 256 likely); the limit is 1 %; exceeded at 99 % confidence"
+        ),
     )
 
 
@@ -56,9 +74,9 @@ def test_rates_are_told_with_few_digits_but_enough_to_see_them_above_the_limit()
 
 
 def test_the_failing_verdict_names_the_stamp_and_the_value() -> None:
-    evidence = GateEvidence(canary=counts(742, 60), canary_bad_ms=7_000)
+    evidence = evidence_of(counts(742, 60))
 
-    verdict = plain.judge(ERRORS, evidence, context=CONTEXT)
+    verdict = counted.judge(ERRORS, evidence, context=CONTEXT)
 
     assert verdict.failed_sample_ms == 7_000
     assert verdict.value == pytest.approx(8.086, abs=1e-3)
@@ -78,19 +96,19 @@ def test_exactly_at_the_limit_passes() -> None:
 def test_three_bad_requests_of_three_fail_at_once() -> None:
     assert judged(ERRORS, counts(3, 3), NO_TRAFFIC) == (
         Verdict.FAIL,
-        "errors: 100 % of 3 canary requests failed; the limit is 1 %",
+        "errors: 100 % of 3 canary requests failed; the limit is 1 %; exceeded at 99 % confidence",
     )
 
 
-def test_two_bad_requests_are_no_verdict() -> None:
+def test_a_few_bad_requests_above_the_limit_are_neither_a_pass_nor_a_fail() -> None:
     assert judged(ERRORS, counts(100, 2), NO_TRAFFIC) == (
         Verdict.UNKNOWN,
         (
             "errors: 2 % of 100 canary requests failed; the limit is 1 %;"
-            " fewer than 3 bad ones are no verdict"
+            " too many for a pass, and too few to be sure"
         ),
     )
-    assert judged(replace(RATIO, max_ratio=2.0), counts(100, 2), counts(9_999))[0] is (
+    assert judged(replace(RATIO, max_ratio=2.0), counts(100, 1), counts(9_999))[0] is (
         Verdict.UNKNOWN
     )
 
@@ -121,7 +139,7 @@ def test_without_any_traffic_nobody_can_say_how_long() -> None:
 
 
 def test_no_data_has_no_value() -> None:
-    verdict = plain.judge(ERRORS, GateEvidence(), context=CONTEXT)
+    verdict = counted.judge(ERRORS, GateEvidence(), context=CONTEXT)
 
     assert verdict.value is None
 
@@ -130,8 +148,8 @@ def test_when_both_arms_exceed_the_limit_the_world_is_ill_and_it_holds() -> None
     assert judged(ERRORS, counts(742, 60), counts(13_210, 661)) == (
         Verdict.UNKNOWN,
         (
-            "errors: 8.1 % of 742 canary requests failed, stable 5 % of 13,210; the limit is 1 %;"
-            " both exceed it, so it holds"
+            "errors: 8.1 % of 742 canary requests failed, stable 5 % of 13,210; 1.6 times as often"
+            " in this run (0.92 to 2.6 likely); the limit is 1 %; both exceed it, so it holds"
         ),
     )
 
@@ -152,8 +170,9 @@ def test_a_canary_much_worse_than_an_ill_stable_arm_fails_by_the_ratio() -> None
     assert judged(gate, counts(742, 371), counts(13_210, 661)) == (
         Verdict.FAIL,
         (
-            "errors: 50 % of 742 canary requests failed, stable 5 % of 13,210;"
-            " the limit is 1 % and 1.2 times stable"
+            "errors: 50 % of 742 canary requests failed, stable 5 % of 13,210; 10 times as often in"
+            " this run (7.3 to 13 likely); the limit is 1 % and 1.2 times stable; exceeded at 99 %"
+            " confidence"
         ),
     )
 
@@ -164,13 +183,13 @@ def test_scenario_83_a_ratio_alone_is_enough() -> None:
 
 
 def test_no_bad_stable_request_is_not_infinitely_good() -> None:
-    """3 of 10,000 against (0 + 1) / (999 + 1): well below 1.2 times."""
     assert judged(RATIO, counts(10_000, 3), counts(999))[0] is Verdict.PASS
-    assert judged(RATIO, counts(1_000, 3), counts(999))[0] is Verdict.FAIL
+    assert judged(RATIO, counts(1_000, 3), counts(999))[0] is Verdict.PASS
+    assert judged(RATIO, counts(1_000, 30), counts(999))[0] is Verdict.FAIL
 
 
 def test_a_ratio_waits_for_the_stable_arm() -> None:
-    assert judged(RATIO, counts(1_000, 500), counts(20)) == (
+    assert judged(RATIO, counts(1_000, 5), counts(20)) == (
         Verdict.UNKNOWN,
         "errors: stable has 20 of 100 requests; needs about 4m more at this traffic",
     )
@@ -184,14 +203,14 @@ def test_at_full_weight_the_stable_arms_earlier_steps_serve() -> None:
     full = replace(CONTEXT, weight_percent=100.0)
     gate = replace(RATIO, max_percent=1.0)
 
-    failed = judged(gate, counts(1_000, 9), NO_TRAFFIC, before=counts(50_000, 50), context=full)
+    failed = judged(gate, counts(4_000, 36), NO_TRAFFIC, before=counts(50_000, 50), context=full)
     passed = judged(gate, counts(1_000, 1), NO_TRAFFIC, before=counts(50_000, 50), context=full)
 
     assert failed == (
         Verdict.FAIL,
         (
-            "errors: 0.9 % of 1,000 canary requests failed, stable 0.1 % of 50,000;"
-            " the limit is 1 % and 1.2 times stable"
+            "errors: 0.9 % of 4,000 canary requests failed, stable 0.1 % of 50,000;"
+            " the limit is 1 % and 1.2 times stable; exceeded at 99 % confidence"
         ),
     )
     assert passed[0] is Verdict.PASS
@@ -231,7 +250,7 @@ def test_only_a_ratio_that_lacks_stable_requests_alone_is_incomparable_and_only_
 ) -> None:
     context = replace(CONTEXT, weight_percent=weight_percent)
 
-    verdict = plain.judge(RATIO, GateEvidence(canary=canary, stable=stable), context=context)
+    verdict = counted.judge(RATIO, evidence_of(canary, stable), context=context)
 
     assert verdict.verdict is Verdict.UNKNOWN
     assert verdict.incomparable is incomparable
@@ -299,19 +318,22 @@ def test_a_few_requests_without_upstream_do_not_hold_a_busy_canary(lost: int) ->
 
 
 def test_at_full_weight_what_found_no_upstream_is_the_canarys() -> None:
-    full = Context(elapsed_seconds=60, weight_percent=100, unattributed=57, newest_ms=9_000)
+    full = replace(CONTEXT, weight_percent=100, unattributed=57)
 
-    verdict = plain.judge(ERRORS, GateEvidence(canary=counts(742)), context=full)
+    verdict = counted.judge(ERRORS, evidence_of(counts(742)), context=full)
 
     assert verdict.verdict is Verdict.FAIL
-    assert verdict.because == "errors: 7.1 % of 799 canary requests failed; the limit is 1 %"
+    assert verdict.because == (
+        "errors: 7.1 % of 799 canary requests failed; the limit is 1 %; exceeded at 99 % confidence"
+    )
     assert verdict.failed_sample_ms == 9_000
 
 
 def test_latency_says_which_bucket_edge_it_means() -> None:
     assert judged(LATENCY, counts(1_000, 20), counts(5_000, 50))[1] == (
-        "latency: 2 % of 1,000 canary requests took longer than 500 ms, stable 1 % of 5,000;"
-        " the limit is 1 %"
+        "latency: 2 % of 1,000 canary requests took longer than 500 ms, stable 1 % of 5,000; 2 times"
+        " as often in this run (0.71 to 4.8 likely); the limit is 1 %; too many for a pass, and too"
+        " few to be sure"
     )
     assert judged(replace(LATENCY, edge_ms=300.0), counts(1_000))[1].startswith(
         "latency: 0 % of 1,000 canary requests took longer than 250 ms"
@@ -326,8 +348,9 @@ def test_latency_does_not_wait_for_requests_without_upstream() -> None:
 
 
 def test_connections_are_called_connections() -> None:
-    assert judged(TCP, counts(40, 4), counts(400))[1] == (
-        "tcp: 10 % of 40 canary connections failed, stable 0 % of 400; the limit is 1 %"
+    assert judged(TCP, counts(40, 8), counts(400))[1] == (
+        "tcp: 20 % of 40 canary connections failed, stable 0 % of 400; the limit is 1 %;"
+        " exceeded at 99 % confidence"
     )
 
 
@@ -348,7 +371,7 @@ ARM = st.integers(0, 10_000).flatmap(
 
 
 @given(ARM, ARM, ARM, st.integers(0, 100), st.sampled_from([1.0, 50.0, 100.0]))
-def test_no_pass_without_enough_requests_and_no_fail_without_three_bad(
+def test_no_pass_without_enough_requests_and_no_fail_without_a_bad_one(
     canary: ArmCounts, stable: ArmCounts, before: ArmCounts, lost: int, weight: float
 ) -> None:
     gate = replace(ERRORS, max_ratio=1.2)
@@ -361,5 +384,5 @@ def test_no_pass_without_enough_requests_and_no_fail_without_three_bad(
         assert canary.requests + blamed >= gate.min_requests
         assert weight == 100 or stable.requests + before.requests >= gate.min_requests
     if verdict is Verdict.FAIL:
-        assert canary.bad + blamed >= plain.FAIL_BAD_MIN
+        assert canary.bad + blamed > 0
     assert because.startswith("errors: ")

@@ -1,0 +1,191 @@
+"""Evidence between looks: ticks are gathered while samples may still come, then closed for good.
+
+A tick's numbers are added to what is known once, in the order of their ends, when the newest sample
+seen is a tick and `SETTLE_MS` past its end. So evidence depends on the samples alone, and not on
+when somebody looked, or was killed: any way of splitting them gives the same bits. What ticks that
+are still open hold counts in every verdict nevertheless: nobody waits for their end.
+
+A sample that is later than that is added to the oldest tick that is open.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rollout.analysis.cursor import SETTLE_MS
+from rollout.analysis.judge import ratio_gate
+from rollout.analysis.judge.interval import LATTICE, Lattice
+from rollout.analysis.judge.mixture import ALTERNATIVES_COUNT
+from rollout.analysis.judge.numbers import pack, unpack
+from rollout.analysis.judge.ratio import Counts, RatioEvidence, against_tolerance, for_proof
+from rollout.analysis.judge.ratio_gate import GateEvidence, Promises
+from rollout.analysis.verdict import GateQuestion
+from rollout.api.evidence import OPEN_TICKS_MAX, ArmCounts, Baseline, Ledger, View
+
+TICK_MS_MIN = 1_000
+"""The shortest tick: shorter ones would cost more and find nothing sooner."""
+
+Ticks = Mapping[int, tuple[int, int, int, int]]
+"""By their end, in milliseconds after the origin: requests of the canary and of stable, bad ones of
+the canary and of stable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a gate's evidence is gathered for; the same for a whole run.
+
+    Attributes:
+        promises: what is to be held.
+        steps_count: steps that begin views of their own.
+        reference_ratio: see `ratio_gate.with_tick`.
+    """
+
+    promises: Promises
+    steps_count: int
+    reference_ratio: float | None
+
+
+def terms_of(gate: GateQuestion, baseline: Baseline | None) -> Terms:
+    """What a gate's ticks are gathered for; a gate without a ratio has the usual one to show."""
+    usual = baseline or Baseline()
+    standard = Promises()
+    return Terms(
+        promises=Promises(
+            tolerance_ratio=gate.max_ratio or standard.tolerance_ratio,
+            false_rollback_ratio=gate.false_rollback_ratio,
+            proven_ratio=gate.proven_ratio or standard.proven_ratio,
+            false_promote_ratio=gate.false_promote_ratio,
+            dispersion_factor=usual.dispersion_factor,
+        ),
+        steps_count=gate.steps_count,
+        reference_ratio=usual.bad_ratios.get(gate.name),
+    )
+
+
+def gathered(known: Ledger | None, ticks: Ticks, *, tick_ms: int) -> Ledger:
+    """A ledger with more counts in its open ticks."""
+    known = known or Ledger()
+    found = {row[0]: row[1:] for row in known.open}
+    for end_ms, counts in ticks.items():
+        place = max(end_ms, known.closed_ms + tick_ms)
+        before = found.get(place, (0, 0, 0, 0))
+        found[place] = tuple(one + other for one, other in zip(before, counts, strict=True))
+    return known.model_copy(update={"open": tuple((end, *found[end]) for end in sorted(found))})
+
+
+def closed(known: Ledger, terms: Terms, *, newest_ms: int, tick_ms: int) -> Ledger:
+    """The ledger with all ticks closed that no sample is expected for any more.
+
+    Args:
+        known: the ledger.
+        terms: what it is gathered for.
+        newest_ms: the newest stamp seen, in milliseconds after the origin.
+        tick_ms: the length of a tick.
+    """
+    limit_ms = newest_ms - tick_ms - SETTLE_MS
+    ripe = [row for row in known.open if row[0] <= limit_ms]
+    spare = len(known.open) - len(ripe) - OPEN_TICKS_MAX
+    if spare > 0:
+        ripe = list(known.open[: len(ripe) + spare])
+    if not ripe:
+        return known
+    state = read(known, terms)
+    begins = [view.after_ms for view in known.views]
+    for end_ms, *counts in ripe:
+        early = sum(after_ms >= end_ms for after_ms in begins)
+        state = ratio_gate.with_tick(
+            state,
+            Counts(*counts),
+            terms.promises,
+            reference_ratio=terms.reference_ratio,
+            early_count=early,
+        )
+    kept = known.model_copy(update={"open": known.open[len(ripe) :], "closed_ms": ripe[-1][0]})
+    return _written(kept, state)
+
+
+def with_step(known: Ledger | None, terms: Terms, *, newest_ms: int) -> Ledger:
+    """A step begins: it has the ticks that end after the newest stamp seen so far.
+
+    ``newest_ms`` is in milliseconds after the origin.
+    """
+    known = known or Ledger()
+    before = read(known, terms)
+    state = ratio_gate.with_step(before, terms.promises) if known.begun_count else before
+    if known.begun_count and state.begun_count == before.begun_count:
+        return known
+    views = (*known.views, View(after_ms=newest_ms))[-len(state.since) :]
+    begun = max(1, state.begun_count)
+    return _written(known.model_copy(update={"views": views, "begun_count": begun}), state)
+
+
+def now(known: Ledger, terms: Terms) -> GateEvidence:
+    """All that is known now, what open ticks hold so far included."""
+    state = read(known, terms)
+    begins = [view.after_ms for view in known.views]
+    for end_ms, *counts in known.open:
+        state = ratio_gate.with_tick(
+            state,
+            Counts(*counts),
+            terms.promises,
+            reference_ratio=terms.reference_ratio,
+            early_count=sum(after_ms >= end_ms for after_ms in begins),
+        )
+    return state
+
+
+def read(known: Ledger, terms: Terms) -> GateEvidence:
+    """What closed ticks have shown."""
+    fresh = against_tolerance(terms.promises.tolerance_ratio)
+    proof = for_proof(terms.promises.proven_ratio)
+    views = tuple(_with(fresh, view.logs) for view in known.views) or (fresh,)
+    return GateEvidence(
+        every=_with(fresh, known.every),
+        calm=_with(fresh, known.calm),
+        since=views,
+        steps_count=max(1, terms.steps_count),
+        begun_count=max(1, known.begun_count),
+        stopped_e_nats=-math.inf if known.stopped_nats is None else known.stopped_nats,
+        proof=_with(proof, known.proof),
+        lattice=Lattice(unpack(known.lattice, count=len(LATTICE))),
+        canary=_pair(known.canary),
+        stable=_pair(known.stable),
+        calm_stable=_pair(known.calm_stable),
+    )
+
+
+def _written(known: Ledger, state: GateEvidence) -> Ledger:
+    stopped = state.stopped_e_nats
+    views = tuple(
+        View(after_ms=view.after_ms, logs=pack(one.logs))
+        for view, one in zip(known.views, state.since, strict=False)
+    )
+    return Ledger(
+        open=known.open,
+        closed_ms=known.closed_ms,
+        canary=_counts(state.canary),
+        stable=_counts(state.stable),
+        calm_stable=_counts(state.calm_stable),
+        every=pack(state.every.logs),
+        calm=pack(state.calm.logs),
+        views=views,
+        begun_count=known.begun_count,
+        stopped_nats=None if math.isinf(stopped) else stopped,
+        proof=pack(state.proof.logs),
+        lattice=pack(state.lattice.logs),
+    )
+
+
+def _with(fresh: RatioEvidence, text: str) -> RatioEvidence:
+    logs = unpack(text, count=ALTERNATIVES_COUNT)
+    return RatioEvidence(null_ratio=fresh.null_ratio, steps=fresh.steps, logs=logs)
+
+
+def _pair(counts: ArmCounts) -> tuple[int, int]:
+    return counts.requests, counts.bad
+
+
+def _counts(pair: tuple[int, int]) -> ArmCounts:
+    return ArmCounts(requests=pair[0], bad=pair[1])

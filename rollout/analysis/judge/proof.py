@@ -1,0 +1,114 @@
+"""What must be proved before a canary gets everything: that it is no regression of some size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rollout.analysis.judge import absolute
+from rollout.analysis.judge.case import Case
+from rollout.analysis.judge.mixture import log_mix
+from rollout.analysis.judge.planning import proof_speed
+from rollout.analysis.verdict import GateKind
+from rollout.base.quantity import print_duration, print_percent
+
+FINE_PERCENT = 1.0
+"""Bad requests below which a canary is fine by itself, where the gate names no percentage: where
+none is ever bad there is nothing to compare."""
+
+RARE_RATIO_MAX = 0.05
+"""The stable fraction of bad requests up to which a ratio is provable: twice as many of half of all
+is everything."""
+
+_TIMES_MAX = 2.0**20
+"""How many times the traffic so far is looked ahead; more is not said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Whether the regression is ruled out.
+
+    Attributes:
+        holds: it is.
+        told: that, or what is missing, in words that follow the numbers.
+    """
+
+    holds: bool
+    told: str
+
+
+def proved(case: Case) -> Proof:
+    """Whether a regression of ``proven_ratio`` is ruled out, or the canary is fine by itself.
+
+    ½·E'_ratio + ½·E'_absolute ≥ 1/α': a canary that is both ``proven_ratio`` times as bad and
+    above the percentage passes with probability α' at most (exact for independent requests). The
+    ratio has nothing to say where no request is ever bad, the percentage where many always are.
+    """
+    ratio, needed = case.gate.proven_ratio or math.inf, -math.log(case.gate.false_promote_ratio)
+    requests, bad = case.state.stable
+    if requests and bad / requests > RARE_RATIO_MAX:
+        usual = print_percent(round(100 * bad / requests, 1))
+        told = f"{usual} % of stable's are bad, which is too many to rule out {ratio:g} times that"
+        return Proof(holds=True, told=told)
+    nats = _nats(case, times=1)
+    less = f"less than {ratio:g} times stable"
+    if case.gate.kind is GateKind.TCP or not bad:
+        less = f"less than {print_percent(_fine_percent(case))} %"
+    if nats >= needed:
+        sure = print_percent(100 * (1 - case.gate.false_promote_ratio))
+        return Proof(holds=True, told=f"{less} at {sure} % confidence")
+    eta_seconds = _eta_seconds(case, needed=needed)
+    if eta_seconds is None:
+        return Proof(holds=False, told=f"{less} is not proved yet")
+    eta = print_duration(eta_seconds)
+    return Proof(holds=False, told=f"needs about {eta} more at this traffic to prove {less}")
+
+
+def _nats(case: Case, *, times: float) -> float:
+    """Logarithm of the evidence, had there been so many times as much of everything so far."""
+    phi = case.terms.promises.dispersion_factor
+    requests, bad = case.state.canary
+    alone = absolute.log_evidence_below(
+        requests=round(times * requests),
+        bad=round(times * bad),
+        bound=_fine_percent(case) / 100,
+        dispersion=phi,
+    )
+    if case.gate.kind is GateKind.TCP:
+        return alone
+    logs = tuple(times * one for one in case.state.proof.logs)
+    compared = type(case.state.proof)(
+        null_ratio=case.state.proof.null_ratio, steps=case.state.proof.steps, logs=logs
+    )
+    return log_mix([(0.5, compared.log_evidence(dispersion=phi)), (0.5, alone)])
+
+
+def _fine_percent(case: Case) -> float:
+    limit = case.gate.max_percent
+    return FINE_PERCENT if limit is None or limit >= 100 else max(limit, 1e-6)
+
+
+def _eta_seconds(case: Case, *, needed: float) -> int | None:
+    """How long until the proof, if all goes on as in this step; None: it cannot be told.
+
+    Approximate: what is known of the stable arm's rate, the canary's share and the traffic is taken
+    for true, and the canary for as good as stable.
+    """
+    elapsed, context = case.context.elapsed_seconds, case.context
+    canary, stable = case.canary.requests, case.stable.requests
+    if elapsed <= 0 or not canary or context.weight_percent <= 0:
+        return None
+    phi, rate = case.terms.promises.dispersion_factor, canary / elapsed
+    found = []
+    requests, bad = case.state.stable
+    if case.gate.kind is not GateKind.TCP and bad and stable and case.gate.proven_ratio:
+        speed = proof_speed(case.gate.proven_ratio, share=canary / (canary + stable))
+        known = max(0.0, case.state.proof.log_evidence(dispersion=phi))
+        missing = needed + math.log(2) - known
+        found.append(phi * missing / (rate * bad / requests * speed))
+    times = 2.0
+    while times <= _TIMES_MAX and _nats(case, times=times) < needed:
+        times *= 2
+    if times <= _TIMES_MAX and case.state.canary[0]:
+        found.append((times - 1) * case.state.canary[0] / rate)
+    return math.ceil(min(found)) if found and min(found) > 0 else None

@@ -1,0 +1,74 @@
+"""What a run asks of its gates: every default filled in, and each gate's part of the risk."""
+
+from __future__ import annotations
+
+from rollout.analysis.verdict import GateKind, GateQuestion
+from rollout.api.gate import OFF, Gate
+from rollout.api.rollout import Plan
+from rollout.base.quantity import parse_duration
+
+LATENCY_DEFAULT = "500ms"
+"""The edge of a latency gate that only compares."""
+
+
+def of_plan(plan: Plan) -> tuple[GateQuestion, ...]:
+    """The questions of all gates of a run."""
+    return tuple(of_gate(gate, plan) for gate in plan.gates)
+
+
+def of_gate(gate: Gate, plan: Plan) -> GateQuestion:
+    """A gate with every default filled in."""
+    if gate.query is not None:
+        return GateQuestion(
+            name=gate.name,
+            kind=GateKind.QUERY,
+            promql=gate.query.promql,
+            min=gate.query.min,
+            max=gate.query.max,
+            relative_to_stable=gate.query.relative_to is not None,
+            advisory=gate.mode == "Observe",
+        )
+    kind, max_percent, max_ratio, edge_ms = _bounds(gate)
+    judge, proven = plan.judge, plan.judge.proven_ratio
+    return GateQuestion(
+        name=gate.name,
+        kind=kind,
+        max_percent=max_percent,
+        max_ratio=max_ratio,
+        edge_ms=edge_ms,
+        min_requests=judge.min_requests,
+        advisory=gate.mode == "Observe",
+        risk_ratio=_risk_ratio(gate, plan),
+        false_rollback_ratio=judge.false_rollback_percent / 100,
+        proven_ratio=None if proven == OFF else float(proven),
+        false_promote_ratio=judge.false_promote_percent / 100,
+        steps_count=len(plan.strategy.steps) + 1,
+    )
+
+
+def _bounds(gate: Gate) -> tuple[GateKind, float | None, float | None, float | None]:
+    """What is counted; the bounds in percent and as a ratio, and the edge in milliseconds."""
+    if gate.error_rate is not None:
+        return GateKind.ERRORS, gate.error_rate.max_percent, gate.error_rate.max_ratio, None
+    if gate.latency is not None:
+        slow = gate.latency
+        percent = None if slow.max is None else round(100 - slow.quantile_percent, 9)
+        return (
+            GateKind.LATENCY,
+            percent,
+            slow.max_ratio,
+            1000 * parse_duration(slow.max or LATENCY_DEFAULT),
+        )
+    assert gate.tcp_failures is not None, "a gate has exactly one kind: api.rules"
+    return GateKind.TCP, gate.tcp_failures.max_percent, None, None
+
+
+def _risk_ratio(gate: Gate, plan: Plan) -> float:
+    """A gate's part of the false-rollback risk, which all that decide by counts share.
+
+    One that only observes is shown as if it were alone.
+    """
+    if gate.mode == "Observe":
+        return 1.0
+    sharing = [g.weight for g in plan.gates if g.mode == "Enforce" and g.query is None]
+    return gate.weight / sum(sharing)

@@ -23,7 +23,7 @@ OUT = Path(".bench/judge.json")
 
 EXAMPLES = """examples:
   python -m tests.benchmark.judgement                       the reduced run, minutes
-  python -m tests.benchmark.judgement --full                at least 10,000 healthy and 2,000 other runs
+  python -m tests.benchmark.judgement --full                the nightly sizes
   python -m tests.benchmark.judgement --full --shard 1/4    a quarter of the cells; others elsewhere
   python -m tests.benchmark.judgement --only "outage"       cells with this in their name, in full
   python -m tests.benchmark.judgement --picture tests/benchmark/judgement.svg

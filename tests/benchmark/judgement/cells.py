@@ -173,64 +173,39 @@ def _name(kind: str, words: str, world: World, *, burst: bool = False) -> str:
     return " ".join(parts)
 
 
+FACTORS = {10: (5, 10, 50), 100: (1.5, 2, 5, 10, 50), 1000: (1.2, 1.5, 2, 5, 10, 50), 10_000: (2,)}
+"""By requests a second: how many times as often canaries fail."""
+
+
 def _worse() -> list[Cell]:
-    cells = []
-    for rps, factors in (
-        (10, (5, 10, 50)),
-        (100, (1.5, 2, 5, 10, 50)),
-        (1000, (1.2, 1.5, 2, 5, 10, 50)),
-    ):
-        for factor in factors:
-            world = World(requests_per_second=rps, worse_factor=factor)
-            cells.append(Cell(name=f"{factor:g}× {told(world)}", world=world))
     thousand, hundred = World(), World(requests_per_second=100)
-    for world in (hundred, thousand):
-        cells += [Cell(name=f"{words} {told(world)}", world=one) for words, one in _broken(world)]
-    cells += [
-        Cell(
-            name=f"2× {Event.ADDED.value} {told(one)}",
-            world=replace(one, worse_factor=2, event=Event.ADDED),
-        )
-        for one in (thousand, hundred, World(requests_per_second=10, bad_ratio=0.01))
+    ten = World(requests_per_second=10, bad_ratio=0.01)
+    worse = [
+        (f"{factor:g}×", World(requests_per_second=rps, worse_factor=factor))
+        for rps, factors in FACTORS.items()
+        for factor in factors
     ]
-    cells += [
-        Cell(name=f"2× {told(one)}", world=replace(one, worse_factor=2))
-        for one in (
-            World(requests_per_second=10, bad_ratio=0.01),
-            World(requests_per_second=10_000),
-        )
+    worse += [one for world in (hundred, thousand) for one in _broken(world)]
+    worse += [("2×", replace(ten, worse_factor=2))]
+    for world in (thousand, hundred, ten):
+        added = replace(world, event=Event.ADDED)
+        worse += [(f"{n}× {Event.ADDED.value}", replace(added, worse_factor=n)) for n in (2, 10)]
+    for world in (thousand, hundred):
+        clustered = replace(world, worse_factor=5, cluster_size_factor=5)
+        worse.append(("5× clusters of 5", clustered))
+    worse.append(("5× pods differ by 0.5", replace(thousand, worse_factor=5, noise_ratio=0.5)))
+    quick = [
+        ("5×", replace(thousand, worse_factor=5)),
+        ("outage", replace(thousand, worse_ratio=1)),
     ]
-    cells += [
-        Cell(
-            name=f"10× {Event.ADDED.value} {told(one)}",
-            world=replace(one, worse_factor=10, event=Event.ADDED),
-        )
-        for one in (thousand, hundred)
+    return [
+        *(Cell(name=f"{words} {told(world)}", world=world) for words, world in worse),
+        *_worse_climbing(),
+        *(
+            Cell(name=f"quick {words} {told(world)}", world=world, way=Way.QUICK)
+            for words, world in quick
+        ),
     ]
-    cells += [
-        Cell(
-            name=f"5× clusters of 5 {told(one)}",
-            world=replace(one, worse_factor=5, cluster_size_factor=5),
-        )
-        for one in (thousand, hundred)
-    ]
-    cells.append(
-        Cell(
-            name=f"5× pods differ by 0.5 {told(thousand)}",
-            world=replace(thousand, worse_factor=5, noise_ratio=0.5),
-        )
-    )
-    return (
-        cells
-        + _worse_climbing()
-        + [
-            Cell(name=f"quick {words} {told(thousand)}", world=one, way=Way.QUICK)
-            for words, one in [
-                ("5×", replace(thousand, worse_factor=5)),
-                ("outage", replace(thousand, worse_ratio=1)),
-            ]
-        ]
-    )
 
 
 def _broken(world: World) -> list[tuple[str, World]]:

@@ -1,4 +1,4 @@
-"""The picture: how many canary requests fail until a regression is taken back, by gate and world."""
+"""The picture: canary requests that fail until a regression is taken back, by gate."""
 
 from __future__ import annotations
 

@@ -153,8 +153,19 @@ class Climb:
         every = math.log(0.75) + twin.log_mean(self.every[rows])
         rollback = np.logaddexp(every, math.log(0.25) + twin.log_mean(self.calm[rows]))
         is_top = self.now[rows] >= self.budget.share_max - 1e-12
-        passed = is_top & (twin.log_mean(self.proof[rows]) >= self.preset.promote_nats)
+        passed = is_top & (self._proof_nats(rows) >= self.preset.promote_nats)
         return rollback >= self.preset.rollback_nats, passed
+
+    def _proof_nats(self, rows: Whole) -> Floats:
+        compared = twin.log_mean(self.proof[rows])
+        fine = self.preset.fine_ratio
+        if fine is None:
+            return compared
+        requests, bad = self.sums[0][rows, None], self.sums[2][rows, None]
+        logs = bad * twin.BETTER - fine * requests * np.expm1(twin.BETTER)
+        alone = twin.log_mean(logs / self.setting.dispersion[rows, None])
+        either: Floats = np.logaddexp(compared, alone) - math.log(2)
+        return either
 
     def following(self, rows: Whole) -> Floats:
         """The shares of some runs that are decided now."""

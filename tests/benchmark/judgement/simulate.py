@@ -49,7 +49,11 @@ PRESETS: Mapping[str, Preset] = {
 CALM_MINUTE = "ours, default, calm by the minute"
 """A proposal: a tick is calm only if its last minute is too."""
 
-CLIMBING = (DEFAULT, SENSITIVE, PLAIN)
+EITHER = "ours, default, or < 1 %"
+CLIMBERS: Mapping[str, Preset] = {
+    **{name: PRESETS[name] for name in (DEFAULT, SENSITIVE, PLAIN)},
+    EITHER: replace(PRESETS[DEFAULT], name=EITHER, fine_ratio=twin.FINE_RATIO),
+}
 KAYENTAS: Mapping[str, int] = {"Kayenta, 5 min": 5, "Kayenta, 20 points": 20}
 
 
@@ -62,12 +66,14 @@ class Seen:
         failures: the canary's, from the regression's beginning to the verdict or the horizon.
         failures_with_lag: likewise, until the verdict reaches the mesh.
         promote_seconds: to the proof; None for gates that have none.
+        pass_seconds: to the proof by either road, likewise.
     """
 
     rollback_seconds: Floats
     failures: Floats
     failures_with_lag: Floats
     promote_seconds: Floats | None = None
+    pass_seconds: Floats | None = None
 
 
 def simulate(cell: Cell, size: Size) -> Figures:
@@ -173,7 +179,7 @@ def _rivals(world: World, ticks: Ticks, onset: int) -> Iterator[tuple[str, Seen]
 
 
 def _seen(
-    world: World, ticks: Ticks, verdict: Whole, onset: int, promotes: Whole | None = None
+    world: World, ticks: Ticks, verdict: Whole, onset: int, promotes: Sequence[Whole] = ()
 ) -> Seen:
     bad = ticks.canary_failures.copy()
     bad[:, :onset] = 0.0
@@ -182,13 +188,13 @@ def _seen(
     length = bad.shape[1]
     ends = np.minimum(verdict + 1, length)[:, None]
     late = np.minimum(verdict + 1 + lag, length)[:, None]
+    times = [_seconds(one, length, world.tick_seconds) for one in (verdict, *promotes)]
     return Seen(
-        rollback_seconds=_seconds(verdict, length, world.tick_seconds),
+        rollback_seconds=times[0],
         failures=np.take_along_axis(sums, ends, axis=1)[:, 0],
         failures_with_lag=np.take_along_axis(sums, late, axis=1)[:, 0],
-        promote_seconds=None
-        if promotes is None
-        else _seconds(promotes, length, world.tick_seconds),
+        promote_seconds=times[1] if promotes else None,
+        pass_seconds=times[2] if promotes else None,
     )
 
 
@@ -200,9 +206,9 @@ def _climb(
     cell: Cell, runs: int, chunk: int, *, is_alone: bool
 ) -> tuple[Floats, Iterator[tuple[str, Seen]]]:
     phi, reference = known_before(cell.world, runs, random_of(cell.name, chunk))
-    names = (DEFAULT,) if is_alone else CLIMBING
+    names = [DEFAULT] if is_alone else list(CLIMBERS)
     return phi, (
-        (name, _climbed(cell, runs, chunk, PRESETS[name], (phi, reference))) for name in names
+        (name, _climbed(cell, runs, chunk, CLIMBERS[name], (phi, reference))) for name in names
     )
 
 
@@ -251,6 +257,9 @@ def figures(seen: Sequence[Seen], *, onset_seconds: float = 0.0) -> Figures:
         shown |= counted("promoted", int(np.isfinite(proved).sum()), runs)
         shown["promoteSecondsMedian"] = percentile(proved, 50)
         shown["promoteSecondsP95"] = percentile(proved, 95)
+    passes = [one.pass_seconds for one in seen if one.pass_seconds is not None]
+    if passes:
+        shown |= counted("passed", int(np.isfinite(np.concatenate(passes)).sum()), runs)
     return shown
 
 

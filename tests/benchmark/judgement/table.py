@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.benchmark.judgement import cells, foretold, latency
 from tests.benchmark.judgement.cells import Figures, Way
-from tests.benchmark.judgement.simulate import CLIMBING, DEFAULT, SENSITIVE
+from tests.benchmark.judgement.simulate import CLIMBERS, DEFAULT, EITHER, SENSITIVE
 from tests.benchmark.judgement.targets import (
     Known,
     Target,
@@ -34,6 +34,7 @@ SHORT: Mapping[str, str] = {
     "burn rate, service": "burn service",
     "burn rate, canary": "burn canary",
 }
+CLIMBER = {**SHORT, EITHER: "default, or < 1 %"}
 BETTER_RATIO = 0.95
 """A rival is better where it costs less than this of what ours does, and more than chance."""
 
@@ -103,16 +104,17 @@ def _regressions(known: Known) -> Iterator[str]:
     chosen = _chosen(known, is_healthy=False, ways=(Way.STEPS, Way.QUICK))
     if not chosen:
         return
-    yield f"REGRESSIONS: {LEGEND}; P(proof of < 2×)"
+    yield f"REGRESSIONS: {LEGEND}; P(proof of < 2×), P(that or < 1 %)"
     lines = [
         [
             cell["name"],
             *(_brief(cell["gates"][name]) for name in SHORT),
             percent(cell["gates"][DEFAULT]["promotedRatio"]),
+            percent(cell["gates"][DEFAULT]["passedRatio"]),
         ]
         for cell in chosen
     ]
-    yield rows(["regression", *SHORT.values(), "proof"], lines)
+    yield rows(["regression", *SHORT.values(), "proof", "pass"], lines)
 
 
 def _brief(one: Mapping[str, Any]) -> str:
@@ -133,13 +135,13 @@ def _climbs(known: Known) -> Iterator[str]:
         lines = []
         for cell in chosen:
             line = [cell["name"].removeprefix("healthy ").removeprefix("ramp ")]
-            for name in CLIMBING:
+            for name in CLIMBERS:
                 one = cell["gates"][name]
                 seconds = one["promoteSecondsMedian"]
                 proved = percent(one["promotedRatio"]) + (f", {seconds:g} s" if seconds else "")
                 line += [f"{_brief(one)} ({one['failuresWithLagMean']:.3g})", proved]
             lines.append(line)
-        header = [word for name in CLIMBING for word in (SHORT[name], "promoted")]
+        header = [word for name in CLIMBERS for word in (CLIMBER[name], "promoted")]
         yield rows(["world", *header], lines)
 
 

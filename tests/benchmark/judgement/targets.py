@@ -118,7 +118,7 @@ def _outage(known: Known) -> Iterator[Target]:
         yield Target(
             name=f"2 {words}, 1000 rps, ramp",
             target="≤ 40 failed requests, lag included",
-            figure=f"{mean:.1f} (Flagger at 5 %: {flagger / mean:,.0f}×, Kayenta {slow / mean:,.0f}×)",
+            figure=f"{mean:.1f}; at 5 % Flagger {flagger / mean:,.0f}×, Kayenta {slow / mean:,.0f}×",
             interval=f"95 % of runs ≤ {one['failuresWithLagP95']:.0f}",
             met=mean <= 40 and one["rolledBackCount"] == one["runs"],
         )
@@ -187,7 +187,7 @@ def _proofs(known: Known) -> Iterator[Target]:
         yield Target(
             name=f"6 healthy to a proved < 2×, {cell.split(' 0')[0]}, ramp",
             target=f"median ≤ {limit // 60} min",
-            figure=f"{_seconds(one['promoteSecondsMedian'])}, {percent(one['promotedRatio'])} promoted",
+            figure=f"{_seconds(one['promoteSecondsMedian'])}, {percent(one['promotedRatio'])}",
             interval=between(one["promotedInterval"]),
             met=one["promoteSecondsMedian"] is not None and one["promoteSecondsMedian"] <= limit,
         )

@@ -17,6 +17,12 @@ from tests.benchmark.judgement.arrays import Flags, Floats, Ticks, Whole, first
 WORSE: Floats = np.linspace(math.log(1.25), math.log(200), 24)
 BETTER: Floats = -np.linspace(math.log(1.1), math.log(20), 24)
 
+VIEWS_MAX = 4
+"""Steps whose own evidence goes on at a time."""
+
+FINE_RATIO = 0.01
+"""Bad requests below which a canary is fine by itself."""
+
 BLOCK_TICKS = (1, 4, 20, 40, 80)
 
 UNKNOWN_DISPERSION_FACTOR = 2.0
@@ -34,6 +40,8 @@ class Preset:
         false_rollback_ratio: α.
         proven_ratio: ρ1.
         false_promote_ratio: α'.
+        fine_ratio: bad requests below which the canary is fine by itself; None: the ratio alone
+            proves it.
     """
 
     name: str
@@ -42,6 +50,7 @@ class Preset:
     false_rollback_ratio: float
     proven_ratio: float = 2.0
     false_promote_ratio: float = 0.05
+    fine_ratio: float | None = None
 
     @property
     def rollback_nats(self) -> float:
@@ -95,15 +104,24 @@ def gains(ticks: Ticks, null_ratio: float, steps: Floats) -> Floats:
 def calm(ticks: Ticks, setting: Setting) -> Flags:
     """Ticks with about as few bad requests as before the run."""
     if setting.reference is None:
-        before = np.cumsum(ticks.stable_failures, axis=1) - ticks.stable_failures
-        requests = np.cumsum(ticks.stable_requests, axis=1) - ticks.stable_requests
-        reference = (before + 1) / (requests + 1)
-    else:
-        reference = setting.reference[:, None]
+        return _calm_by_itself(ticks, setting)
     found = np.ones(ticks.bad.shape, dtype=np.bool_)
     for length in {1, setting.calm_ticks}:
-        allowed = 3 * lately(ticks.requests, length) * reference + 3 * setting.dispersion[:, None]
-        found &= lately(ticks.bad, length) <= allowed
+        usual = lately(ticks.requests, length) * setting.reference[:, None]
+        found &= lately(ticks.bad, length) <= 3 * usual + 3 * setting.dispersion[:, None]
+    return found
+
+
+def _calm_by_itself(ticks: Ticks, setting: Setting) -> Flags:
+    """What the stable arm had in the run's calm ticks stands in for the hours before."""
+    found = np.zeros(ticks.bad.shape, dtype=np.bool_)
+    requests, bad = np.zeros(len(found)), np.zeros(len(found))
+    for tick in range(found.shape[1]):
+        allowed = 3 * ticks.requests[:, tick] * (bad + 1) / (requests + 1)
+        is_calm = ticks.bad[:, tick] <= allowed + 3 * setting.dispersion
+        found[:, tick] = is_calm
+        requests += np.where(is_calm, ticks.stable_requests[:, tick], 0.0)
+        bad += np.where(is_calm, ticks.stable_failures[:, tick], 0.0)
     return found
 
 
@@ -123,18 +141,22 @@ class Views:
     calm: Floats
     begins: tuple[int, ...]
 
-    def since(self, begin: int) -> Floats:
-        """From one tick on; 0 before it, which makes E 1."""
+    def since(self, step: int) -> Floats:
+        """From one step on; 0 before it, which makes E 1. Only the last few go on."""
+        begin = self.begins[step]
         before = self.every[:, begin - 1 : begin] if begin else 0.0
         found: Floats = self.every - before
         found[:, :begin] = 0.0
+        if step + VIEWS_MAX < len(self.begins):
+            stopped = self.begins[step + VIEWS_MAX]
+            found[:, stopped:] = found[:, stopped - 1 : stopped]
         return found
 
     def most(self) -> Floats:
         """A bound that is quick to find: ln E of the whole never exceeds it."""
         found: Floats = np.maximum(self.every.max(axis=-1), self.calm.max(axis=-1))
-        for begin in self.begins[1:]:
-            found = np.maximum(found, self.since(begin).max(axis=-1))
+        for step in range(1, len(self.begins)):
+            found = np.maximum(found, self.since(step).max(axis=-1))
         return found
 
     def nats(self) -> Floats:
@@ -142,7 +164,7 @@ class Views:
         share = 0.5 / len(self.begins)
         parts = [0.25, 0.25] + [share] * len(self.begins)
         logs = [log_mean(self.every), log_mean(self.calm)]
-        logs += [log_mean(self.since(begin)) for begin in self.begins]
+        logs += [log_mean(self.since(step)) for step in range(len(self.begins))]
         weighted = np.stack(
             [math.log(part) + one for part, one in zip(parts, logs, strict=True)], axis=-1
         )
@@ -181,7 +203,7 @@ def first_rollbacks(
     """
     views = rollback_views(ticks, setting, tolerance_ratio)
     least = min(math.log(1 / level) for level in levels)
-    chosen: Flags = (views.most() >= least).any(axis=1)
+    chosen: Flags = np.asarray((views.most() >= least).any(axis=1))
     runs, length = ticks.bad.shape
     found = [np.full(runs, length, dtype=np.int64) for _ in levels]
     if chosen.any():
@@ -191,17 +213,24 @@ def first_rollbacks(
     return found
 
 
-def first_promotes(ticks: Ticks, setting: Setting, preset: Preset) -> Whole:
-    """The tick at which the proof stands first, taken back before or not; ticks: never."""
-    return first(promote_nats(ticks, setting, preset.proven_ratio) >= preset.promote_nats)
-
-
-def bound_nats(ticks: Ticks, setting: Setting, bound_ratio: float) -> Floats:
+def bound_nats(ticks: Ticks, setting: Setting, bound_ratio: float, steps: Floats = WORSE) -> Floats:
     """ln E against a bound of the canary's own bad fraction, after each tick."""
     bad = np.cumsum(ticks.canary_failures, axis=1)[..., None]
     allowed = bound_ratio * np.cumsum(ticks.canary_requests, axis=1)[..., None]
-    logs = (bad * WORSE - allowed * np.expm1(WORSE)) / setting.dispersion[:, None, None]
+    logs = (bad * steps - allowed * np.expm1(steps)) / setting.dispersion[:, None, None]
     return log_mean(logs)
+
+
+def first_promotes(ticks: Ticks, setting: Setting, preset: Preset) -> tuple[Whole, Whole]:
+    """The ticks at which the proof stands first, taken back before or not; ticks: never.
+
+    First that of the ratio alone, then that by either road: ½ the ratio's and ½ that the canary
+    fails less than `FINE_RATIO`.
+    """
+    compared = promote_nats(ticks, setting, preset.proven_ratio)
+    alone = bound_nats(ticks, setting, FINE_RATIO, BETTER)
+    either = np.logaddexp(compared, alone) - math.log(2)
+    return first(compared >= preset.promote_nats), first(either >= preset.promote_nats)
 
 
 def dispersion(bad: Floats, requests: Floats) -> Floats:

@@ -114,9 +114,10 @@ def calm(ticks: Ticks, setting: Setting) -> Flags:
 
 def _calm_by_itself(ticks: Ticks, setting: Setting) -> Flags:
     """What the stable arm had in the run's calm ticks stands in for the hours before."""
-    found = np.zeros(ticks.bad.shape, dtype=np.bool_)
-    requests, bad = np.zeros(len(found)), np.zeros(len(found))
-    for tick in range(found.shape[1]):
+    runs, length = ticks.bad.shape
+    found = np.zeros((runs, length), dtype=np.bool_)
+    requests, bad = np.zeros(runs), np.zeros(runs)
+    for tick in range(length):
         allowed = 3 * ticks.requests[:, tick] * (bad + 1) / (requests + 1)
         is_calm = ticks.bad[:, tick] <= allowed + 3 * setting.dispersion
         found[:, tick] = is_calm

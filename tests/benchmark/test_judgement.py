@@ -1,0 +1,301 @@
+"""The benchmark of judgement: its twin is the product's gate, its figures do not depend on luck."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rollout.analysis.judge import absolute, dispersion, ratio_gate
+from rollout.analysis.judge.ratio import Counts
+from rollout.analysis.judge.ratio_gate import Promises
+from rollout.api.evidence import Verdict
+from tests.benchmark.judgement import (
+    cells,
+    golden,
+    kayenta,
+    latency,
+    ramp,
+    rivals,
+    simulate,
+    store,
+    twin,
+    wilson,
+    worlds,
+)
+from tests.benchmark.judgement.__main__ import main
+from tests.benchmark.judgement.arrays import Floats, Ticks, random_of
+from tests.benchmark.judgement.cells import Size
+from tests.benchmark.judgement.twin import Setting
+from tests.benchmark.judgement.worlds import FIVE_MINUTES, FOUR_STEPS, Event, World
+
+SMALL = Size(
+    healthy_runs=20,
+    bursty_runs=20,
+    other_runs=20,
+    worse_runs=20,
+    least_worse_runs=20,
+    plan_runs=20,
+)
+EXACT = 1e-9
+
+
+def drawn(world: World, schedule: worlds.Schedule, runs: int = 3) -> Ticks:
+    return worlds.draw(world, schedule, runs, random_of("twin", 0))
+
+
+def counts_of(ticks: Ticks, run: int) -> list[Counts]:
+    return [
+        Counts(*(int(one) for one in row))
+        for row in zip(*(part[run] for part in ticks.parts), strict=True)
+    ]
+
+
+def by_the_product(
+    ticks: list[Counts], promises: Promises, begins: tuple[int, ...], reference: float | None
+) -> tuple[list[float], list[float], int | None]:
+    known = ratio_gate.begin(promises, steps_count=len(begins))
+    rollbacks, promotes, failed = [], [], None
+    for number, tick in enumerate(ticks):
+        if number in begins[1:]:
+            known = ratio_gate.with_step(known, promises)
+        known = ratio_gate.with_tick(known, tick, promises, reference_ratio=reference)
+        finding = ratio_gate.find(known, promises)
+        rollbacks.append(finding.rollback_nats)
+        promotes.append(finding.promote_nats)
+        if failed is None and finding.verdict is Verdict.FAIL:
+            failed = number
+    return rollbacks, promotes, failed
+
+
+@pytest.mark.parametrize("schedule", [FOUR_STEPS, FIVE_MINUTES], ids=["four steps", "five steps"])
+@pytest.mark.parametrize("reference", [0.001, None], ids=["known before", "unknown before"])
+@pytest.mark.parametrize(
+    ("tolerance", "level", "phi"), [(1.2, 0.01, 1.7), (1.0, 0.05, 1.0)], ids=["default", "plain"]
+)
+def test_the_twin_says_after_every_tick_what_the_product_says(
+    schedule: worlds.Schedule, reference: float | None, tolerance: float, level: float, phi: float
+) -> None:
+    world = World(requests_per_second=200, worse_factor=3, event=Event.ADDED)
+    ticks = drawn(world, schedule)
+    begins = worlds.begins(schedule, world.tick_seconds)
+    before = None if reference is None else np.full(3, reference)
+    setting = Setting(np.full(3, phi), before, begins)
+    promises = Promises(
+        tolerance_ratio=tolerance, false_rollback_ratio=level, dispersion_factor=phi
+    )
+
+    rollbacks = twin.rollback_nats(ticks, setting, tolerance)
+    promotes = twin.promote_nats(ticks, setting, promises.proven_ratio)
+    (verdicts,) = twin.first_rollbacks(ticks, setting, tolerance, [level])
+
+    for run in range(3):
+        wanted = by_the_product(counts_of(ticks, run), promises, begins, reference)
+        assert rollbacks[run] == pytest.approx(wanted[0], rel=EXACT, abs=EXACT)
+        assert promotes[run] == pytest.approx(wanted[1], rel=EXACT, abs=EXACT)
+        assert verdicts[run] == (ticks.bad.shape[1] if wanted[2] is None else wanted[2])
+
+
+def test_the_twin_estimates_dispersion_and_bounds_as_the_product_does() -> None:
+    world = World(requests_per_second=60, cluster_size_factor=5)
+    bad, requests = worlds.history(world, 2, random_of("history", 0))
+    ticks = drawn(replace(world, worse_factor=8), FOUR_STEPS, 1)
+
+    phis = twin.dispersion(bad, requests)
+    above = twin.bound_nats(ticks, Setting(phis[:1], None), 0.002)[0, -1]
+    below = twin.bound_nats(ticks, Setting(phis[:1], None), 0.01, twin.BETTER)[0, -1]
+
+    for run in range(2):
+        rows = [[[int(one) for one in pods] for pods in all_[run]] for all_ in (bad, requests)]
+        assert phis[run] == pytest.approx(dispersion.estimate(*rows), rel=EXACT)
+    for found, bound, product in (
+        (above, 0.002, absolute.log_evidence_above),
+        (below, 0.01, absolute.log_evidence_below),
+    ):
+        wanted = product(
+            requests=int(ticks.canary_requests.sum()),
+            bad=int(ticks.canary_failures.sum()),
+            bound=bound,
+            dispersion=float(phis[0]),
+        )
+        assert found == pytest.approx(wanted, rel=EXACT)
+
+
+def test_the_twin_finds_the_golden_numbers() -> None:
+    assert [one for one in golden.found() if not one.is_met] == []
+
+
+@pytest.mark.parametrize(("requests", "bad"), [(15, 0), (5000, 2), (90_000, 700), (3, 3)])
+def test_the_ramp_of_the_twin_has_the_upper_limit_of_the_product(requests: int, bad: int) -> None:
+    found = ramp.upper_limit(np.array([float(requests)]), np.array([float(bad)]), 0.01)
+
+    wanted = absolute.limits(requests=requests, bad=bad, miss_ratio=0.01)[1]
+    assert found[0] == pytest.approx(wanted, rel=EXACT)
+
+
+def test_a_ramp_never_falls_grows_three_times_at_most_and_ends_at_its_top() -> None:
+    budget = ramp.Budget()
+    now = np.array([0.01, 0.2, 0.5])
+
+    free = ramp.next_shares(now, budget, 1000.0, np.array([0.0, 0.0, 0.0]))
+    failing = ramp.next_shares(now, budget, 1000.0, np.array([0.9, 0.9, 0.9]))
+
+    assert list(free) == pytest.approx([0.03, 0.5, 0.5])
+    assert list(failing) == list(now)
+
+
+def test_an_outage_costs_a_ramp_two_ticks_of_its_first_share() -> None:
+    world = World(worse_ratio=1.0)
+    stream = worlds.Stream(world, 50, random_of("outage", 0))
+    setting = Setting(np.ones(50), np.full(50, 0.001))
+
+    preset = simulate.PRESETS[simulate.DEFAULT]
+    found = ramp.Climb(stream, preset, setting, ramp.Budget()).run(160)
+
+    assert set(found.rollback_ticks) == {0}
+    assert found.failures.mean() == pytest.approx(15, abs=2)
+    assert found.failures_with_lag.mean() == pytest.approx(30, abs=3)
+
+
+def minutes_of(*shares: float, requests: float = 100.0) -> Ticks:
+    bad = requests * np.array([shares])
+    many = np.full_like(bad, requests)
+    return Ticks(many, many * 19, bad, np.zeros_like(bad))
+
+
+def test_flagger_counts_bad_minutes_and_takes_the_canary_back_at_the_fifth() -> None:
+    minutes = minutes_of(0.02, 0.02, 0, 0.02, 0.02, 0.005, 0.02, 0)
+
+    assert list(rivals.flagger(minutes, least_ratio=0.99)) == [6]
+
+
+def test_argo_looks_at_five_minutes_and_fails_without_data_too() -> None:
+    assert list(rivals.argo(minutes_of(0.2, 0, 0, 0, 0, 0, 0, 0))) == [3]
+    assert list(rivals.argo(minutes_of(0, 0, 0, 0, 0, 0, requests=0.0))) == [3]
+
+
+def test_kayenta_finds_the_published_limit_and_estimate() -> None:
+    lower, estimate = kayenta.lower_and_estimate(
+        np.array([[100.0] * 7 + [1.0] * 3]), np.array([[1.0] * 10])
+    )
+
+    assert (lower[0], estimate[0]) == (0.0, 99.0)
+    assert not kayenta.is_high(np.array([[100.0] * 7 + [1.0] * 3]), np.array([[1.0] * 10]))[0]
+
+
+def test_kayenta_leaves_missing_minutes_out() -> None:
+    nothing = math.nan
+    with_gaps = kayenta.lower_and_estimate(
+        np.array([[10, nothing, 30, 20, 40.0]]), np.array([[4, 1, nothing, 2, 3.0]])
+    )
+    without = kayenta.lower_and_estimate(np.array([[10, 20, 30, 40.0]]), np.array([[1, 2, 3, 4.0]]))
+
+    assert with_gaps == without
+    assert without[1][0] == 22.5
+
+
+def test_a_burn_of_the_canary_alone_shows_where_that_of_the_service_does_not() -> None:
+    minutes = minutes_of(0.05, 0.05)
+
+    assert list(rivals.burn_of_canary(minutes)) == [0]
+    assert list(rivals.burn_of_service(minutes)) == [2]
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials", "low", "high"),
+    [(0, 100, 0.0, 0.036994), (5, 100, 0.0215437, 0.1117505), (100, 100, 0.963006, 1.0)],
+)
+def test_wilsons_interval_of_counted_shares(
+    hits: int, trials: int, low: float, high: float
+) -> None:
+    assert wilson.interval(hits, trials) == pytest.approx((low, high), abs=1e-6)
+
+
+def test_one_percent_is_excluded_by_no_false_rollback_in_six_hundred_runs() -> None:
+    assert wilson.upper_99(0, 500) > 0.01
+    assert wilson.upper_99(0, 600) < 0.01
+
+
+def test_p99_is_interpolated_as_prometheus_does() -> None:
+    edge = latency.EDGES_MS.index(500)
+    slow: Floats = np.zeros((1, 4, len(latency.EDGES_MS)))
+    slow[..., :edge] = 5.0
+    slow[..., edge - 3 : edge] = (5.0, 5.0, 5.0)
+
+    found = latency.quantile(slow, np.full((1, 4), 100.0))
+
+    assert found[0, 0] == pytest.approx(250 + 250 * 0.8)
+
+
+def test_bad_requests_in_clusters_are_as_many_as_single_ones() -> None:
+    random = random_of("clusters", 0)
+    mean = np.full(20_000, 5000.0)
+
+    _, alone = worlds.counted(random, mean, np.full(20_000, 0.001), 1)
+    _, bursts = worlds.counted(random, mean, np.full(20_000, 0.001), 5)
+
+    assert alone.mean() == pytest.approx(5, rel=0.05)
+    assert bursts.mean() == pytest.approx(5, rel=0.05)
+    assert bursts.var() / bursts.mean() == pytest.approx(9, rel=0.1)
+
+
+@pytest.mark.parametrize("scraping", list(worlds.Scraping), ids=lambda one: one.value)
+def test_no_way_of_scraping_makes_up_requests(scraping: worlds.Scraping) -> None:
+    world = World(requests_per_second=50, scraping=scraping)
+
+    ticks = drawn(world, FOUR_STEPS, 20)
+
+    assert ticks.requests.sum(axis=1).mean() == pytest.approx(50 * 2400, rel=0.03)
+    assert (ticks.bad <= ticks.requests).all()
+
+
+def test_a_cells_figures_depend_on_its_name_alone() -> None:
+    cell = cells.CELLS["5× 1000 rps 0.1 %"]
+
+    once = simulate.simulate(cell, SMALL)
+    simulate.simulate(cells.CELLS["2× 1000 rps 0.1 %"], SMALL)
+
+    assert simulate.simulate(cell, SMALL) == once
+    assert simulate.simulate(replace(cell, name="another"), SMALL)["gates"] != once["gates"]
+
+
+def test_shards_divide_all_cells_and_share_none() -> None:
+    parts = [store.shard(store.WORK, number, 3) for number in (1, 2, 3)]
+
+    assert sorted(name for part in parts for name in part) == sorted(store.WORK)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_finished_cells_are_skipped_until_the_size_changes(tmp_path: Path) -> None:
+    kept = store.Store(SMALL, tmp_path)
+    kept.keep("85 % fail", {"name": "85 % fail"})
+
+    assert store.Store(SMALL, tmp_path).known("85 % fail") == {"name": "85 % fail"}
+    assert store.Store(SMALL, tmp_path).known("80 % fail") is None
+    assert store.Store(cells.FULL, tmp_path).known("85 % fail") is None
+
+
+def test_no_two_cells_share_a_file() -> None:
+    kept = store.Store(SMALL)
+
+    assert len({kept._path(name) for name in store.WORK}) == len(store.WORK)
+
+
+def test_every_regression_with_a_name_has_a_healthy_world_beside_it() -> None:
+    worse = [cell for cell in cells.CELLS.values() if not cell.world.is_healthy]
+    healthy = {(cell.world, cell.way) for cell in cells.CELLS.values() if cell.world.is_healthy}
+
+    assert [one.name for one in worse if (cells.healthy(one.world), one.way) not in healthy] == []
+
+
+@pytest.mark.parametrize("asked", ["0/2", "3/2", "1", "a/b"])
+def test_a_shard_that_does_not_exist_is_refused(
+    asked: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--shard", asked])
+
+    assert "ask for 1/4 to 4/4" in capsys.readouterr().err

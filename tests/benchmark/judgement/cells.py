@@ -51,7 +51,7 @@ class Size:
 
 REDUCED = Size(
     healthy_runs=1500,
-    bursty_runs=8000,
+    bursty_runs=6000,
     other_runs=500,
     worse_runs=400,
     least_worse_runs=2000,

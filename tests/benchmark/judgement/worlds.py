@@ -208,8 +208,8 @@ def counted(
         return (random.poisson(mean * (1 - ratio)) + failures).astype(float), failures.astype(float)
     requests = random.poisson(mean)
     bursts = random.poisson(mean * ratio / cluster)
-    more = random.negative_binomial(np.maximum(bursts, 1), 1 / cluster)
-    failures = np.where(bursts > 0, bursts + more, 0)
+    failures, struck = bursts.copy(), bursts > 0
+    failures[struck] += random.negative_binomial(bursts[struck], 1 / cluster)
     return requests.astype(float), np.minimum(requests, failures).astype(float)
 
 

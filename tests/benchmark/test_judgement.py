@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -278,8 +279,8 @@ def test_finished_cells_are_skipped_until_the_size_changes(tmp_path: Path) -> No
     assert store.Store(cells.FULL, tmp_path).known("85 % fail") is None
 
 
-def test_no_two_cells_share_a_file() -> None:
-    kept = store.Store(SMALL)
+def test_no_two_cells_share_a_file(tmp_path: Path) -> None:
+    kept = store.Store(SMALL, tmp_path)
 
     assert len({kept._path(name) for name in store.WORK}) == len(store.WORK)
 
@@ -289,6 +290,30 @@ def test_every_regression_with_a_name_has_a_healthy_world_beside_it() -> None:
     healthy = {(cell.world, cell.way) for cell in cells.CELLS.values() if cell.world.is_healthy}
 
     assert [one.name for one in worse if (cells.healthy(one.world), one.way) not in healthy] == []
+
+
+@pytest.mark.timeout(60)
+def test_a_tiny_run_reports_on_all_targets_and_draws_the_same_picture_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["--runs", "2", "--processes", "1"]
+
+    halves = [main([*asked, "--shard", f"{number}/2"]) for number in (1, 2)]
+    told = capsys.readouterr()
+    status = main([*asked, "--picture", "first.svg"])
+    again = main([*asked, "--picture", "second.svg"])
+
+    report = json.loads((tmp_path / ".bench/judge.json").read_text(encoding="utf-8"))
+    assert "cells are missing" in told.out
+    assert f"[1/{len(store.WORK) - len(store.WORK) // 2}]" in told.err
+    assert capsys.readouterr().err == ""
+    assert halves[0] == 0
+    assert status == again == 1
+    assert {one["name"][0] for one in report["targets"]} == set("12345678")
+    assert {one["name"] for one in report["cells"]} == set(store.WORK)
+    first, second = (tmp_path / f"{name}.svg" for name in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize("asked", ["0/2", "3/2", "1", "a/b"])

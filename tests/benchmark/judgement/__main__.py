@@ -11,13 +11,12 @@ import json
 import multiprocessing
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.benchmark.judgement import picture, table, targets
 from tests.benchmark.judgement.cells import FULL, REDUCED, Figures, Size
-from tests.benchmark.judgement.store import WORK, Store, shard
+from tests.benchmark.judgement.store import FOLDER, WORK, Store, shard
 
 OUT = Path(".bench/judge.json")
 
@@ -36,12 +35,10 @@ same; --fresh simulates all of them again. Shards that share that folder add up:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs what is missing, then reports."""
     asked = _parsed(argv)
-    size = FULL if asked.full else REDUCED
-    if asked.worse_runs:
-        size = replace(size, worse_runs=asked.worse_runs)
-    if asked.healthy_runs:
-        size = replace(size, healthy_runs=asked.healthy_runs, other_runs=asked.healthy_runs)
-    store = Store(size)
+    size, name = (FULL, "full") if asked.full else (REDUCED, "reduced")
+    if asked.runs:
+        size, name = Size(**dict.fromkeys(Size.__slots__, asked.runs)), f"{asked.runs}-runs"
+    store = Store(size, FOLDER / name)
     wanted = [name for name in WORK if asked.only in name]
     mine = shard(wanted, *asked.shard)
     run(mine, store, processes=asked.processes, fresh=asked.fresh)
@@ -71,14 +68,24 @@ def run(names: Sequence[str], store: Store, *, processes: int, fresh: bool = Fal
     """Simulates the cells that are not finished; tells of each on stderr."""
     waiting = [name for name in names if fresh or store.known(name) is None]
     begun = time.monotonic()
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
-        jobs = [(name, store.size) for name in waiting]
-        for count, (name, found, seconds) in enumerate(pool.imap_unordered(_one, jobs), 1):
-            store.keep(name, found)
-            passed = time.monotonic() - begun
-            told = f"[{count}/{len(waiting)}] {passed:.0f} s: {name}, {seconds:.1f} s\n"
-            sys.stderr.write(told)
-            sys.stderr.flush()
+    for count, (name, found, seconds) in enumerate(_found(waiting, store.size, processes), 1):
+        store.keep(name, found)
+        passed = time.monotonic() - begun
+        told = f"[{count}/{len(waiting)}] {passed:.0f} s: {name}, {seconds:.1f} s\n"
+        sys.stderr.write(told)
+        sys.stderr.flush()
+
+
+def _found(
+    names: Sequence[str], size: Size, processes: int
+) -> Iterator[tuple[str, Figures, float]]:
+    """Cells as they are finished."""
+    jobs = [(name, size) for name in names]
+    if processes == 1 or len(jobs) == 1:
+        yield from map(_one, jobs)
+    elif jobs:
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            yield from pool.imap_unordered(_one, jobs)
 
 
 def _one(job: tuple[str, Size]) -> tuple[str, Figures, float]:
@@ -99,8 +106,7 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--full", action="store_true", help="the nightly sizes")
-    parser.add_argument("--healthy-runs", type=int, metavar="N", help="of healthy canaries a cell")
-    parser.add_argument("--worse-runs", type=int, metavar="N", help="of regressions a cell")
+    parser.add_argument("--runs", type=int, metavar="N", help="of every cell, to try something")
     parser.add_argument(
         "--shard", type=_shard, default=(1, 1), metavar="I/N", help="the I-th of N parts"
     )

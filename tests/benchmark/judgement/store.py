@@ -50,7 +50,7 @@ def fingerprint(size: Size) -> str:
 class Store:
     """Finished cells in a folder, one file each."""
 
-    def __init__(self, size: Size, folder: Path = FOLDER) -> None:
+    def __init__(self, size: Size, folder: Path) -> None:
         """Cells of other sizes, or of other code, do not count as finished."""
         self.size, self._folder = size, folder
         self._fingerprint = fingerprint(size)

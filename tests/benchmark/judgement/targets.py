@@ -19,7 +19,7 @@ FALSE_PROMOTE_RATIO = 0.05
 PLAN_RATIOS = (0.7, 1.3)
 
 THOUSAND, HUNDRED = "1000 rps 0.1 %", "100 rps 0.1 %"
-GOLDEN_TESTS = Path("tests/analysis/test_judge_golden.py")
+GOLDEN_TESTS = Path(__file__).parents[2] / "analysis/test_judge_golden.py"
 
 Known = Mapping[str, Figures]
 
@@ -257,7 +257,8 @@ def _golden() -> Iterator[Target]:
         met=met == len(numbers),
     )
     asked = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(GOLDEN_TESTS)]
-    done = subprocess.run(asked, check=False, capture_output=True, text=True)
+    root = GOLDEN_TESTS.parents[2]
+    done = subprocess.run(asked, check=False, capture_output=True, text=True, cwd=root)
     yield Target(
         name="8 golden numbers, product",
         target="its tests pass",

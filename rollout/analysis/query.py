@@ -34,8 +34,12 @@ _QUOTED_OR_COMMENT = re.compile(
     r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`|#[^\n]*', re.DOTALL
 )
 _BARE = re.compile(r"[A-Za-z0-9_:.]+")
-_SENT = 'reporter=~"source|waypoint"'
-_ARRIVED = 'reporter="destination"'
+
+SENT = 'reporter=~"source|waypoint"'
+"""The matcher of what callers' proxies and waypoints saw."""
+
+AT_PODS = 'reporter="destination"'
+"""The matcher of what the pods' own proxies saw."""
 
 
 class Shape(StrEnum):
@@ -128,7 +132,7 @@ def requests(hosts: Iterable[str], *, window_seconds: int) -> tuple[Question, ..
         Question(
             shape=Shape.REQUESTS,
             hosts=batch,
-            promql=f"istio_requests_total{{{_SENT},{_services(batch)}}}[{window_seconds}s]",
+            promql=f"istio_requests_total{{{SENT},{services(batch)}}}[{window_seconds}s]",
         )
         for batch in _batches(hosts)
     )
@@ -144,7 +148,7 @@ def arrivals(hosts: Iterable[str], *, window_seconds: int) -> tuple[Question, ..
         Question(
             shape=Shape.ARRIVALS,
             hosts=batch,
-            promql=f"istio_requests_total{{{_ARRIVED},{_services(batch)}}}[{window_seconds}s]",
+            promql=f"istio_requests_total{{{AT_PODS},{services(batch)}}}[{window_seconds}s]",
         )
         for batch in _batches(hosts)
     )
@@ -161,7 +165,7 @@ def durations(
     Services with the same edges share a query. Each edge is asked for in the spelling of Envoy
     (``250``) and in those of Prometheus 3 (``250.0``, ``1.8e+06``).
     """
-    reporter = _ARRIVED if shape in ARRIVED else _SENT
+    reporter = AT_PODS if shape in ARRIVED else SENT
     hosts_by_edges: dict[tuple[float, ...], list[str]] = {}
     for host, edges_ms in edges_ms_by_host.items():
         hosts_by_edges.setdefault(tuple(sorted(set(edges_ms))), []).append(host)
@@ -171,7 +175,7 @@ def durations(
             hosts=batch,
             promql=(
                 f"istio_request_duration_milliseconds_bucket"
-                f"{{{reporter},{_services(batch)},le=~{_edges(edges_ms)}}}[{window_seconds}s]"
+                f"{{{reporter},{services(batch)},le=~{edge_spellings(edges_ms)}}}[{window_seconds}s]"
             ),
         )
         for edges_ms, hosts in sorted(hosts_by_edges.items())
@@ -186,7 +190,7 @@ def tcp(hosts: Iterable[str], *, window_seconds: int) -> tuple[Question, ...]:
         Question(
             shape=Shape.TCP,
             hosts=batch,
-            promql=f"{{{names},{_SENT},{_services(batch)}}}[{window_seconds}s]",
+            promql=f"{{{names},{SENT},{services(batch)}}}[{window_seconds}s]",
         )
         for batch in _batches(hosts)
     )
@@ -198,7 +202,13 @@ def _batches(hosts: Iterable[str]) -> Iterator[tuple[str, ...]]:
         yield tuple(known[begin : begin + HOSTS_PER_QUERY_MAX])
 
 
-def _services(hosts: tuple[str, ...]) -> str:
+def services(hosts: Iterable[str]) -> str:
+    """The matcher of the series that are about services.
+
+    Raises:
+        BadManifest: one of them is no DNS name.
+    """
+    hosts = tuple(hosts)
     for host in hosts:
         if not _HOST.fullmatch(host):
             raise BadManifest(
@@ -209,7 +219,11 @@ def _services(hosts: tuple[str, ...]) -> str:
     return f"destination_service=~{quote('|'.join(re.escape(host) for host in hosts))}"
 
 
-def _edges(edges_ms: tuple[float, ...]) -> str:
+def edge_spellings(edges_ms: Iterable[float]) -> str:
+    """The value that matches the label ``le`` of buckets at edges in milliseconds and at infinity.
+
+    Each edge in the spelling of Envoy (``250``) and in those of Prometheus 3 (``250.0``).
+    """
     spellings = [spelling for edge in edges_ms for spelling in _spellings(edge)]
     return quote("|".join(re.escape(text) for text in (*spellings, "+Inf")))
 

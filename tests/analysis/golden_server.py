@@ -1,4 +1,4 @@
-"""A real Prometheus that holds the golden samples."""
+"""A real Prometheus that holds the golden samples, or others that were recorded."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ async def _run(*argv: str, folder: Path) -> None:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[str]:
-    """A Prometheus with the golden samples; yields its address.
+async def running(folder: Path, *, open_metrics: str = "") -> AsyncIterator[str]:
+    """A Prometheus with the golden samples, or others; yields its address.
 
     Raises:
         CannotStart: there is no Prometheus, or it does not come up.
     """
     server, tool = await tools()
-    (folder / "golden.om").write_text(golden.open_metrics())
+    (folder / "golden.om").write_text(open_metrics or golden.open_metrics())
     await _run(
         str(tool), "tsdb", "create-blocks-from", "openmetrics", "golden.om", "tsdb", folder=folder
     )

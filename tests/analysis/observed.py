@@ -9,13 +9,15 @@ from rollout.analysis.arm import Arms
 from rollout.analysis.query import Shape
 from rollout.analysis.sample import Series
 from rollout.analysis.verdict import GateKind, GateQuestion
-from rollout.api.evidence import ArmCounts, RunEvidence
+from rollout.api.evidence import ArmCounts, GateEvidence, Ledger, RunEvidence
 
 STEP_MS = 10_000
 ARMS = Arms(label="destination_workload", stable="reviews-v1", canary="reviews-v2")
 ERRORS = GateQuestion(name="errors", kind=GateKind.ERRORS, max_percent=1.0)
 LATENCY = GateQuestion(name="latency", kind=GateKind.LATENCY, max_percent=1.0, edge_ms=300.0)
 TCP = GateQuestion(name="tcp", kind=GateKind.TCP, max_percent=1.0)
+
+NO_TRAFFIC = ArmCounts()
 
 Points = tuple[tuple[float, float], ...]
 """(seconds, value)"""
@@ -66,3 +68,25 @@ def absorb(
 
 def counts(requests: int, bad: int = 0) -> ArmCounts:
     return ArmCounts(requests=requests, bad=bad)
+
+
+def of_counts(
+    canary: ArmCounts, stable: ArmCounts = NO_TRAFFIC, before: ArmCounts = NO_TRAFFIC
+) -> GateEvidence:
+    """All of it came in one tick, after what the stable arm did in an earlier one."""
+    ticks = (
+        (1_000, 0, before.requests, 0, before.bad),
+        (9_000, canary.requests, stable.requests, canary.bad, stable.bad),
+    )
+    return GateEvidence(
+        canary=canary,
+        stable=stable,
+        stable_before=before,
+        canary_bad_ms=7_000 * bool(canary.bad),
+        ledger=Ledger(open=ticks),
+    )
+
+
+def bare(gate: GateEvidence) -> GateEvidence:
+    """The counts of a step alone."""
+    return gate.model_copy(update={"ledger": None})

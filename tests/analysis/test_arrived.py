@@ -6,14 +6,26 @@ from dataclasses import replace
 
 from rollout.analysis.judge import arrived
 from rollout.analysis.verdict import Context, GateKind, GateQuestion
-from rollout.api.evidence import ArmCounts, Arrivals, GateEvidence, RunEvidence, Verdict
-from tests.analysis.observed import counts
+from rollout.api.evidence import (
+    ArmCounts,
+    Arrivals,
+    Baseline,
+    GateEvidence,
+    RunEvidence,
+    Verdict,
+)
+from tests.analysis.observed import counts, of_counts
 
 ERRORS = GateQuestion(name="errors", kind=GateKind.ERRORS, max_percent=1.0, min_requests=100)
 LATENCY = GateQuestion(name="slow", kind=GateKind.LATENCY, max_percent=1.0, edge_ms=500.0)
 TCP = GateQuestion(name="tcp", kind=GateKind.TCP, max_percent=1.0)
-MIRROR = Context(elapsed_seconds=60.0, weight_percent=0.0, mirrors=True, newest_ms=9_000)
-RETRY = Context(elapsed_seconds=60.0, weight_percent=10.0, retries=True, newest_ms=9_000)
+EVEN = Baseline(dispersion_factor=1)
+MIRROR = Context(
+    elapsed_seconds=60.0, weight_percent=0.0, mirrors=True, newest_ms=9_000, baseline=EVEN
+)
+RETRY = Context(
+    elapsed_seconds=60.0, weight_percent=10.0, retries=True, newest_ms=9_000, baseline=EVEN
+)
 
 NONE = counts(0)
 GOOD = counts(900)
@@ -30,9 +42,9 @@ def evidence(
     """What callers got of the canary, and what arrived there; None: nobody tells."""
     book = None
     if arrived is not None:
-        seen = GateEvidence(canary=arrived, stable=stable)
+        seen = of_counts(arrived, stable)
         book = Arrivals(origin_ms=1, gates={gate: seen})
-    return RunEvidence(gates={gate: GateEvidence(canary=sent, stable=CALM)}, arrivals=book)
+    return RunEvidence(gates={gate: of_counts(sent, CALM)}, arrivals=book)
 
 
 def judged(
@@ -53,7 +65,8 @@ def test_scenario_182_good_copies_pass_though_nobody_was_answered_by_the_canary(
 def test_failing_copies_fail_the_gate() -> None:
     assert judged(evidence(arrived=counts(742, 60)), MIRROR) == (
         Verdict.FAIL,
-        "errors: 8.1 % of 742 canary copies failed, stable 0.033 % of 9,000; the limit is 1 %",
+        "errors: 8.1 % of 742 canary copies failed, stable 0.033 % of 9,000; 243 times as"
+        " often in this run (54 to ∞ likely); the limit is 1 %; exceeded at 99 % confidence",
     )
 
 
@@ -139,8 +152,9 @@ def test_scenario_171_attempts_that_fail_are_seen_though_every_answer_is_good() 
     assert judged(evidence(sent=GOOD, arrived=counts(1_800, 900)), RETRY) == (
         Verdict.FAIL,
         (
-            "errors: 50 % of 1,800 canary attempts failed, stable 0.033 % of 9,000; the limit is 1"
-            " %; retries hide it from callers"
+            "errors: 50 % of 1,800 canary attempts failed, stable 0.033 % of 9,000; 1,500 times as"
+            " often in this run (304 to ∞ likely); the limit is 1 %; exceeded at 99 % confidence;"
+            " retries hide it from callers"
         ),
     )
 

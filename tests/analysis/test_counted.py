@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from rollout.analysis.judge import Judge, counted
 from rollout.analysis.verdict import Context, GateKind, GateQuestion, Share
-from rollout.api.evidence import ArmCounts, Baseline, GateEvidence, Ledger, Verdict
-from tests.analysis.observed import counts
+from rollout.api.evidence import ArmCounts, Baseline, GateEvidence, Verdict
+from tests.analysis.observed import counts, of_counts
 
 ERRORS = GateQuestion(name="errors", kind=GateKind.ERRORS, max_percent=1.0, min_requests=100)
 RATIO = GateQuestion(name="errors", kind=GateKind.ERRORS, max_ratio=1.2, min_requests=100)
@@ -24,23 +24,6 @@ NO_TRAFFIC = counts(0)
 CALM = counts(13_210, 13)
 
 
-def evidence_of(
-    canary: ArmCounts, stable: ArmCounts = NO_TRAFFIC, before: ArmCounts = NO_TRAFFIC
-) -> GateEvidence:
-    """All of it came in one tick, after what the stable arm did in an earlier one."""
-    ticks = (
-        (1_000, 0, before.requests, 0, before.bad),
-        (9_000, canary.requests, stable.requests, canary.bad, stable.bad),
-    )
-    return GateEvidence(
-        canary=canary,
-        stable=stable,
-        stable_before=before,
-        canary_bad_ms=7_000 * bool(canary.bad),
-        ledger=Ledger(open=ticks),
-    )
-
-
 def judged(
     gate: GateQuestion,
     canary: ArmCounts,
@@ -50,7 +33,7 @@ def judged(
     context: Context = CONTEXT,
 ) -> tuple[Verdict, str]:
     judge: Judge = counted.judge
-    verdict = judge(gate, evidence_of(canary, stable, before), context=context)
+    verdict = judge(gate, of_counts(canary, stable, before), context=context)
     assert (verdict.failed_sample_ms is not None) == (verdict.verdict is Verdict.FAIL)
     return verdict.verdict, verdict.because
 
@@ -74,7 +57,7 @@ def test_rates_are_told_with_few_digits_but_enough_to_see_them_above_the_limit()
 
 
 def test_the_failing_verdict_names_the_stamp_and_the_value() -> None:
-    evidence = evidence_of(counts(742, 60))
+    evidence = of_counts(counts(742, 60))
 
     verdict = counted.judge(ERRORS, evidence, context=CONTEXT)
 
@@ -250,7 +233,7 @@ def test_only_a_ratio_that_lacks_stable_requests_alone_is_incomparable_and_only_
 ) -> None:
     context = replace(CONTEXT, weight_percent=weight_percent)
 
-    verdict = counted.judge(RATIO, evidence_of(canary, stable), context=context)
+    verdict = counted.judge(RATIO, of_counts(canary, stable), context=context)
 
     assert verdict.verdict is Verdict.UNKNOWN
     assert verdict.incomparable is incomparable
@@ -320,7 +303,7 @@ def test_a_few_requests_without_upstream_do_not_hold_a_busy_canary(lost: int) ->
 def test_at_full_weight_what_found_no_upstream_is_the_canarys() -> None:
     full = replace(CONTEXT, weight_percent=100, unattributed=57)
 
-    verdict = counted.judge(ERRORS, evidence_of(counts(742)), context=full)
+    verdict = counted.judge(ERRORS, of_counts(counts(742)), context=full)
 
     assert verdict.verdict is Verdict.FAIL
     assert verdict.because == (

@@ -19,6 +19,7 @@ from tests.analysis.observed import (
     STEP_MS,
     TCP,
     absorb,
+    bare,
     bucket,
     connections,
     counts,
@@ -52,7 +53,7 @@ def test_what_came_after_the_first_look_is_counted_by_arm() -> None:
         ),
     )
 
-    assert found.gates["errors"] == GateEvidence(stable=counts(31, 1), canary=counts(4))
+    assert bare(found.gates["errors"]) == GateEvidence(stable=counts(31, 1), canary=counts(4))
     assert found.traffic.stable == counts(31, 1)
     assert found.newest_ms == ms(110)
 
@@ -151,14 +152,14 @@ def test_a_step_begins_at_zero_and_keeps_cursors_and_what_the_stable_arm_did() -
         ),
     )
 
-    begun = evidence.begin_step(known)
+    begun = evidence.begin_step(known, [ERRORS])
 
-    assert begun.gates["errors"] == GateEvidence(stable_before=counts(30))
+    assert bare(begun.gates["errors"]) == GateEvidence(stable_before=counts(30))
     assert begun.traffic == GateEvidence(stable_before=counts(30))
     assert (known.unattributed, begun.unattributed) == (3, 0)
     assert (begun.through, begun.origin_ms) == (known.through, known.origin_ms)
     assert begun.canary_run == counts(2, 2)
-    assert evidence.begin_step(begun).gates["errors"].stable_before == counts(30)
+    assert evidence.begin_step(begun, [ERRORS]).gates["errors"].stable_before == counts(30)
 
 
 def test_scenario_172_a_client_that_left_is_neither_success_nor_failure() -> None:
@@ -256,7 +257,7 @@ def test_histograms_that_say_nothing_about_the_edge_and_the_arms_are_left_out(
 
     found = absorb(known, {Shape.DURATIONS: calm + odd}, LATENCY)
 
-    assert found.gates["latency"] == GateEvidence(stable=counts(5))
+    assert bare(found.gates["latency"]) == GateEvidence(stable=counts(5))
 
 
 def test_durations_that_no_gate_asked_for_are_passed_over() -> None:
@@ -286,7 +287,7 @@ def test_connections_count_when_opened_and_are_bad_when_closed_with_a_failure() 
         TCP,
     )
 
-    assert found.gates["tcp"] == GateEvidence(
+    assert bare(found.gates["tcp"]) == GateEvidence(
         stable=counts(10), canary=counts(5, 2), canary_bad_ms=ms(110)
     )
     assert found.traffic.canary == counts(5, 2)
@@ -323,7 +324,7 @@ def test_the_golden_samples_come_to_the_golden_sums_as_evidence() -> None:
         step_ms=golden.STEP_SECONDS * 1000,
     )
 
-    assert looked.evidence.gates["errors"] == GateEvidence(
+    assert bare(looked.evidence.gates["errors"]) == GateEvidence(
         stable=counts(1302, 2), canary=counts(148, 7), canary_bad_ms=golden.at_ms(112)
     )
     assert [note.event for note in looked.notes].count(Event.RESET) == 3

@@ -68,8 +68,6 @@ def is_number_or_word(node: Mapping[str, Any]) -> bool:
 
 def faults(node: Mapping[str, Any], path: str = "") -> Iterator[str]:
     """What a structural schema may not say, or our house wants said (kubernetes.md 4.1)."""
-    if is_number_or_word(node):
-        return
     yield from (f"{path}: {word} is refused or dropped" for word in node.keys() - ALLOWED_WORDS)
     if not isinstance(node.get("type"), str):
         yield f"{path}: no type"
@@ -80,7 +78,8 @@ def faults(node: Mapping[str, Any], path: str = "") -> Iterator[str]:
         yield f"{path}: no description"
     if re.search(r"\(\?[=!<]|\\[1-9Z]", node.get("pattern", "")):
         yield f"{path}: RE2 cannot read {node['pattern']}"
-    for name, below in node.get("properties", {}).items():
+    typed = {k: v for k, v in node.get("properties", {}).items() if not is_number_or_word(v)}
+    for name, below in typed.items():
         yield from faults(below, f"{path}.{name}")
     for word, part in (("items", ".items"), ("additionalProperties", ".*")):
         if word in node:

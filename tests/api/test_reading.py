@@ -31,8 +31,10 @@ MISTAKES = {
     ),
     "a field that belongs to nobody": (
         "{host: a, revision: v2, judge: {zzz: 5}}",
-        "spec.judge.zzz is not a field; known here: falsePromotePercent, falseRollbackPercent, "
-        "maxInterval, minRequests, provenRatio",
+        (
+            "spec.judge.zzz is not a field; known here: falsePromotePercent, falseRollbackPercent, "
+            "maxInterval, minRequests, provenRatio"
+        ),
     ),
     "a missing host": ("{revision: v2}", "spec.host is missing; add it"),
     "a bad duration": (

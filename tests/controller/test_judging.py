@@ -6,11 +6,8 @@ import asyncio
 
 import pytest
 
-from rollout.analysis.verdict import GateKind
 from rollout.api.evidence import Verdict
-from rollout.api.gate import ErrorRate, Gate, Latency, Query, TcpFailures
 from rollout.api.meta import DESTINATION_RULE, VIRTUAL_SERVICE, Manifest
-from rollout.controller.judging import LATENCY_DEFAULT, question_of
 from rollout.engine import plan as plans
 from tests.stories import gray
 from tests.stories.gray import Story
@@ -25,49 +22,6 @@ async def at_step(story: Story, step: int) -> None:
     await story.stable()
     story.want("v2")
     await story.until_step(step, within_seconds=60)
-
-
-async def test_error_rates_keep_both_bounds_and_the_least_requests() -> None:
-    gate = Gate(name="e", error_rate=ErrorRate(max_percent=1.5, max_ratio=2))
-
-    question = question_of(gate, PLAN)
-
-    assert question.kind is GateKind.ERRORS
-    assert (question.max_percent, question.max_ratio) == (1.5, 2)
-    assert question.min_requests == 25
-
-
-async def test_a_latency_gate_bounds_the_share_that_is_slower() -> None:
-    gate = Gate(name="l", latency=Latency(quantile_percent=99.9, max="250ms"))
-
-    question = question_of(gate, PLAN)
-
-    assert question.max_percent == 0.1
-    assert question.edge_ms == 250
-
-
-async def test_a_latency_gate_of_one_millisecond_is_not_cut_to_none_peers_52() -> None:
-    gate = Gate(name="l", latency=Latency(quantile_percent=50, max="1ms"))
-
-    assert question_of(gate, PLAN).edge_ms == 1
-
-
-async def test_a_latency_gate_that_only_compares_has_an_edge_of_its_own() -> None:
-    gate = Gate(name="l", latency=Latency(quantile_percent=99, max_ratio=1.5))
-
-    question = question_of(gate, PLAN)
-
-    assert question.max_percent is None
-    assert question.edge_ms == 500
-    assert LATENCY_DEFAULT == "500ms"
-
-
-async def test_tcp_and_query_gates_ask_for_what_they_name() -> None:
-    tcp = Gate(name="t", tcp_failures=TcpFailures(max_percent=1))
-    own = Gate(name="q", query=Query(promql="x", min=1, relative_to="stable"))
-
-    assert question_of(tcp, PLAN).kind is GateKind.TCP
-    assert question_of(own, PLAN).relative_to_stable
 
 
 async def test_every_request_counts_once_however_often_somebody_looks() -> None:

@@ -372,7 +372,7 @@ def rollout(revision: str = "v1", *, name: str = NAME, **spec: Any) -> Json:
             "revision": revision,
             "strategy": {"steps": steps, "bake": "0s"},
             "gates": [{"name": "errors", "errorRate": {"maxPercent": 1}}],
-            "judge": {"minRequests": 10},
+            "judge": {"minRequests": 10, "provenRatio": "Off"},
             **spec,
         },
     }

@@ -29,6 +29,7 @@ EXEMPT: Mapping[str, str] = {
     "rollout/api/gate.py::Query.max": "the unit is the query's",
     "rollout/api/evidence.py::GateVerdict.value": "the unit is the gate's",
     "rollout/analysis/gauge.py::Reading.value": "the unit is the query's",
+    "rollout/analysis/judge/asymptotic.py::Blocks.mean": "the unit is the query's",
     "rollout/analysis/verdict.py::GateQuestion.min": "the unit is the query's",
     "rollout/analysis/verdict.py::GateQuestion.max": "the unit is the query's",
     "rollout/analysis/verdict.py::Context.unattributed": "requests, as the evidence calls them",

@@ -71,7 +71,7 @@ def rollout(revision: str = "v1", **spec: Any) -> Manifest:
                 "maxDuration": "10m",
             },
             "gates": [{"name": "errors", "errorRate": {"maxPercent": 1}}],
-            "judge": {"minRequests": 10},
+            "judge": {"minRequests": 10, "provenRatio": "Off"},
             **spec,
         },
     }

@@ -122,7 +122,7 @@ async def test_an_aborted_revision_runs_again_only_by_retry_peers_58() -> None:
         await at_step(story, 1)
         story.command(Verb.ABORT)
         await story.until_phase("RolledBack", within_seconds=10)
-        story.edit(judge={"minRequests": 20})
+        story.edit(judge={"minRequests": 20, "provenRatio": "Off"})
         await asyncio.sleep(60)
         rested = story.canary_weights()
 

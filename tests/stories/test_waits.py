@@ -17,7 +17,9 @@ RATIO: dict[str, Any] = {"name": "errors", "errorRate": {"maxRatio": 1.5}}
 
 def ladder(gate: dict[str, Any], *steps: dict[str, Any], least: int = 100) -> Any:
     strategy = {"steps": list(steps), "bake": "10s", "maxDuration": "2h"}
-    return gray.rollout(gates=[gate], judge={"minRequests": least}, strategy=strategy)
+    return gray.rollout(
+        gates=[gate], judge={"minRequests": least, "provenRatio": "Off"}, strategy=strategy
+    )
 
 
 async def test_a_ratio_that_never_had_a_stable_request_to_compare_with_does_not_wait_for_ever() -> (

@@ -5,7 +5,7 @@ Stable pods run the same code, so what they differ by beyond chance is dispersio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 BLOCK_TICKS = (1, 4, 20, 40, 80)
 """Lengths of blocks, in ticks. Long ones catch slow noise, and weigh a block with a thousand bad
@@ -29,23 +29,37 @@ def of_blocks(
         None with fewer than two pods, or no block with a bad request. Approximate: it is 1 on
         average for independent requests.
     """
-    pods = len(bad[0]) if bad else 0
-    total, blocks = 0.0, 0
-    for begin in range(0, len(bad) - block_ticks + 1, block_ticks):
-        y = [sum(tick[pod] for tick in bad[begin : begin + block_ticks]) for pod in range(pods)]
-        q = [
-            sum(tick[pod] for tick in requests[begin : begin + block_ticks]) for pod in range(pods)
+    blocks = (
+        [
+            (
+                sum(tick[pod] for tick in requests[begin : begin + block_ticks]),
+                sum(tick[pod] for tick in bad[begin : begin + block_ticks]),
+            )
+            for pod in range(len(bad[0]))
         ]
-        if not sum(y):
+        for begin in range(0, len(bad) - block_ticks + 1, block_ticks)
+    )
+    return of_pods(blocks)
+
+
+def of_pods(blocks: Iterable[Sequence[tuple[int, int]]]) -> float | None:
+    """The dispersion that blocks show, each with the pods that were there all the time.
+
+    As `of_blocks`, with Σ_blocks (pods - 1) for blocks·(pods - 1); a pod without requests is none.
+
+    Args:
+        blocks: of each block, requests and bad ones of each pod.
+    """
+    total, freedom = 0.0, 0
+    for block in blocks:
+        pods = [pod for pod in block if pod[0]]
+        requests, bad = sum(q for q, _ in pods), sum(y for _, y in pods)
+        if not bad:
             continue
-        blocks += 1
-        expected = [sum(y) * one / sum(q) for one in q]
-        total += sum(
-            (seen - wanted) ** 2 / wanted
-            for seen, wanted in zip(y, expected, strict=True)
-            if wanted > 0
-        )
-    return total / (blocks * (pods - 1)) if blocks and pods > 1 else None
+        freedom += len(pods) - 1
+        expected = ((y, bad * q / requests) for q, y in pods)
+        total += sum((y - e) ** 2 / e for y, e in expected)
+    return total / freedom if freedom > 0 else None
 
 
 def estimate(bad: Sequence[Sequence[int]], requests: Sequence[Sequence[int]]) -> float | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rollout.analysis import history
 from rollout.analysis.judge import absolute, dispersion, ratio_gate
 from rollout.analysis.judge.ratio import Counts
 from rollout.analysis.judge.ratio_gate import Promises
@@ -100,18 +101,41 @@ def test_the_twin_says_after_every_tick_what_the_product_says(
         assert verdicts[run] == (ticks.bad.shape[1] if wanted[2] is None else wanted[2])
 
 
-def test_the_twin_estimates_dispersion_and_bounds_as_the_product_does() -> None:
-    world = World(requests_per_second=60, cluster_size_factor=5)
+def test_the_twin_estimates_dispersion_as_the_product_does() -> None:
+    world = World(requests_per_second=3, bad_ratio=0.005, cluster_size_factor=5)
     bad, requests = worlds.history(world, 2, random_of("history", 0))
-    ticks = drawn(replace(world, worse_factor=8), FOUR_STEPS, 1)
 
     phis = twin.dispersion(bad, requests)
-    above = twin.bound_nats(ticks, Setting(phis[:1], None), 0.002)[0, -1]
-    below = twin.bound_nats(ticks, Setting(phis[:1], None), 0.01, twin.BETTER)[0, -1]
 
+    assert (twin.BLOCK_MINUTES, twin.ASSUMED_FACTOR, twin.BAD_COUNT_MIN) == (
+        history.BLOCK_MINUTES,
+        history.ASSUMED_FACTOR,
+        history.BAD_COUNT_MIN,
+    )
     for run in range(2):
         rows = [[[int(one) for one in pods] for pods in all_[run]] for all_ in (bad, requests)]
-        assert phis[run] == pytest.approx(dispersion.estimate(*rows), rel=EXACT)
+        found = [dispersion.of_blocks(*rows, block_ticks=n) or 1.0 for n in history.BLOCK_MINUTES]
+        assert phis[run] == pytest.approx(max(1.0, *found), rel=EXACT)
+
+
+def test_too_few_bad_requests_before_ask_for_twice_the_evidence() -> None:
+    bad, requests = np.zeros((2, 240, 10)), np.full((2, 240, 10), 6.0)
+    bad[1, 7, 3] = 9
+
+    phis = twin.dispersion(bad, requests)
+
+    assert phis[0] == 2
+    assert phis[1] == pytest.approx(9)
+
+
+@pytest.mark.parametrize("phi", [1.0, 2.5])
+def test_the_twin_compares_with_a_bound_as_the_product_does(phi: float) -> None:
+    ticks = drawn(World(requests_per_second=60, worse_factor=8), FOUR_STEPS, 1)
+    setting = Setting(np.full(1, phi), None)
+
+    above = twin.bound_nats(ticks, setting, 0.002)[0, -1]
+    below = twin.bound_nats(ticks, setting, 0.01, twin.BETTER)[0, -1]
+
     for found, bound, product in (
         (above, 0.002, absolute.log_evidence_above),
         (below, 0.01, absolute.log_evidence_below),
@@ -120,7 +144,7 @@ def test_the_twin_estimates_dispersion_and_bounds_as_the_product_does() -> None:
             requests=int(ticks.canary_requests.sum()),
             bad=int(ticks.canary_failures.sum()),
             bound=bound,
-            dispersion=float(phis[0]),
+            dispersion=phi,
         )
         assert found == pytest.approx(wanted, rel=EXACT)
 

@@ -16,6 +16,9 @@ from tests.benchmark.judgement.worlds import (
     World,
 )
 
+Figures = Mapping[str, Any]
+"""What is found of a cell, as the report has it."""
+
 
 class Way(enum.Enum):
     """How a canary is released."""
@@ -51,7 +54,7 @@ class Size:
 
 REDUCED = Size(
     healthy_runs=1500,
-    bursty_runs=6000,
+    bursty_runs=8000,
     other_runs=500,
     worse_runs=400,
     least_worse_runs=2000,
@@ -66,8 +69,8 @@ FULL = Size(
     plan_runs=4000,
 )
 
-VERY_BURSTY_SIZE = 5
-VERY_BURSTY_NOISE = 0.5
+BURSTY_NOISE = 0.5
+"""Pods that differ by as much are like errors that come in bursts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +93,7 @@ class Cell:
         if not world.is_healthy:
             is_least = world.worse_ratio is None and world.worse_factor == 2
             return size.least_worse_runs if is_least else size.worse_runs
-        is_bursty = (
-            world.cluster_size_factor >= VERY_BURSTY_SIZE or world.noise_ratio >= VERY_BURSTY_NOISE
-        )
+        is_bursty = world.cluster_size_factor > 1 or world.noise_ratio >= BURSTY_NOISE
         return size.bursty_runs if is_bursty else size.healthy_runs
 
 
@@ -247,8 +248,6 @@ def _worse_climbing() -> list[Cell]:
 
 CELLS: Mapping[str, Cell] = {cell.name: cell for cell in [*_healthy(), *_worse()]}
 """All of errors, by name; those of latency and of the plan stand in modules of their own."""
-
-Figures = Mapping[str, Any]
 
 
 def healthy(world: World) -> World:

@@ -167,9 +167,8 @@ def simulate_back_test(cell: BackTestCell, size: Size) -> Figures:
 
 def _one_pod(world: World, runs: int, random: np.random.Generator) -> Ticks:
     """The first pod of a history as the canary, the others as stable."""
-    bad, requests = worlds.history(world, runs, random)
-    length = round(RELEASE_SECONDS / world.tick_seconds)
-    bad, requests = bad[:, -length:], requests[:, -length:]
+    tick = world.tick_seconds
+    bad, requests = worlds.history(world, runs, random, seconds=RELEASE_SECONDS, step_seconds=tick)
     return Ticks(
         requests[..., 0], requests[..., 1:].sum(axis=2), bad[..., 0], bad[..., 1:].sum(axis=2)
     )

@@ -51,7 +51,7 @@ def _phi(length: int) -> float:
     bad = np.array([[[3, 0, 1], [0, 0, 0], [2, 5, 0], [1, 1, 1]]], dtype=float)
     requests = np.full_like(bad, 100)
     requests[0, 2] = (100, 120, 80)
-    return float(twin._of_blocks(bad, requests, length)[0])
+    return float(twin.of_blocks(bad, requests, length)[0])
 
 
 def _bound(bad: int) -> float:

@@ -23,10 +23,11 @@ VIEWS_MAX = 4
 FINE_RATIO = 0.01
 """Bad requests below which a canary is fine by itself."""
 
-BLOCK_TICKS = (1, 4, 20, 40, 80)
+BLOCK_MINUTES = (1, 5, 10, 20)
+ASSUMED_FACTOR = 2.0
+"""φ where fewer than `BAD_COUNT_MIN` bad requests in the hours before tell nothing else."""
 
-UNKNOWN_DISPERSION_FACTOR = 2.0
-"""Where history shows nothing that could be estimated."""
+BAD_COUNT_MIN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,22 +236,25 @@ def first_promotes(ticks: Ticks, setting: Setting, preset: Preset) -> tuple[Whol
 
 
 def dispersion(bad: Floats, requests: Floats) -> Floats:
-    """φ̂ of each run from its history (runs, ticks, pods); `UNKNOWN_DISPERSION_FACTOR` unknown."""
-    found = np.stack([_of_blocks(bad, requests, length) for length in BLOCK_TICKS])
-    known = np.where(np.isnan(found), -np.inf, found).max(axis=0)
-    return np.where(np.isinf(known), UNKNOWN_DISPERSION_FACTOR, np.maximum(1.0, known))
+    """φ̂ of each run from its history, (runs, minutes, pods)."""
+    found = np.stack([of_blocks(bad, requests, length) for length in BLOCK_MINUTES])
+    factor = np.maximum(1.0, np.where(np.isnan(found), 1.0, found).max(axis=0))
+    is_unknown = (bad.sum(axis=(1, 2)) < BAD_COUNT_MIN) & (factor <= ASSUMED_FACTOR)
+    return np.where(is_unknown, ASSUMED_FACTOR, factor)
 
 
-def _of_blocks(bad: Floats, requests: Floats, length: int) -> Floats:
-    runs, ticks, pods = bad.shape
-    blocks = ticks // length
+def of_blocks(bad: Floats, requests: Floats, length: int) -> Floats:
+    """φ_b of each run; NaN where no block has a bad request."""
+    runs, steps, pods = bad.shape
+    blocks = steps // length
     shape = (runs, blocks, length, pods)
     y = bad[:, : blocks * length].reshape(shape).sum(axis=2)
     q = requests[:, : blocks * length].reshape(shape).sum(axis=2)
     whole, total = y.sum(axis=2, keepdims=True), q.sum(axis=2, keepdims=True)
     expected = whole * np.divide(q, total, out=np.zeros_like(q), where=total > 0)
     terms = np.divide((y - expected) ** 2, expected, out=np.zeros_like(y), where=expected > 0)
-    counted = (whole[..., 0] > 0).sum(axis=1) * (pods - 1)
+    freedom = ((q > 0).sum(axis=2) - 1) * (whole[..., 0] > 0)
+    counted = freedom.sum(axis=1)
     found: Floats = np.divide(
         terms.sum(axis=(1, 2)), counted, out=np.full(runs, np.nan), where=counted > 0
     )

@@ -23,6 +23,9 @@ PROXIES_COUNT = 3
 """Of clients, such as gateways."""
 
 HISTORY_SECONDS = 4 * 3600
+MINUTE_SECONDS = 60.0
+"""The grid on which the product reads history."""
+
 NOISE_MEMORY_SECONDS = 300.0
 BROWN_OUT_SECONDS = 180.0
 BROWN_OUTS_COUNT = 2
@@ -311,16 +314,23 @@ def _scraped(
     return sums[0], sums[1]
 
 
-def history(world: World, runs: int, random: np.random.Generator) -> tuple[Floats, Floats]:
-    """Bad requests and requests of the stable pods in the hours before: (runs, ticks, pods)."""
-    length = round(HISTORY_SECONDS / world.tick_seconds)
+def history(
+    world: World,
+    runs: int,
+    random: np.random.Generator,
+    *,
+    seconds: float = HISTORY_SECONDS,
+    step_seconds: float = MINUTE_SECONDS,
+) -> tuple[Floats, Floats]:
+    """Bad requests and requests of the stable pods in the hours before: (runs, steps, pods)."""
+    length = round(seconds / step_seconds)
     shape = (runs, length, PODS_COUNT)
     ratio = np.full(shape, world.bad_ratio)
     if world.noise_ratio:
         noise = random.standard_normal((runs, PODS_COUNT))
-        for tick in range(length):
-            noise = next_noise(noise, world.tick_seconds, random)
-            ratio[:, tick] *= np.exp(world.noise_ratio * noise - world.noise_ratio**2 / 2)
-    mean = np.full(shape, world.requests_per_second * world.tick_seconds / PODS_COUNT)
+        for step in range(length):
+            noise = next_noise(noise, step_seconds, random)
+            ratio[:, step] *= np.exp(world.noise_ratio * noise - world.noise_ratio**2 / 2)
+    mean = np.full(shape, world.requests_per_second * step_seconds / PODS_COUNT)
     requests, bad = counted(random, mean, np.minimum(1.0, ratio), world.cluster_size_factor)
     return bad, requests

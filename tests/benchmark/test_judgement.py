@@ -133,8 +133,8 @@ def test_the_twin_compares_with_a_bound_as_the_product_does(phi: float) -> None:
     ticks = drawn(World(requests_per_second=60, worse_factor=8), FOUR_STEPS, 1)
     setting = Setting(np.full(1, phi), None)
 
-    above = twin.bound_nats(ticks, setting, 0.002)[0, -1]
-    below = twin.bound_nats(ticks, setting, 0.01, twin.BETTER)[0, -1]
+    above = twin.bound_nats(ticks, setting, np.array([0.002]))[0, -1]
+    below = twin.bound_nats(ticks, setting, np.array([0.01]), twin.BETTER)[0, -1]
 
     for found, bound, product in (
         (above, 0.002, absolute.log_evidence_above),

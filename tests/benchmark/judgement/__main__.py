@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.benchmark.judgement import picture, table, targets
 from tests.benchmark.judgement.cells import FULL, REDUCED, Figures, Size
+from tests.benchmark.judgement.running import run
 from tests.benchmark.judgement.store import FOLDER, WORK, Store, shard
 
 OUT = Path(".bench/judge.json")
@@ -62,36 +61,6 @@ def _report(found: dict[str, Figures], drawn: Path | None) -> int:
     if drawn is not None:
         picture.draw(found, drawn)
     return 0 if all(one.met for one in judged) else 1
-
-
-def run(names: Sequence[str], store: Store, *, processes: int, fresh: bool = False) -> None:
-    """Simulates the cells that are not finished; tells of each on stderr."""
-    waiting = [name for name in names if fresh or store.known(name) is None]
-    begun = time.monotonic()
-    for count, (name, found, seconds) in enumerate(_found(waiting, store.size, processes), 1):
-        store.keep(name, found)
-        passed = time.monotonic() - begun
-        told = f"[{count}/{len(waiting)}] {passed:.0f} s: {name}, {seconds:.1f} s\n"
-        sys.stderr.write(told)
-        sys.stderr.flush()
-
-
-def _found(
-    names: Sequence[str], size: Size, processes: int
-) -> Iterator[tuple[str, Figures, float]]:
-    """Cells as they are finished."""
-    jobs = [(name, size) for name in names]
-    if processes == 1 or len(jobs) == 1:
-        yield from map(_one, jobs)
-    elif jobs:
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            yield from pool.imap_unordered(_one, jobs)
-
-
-def _one(job: tuple[str, Size]) -> tuple[str, Figures, float]:
-    name, size = job
-    begun = time.monotonic()
-    return name, WORK[name](size), time.monotonic() - begun
 
 
 def _say(told: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.benchmark.judgement import twin
 from tests.benchmark.judgement.arrays import Flags, Floats, Ticks, Whole
-from tests.benchmark.judgement.twin import Preset, Setting
+from tests.benchmark.judgement.twin import Preset, Road, Setting
 from tests.benchmark.judgement.worlds import Stream
 
 HALVINGS_COUNT = 60
@@ -158,9 +158,9 @@ class Climb:
 
     def _proof_nats(self, rows: Whole) -> Floats:
         compared = twin.log_mean(self.proof[rows])
-        fine = self.preset.fine_ratio
-        if fine is None:
+        if self.preset.road is Road.RATIO:
             return compared
+        fine = self.preset.road.bounds(self.setting, self.preset)[rows, None]
         requests, bad = self.sums[0][rows, None], self.sums[2][rows, None]
         logs = bad * twin.BETTER - fine * requests * np.expm1(twin.BETTER)
         alone = twin.log_mean(logs / self.setting.dispersion[rows, None])

@@ -13,7 +13,7 @@ import numpy as np
 from tests.benchmark.judgement import kayenta, ramp, rivals, twin, wilson, worlds
 from tests.benchmark.judgement.arrays import CHUNK_RUNS, Floats, Ticks, Whole, random_of
 from tests.benchmark.judgement.cells import SCHEDULES, Cell, Figures, Size, Way
-from tests.benchmark.judgement.twin import Preset, Setting
+from tests.benchmark.judgement.twin import Preset, Road, Setting
 from tests.benchmark.judgement.worlds import Event, Stream, World
 
 MINUTE_SECONDS = 60
@@ -50,10 +50,15 @@ CALM_MINUTE = "ours, default, calm by the minute"
 """A proposal: a tick is calm only if its last minute is too."""
 
 EITHER = "ours, default, or < 1 %"
+USUAL = "ours, default, or < 2× usual"
 CLIMBERS: Mapping[str, Preset] = {
     **{name: PRESETS[name] for name in (DEFAULT, SENSITIVE, PLAIN)},
-    EITHER: replace(PRESETS[DEFAULT], name=EITHER, fine_ratio=twin.FINE_RATIO),
+    EITHER: replace(PRESETS[DEFAULT], name=EITHER, road=Road.PERCENT),
+    USUAL: replace(PRESETS[DEFAULT], name=USUAL, road=Road.USUAL),
 }
+ROADS = ("promoted", "promotedOrFine", "promotedOrUsual")
+"""Proofs by the ratio alone; by it or less than 1 %; by it or less than 2× what was usual."""
+
 KAYENTAS: Mapping[str, int] = {"Kayenta, 5 min": 5, "Kayenta, 20 points": 20}
 
 
@@ -65,15 +70,14 @@ class Seen:
         rollback_seconds: from the beginning to the verdict.
         failures: the canary's, from the regression's beginning to the verdict or the horizon.
         failures_with_lag: likewise, until the verdict reaches the mesh.
-        promote_seconds: to the proof; None for gates that have none.
-        pass_seconds: to the proof by either road, likewise.
+        promote_seconds: to the proof by the ratio alone, and by the ratio or another road; nothing
+            for gates that have no proof.
     """
 
     rollback_seconds: Floats
     failures: Floats
     failures_with_lag: Floats
-    promote_seconds: Floats | None = None
-    pass_seconds: Floats | None = None
+    promote_seconds: tuple[Floats, ...] = ()
 
 
 def simulate(cell: Cell, size: Size) -> Figures:
@@ -193,8 +197,7 @@ def _seen(
         rollback_seconds=times[0],
         failures=np.take_along_axis(sums, ends, axis=1)[:, 0],
         failures_with_lag=np.take_along_axis(sums, late, axis=1)[:, 0],
-        promote_seconds=times[1] if promotes else None,
-        pass_seconds=times[2] if promotes else None,
+        promote_seconds=tuple(times[1:]),
     )
 
 
@@ -226,7 +229,7 @@ def _climbed(
         rollback_seconds=_seconds(found.rollback_ticks, ticks, world.tick_seconds),
         failures=found.failures,
         failures_with_lag=found.failures_with_lag,
-        promote_seconds=_seconds(found.promote_ticks, ticks, world.tick_seconds),
+        promote_seconds=(_seconds(found.promote_ticks, ticks, world.tick_seconds),),
     )
 
 
@@ -251,15 +254,12 @@ def figures(seen: Sequence[Seen], *, onset_seconds: float = 0.0) -> Figures:
         "failuresWithLagMean": round(float(lagging.mean()), 2),
         "failuresWithLagP95": percentile(lagging, 95),
     }
-    promotes = [one.promote_seconds for one in seen if one.promote_seconds is not None]
-    if promotes:
-        proved = np.concatenate(promotes)
-        shown |= counted("promoted", int(np.isfinite(proved).sum()), runs)
-        shown["promoteSecondsMedian"] = percentile(proved, 50)
-        shown["promoteSecondsP95"] = percentile(proved, 95)
-    passes = [one.pass_seconds for one in seen if one.pass_seconds is not None]
-    if passes:
-        shown |= counted("passed", int(np.isfinite(np.concatenate(passes)).sum()), runs)
+    by_road = zip(*(one.promote_seconds for one in seen), strict=True)
+    for name, times in zip(ROADS, by_road, strict=False):
+        proved = np.concatenate(times)
+        shown |= counted(name, int(np.isfinite(proved).sum()), runs)
+        shown[f"{name}SecondsMedian"] = percentile(proved, 50)
+        shown[f"{name}SecondsP95"] = percentile(proved, 95)
     return shown
 
 

@@ -15,7 +15,7 @@ from tests.benchmark.judgement.cells import Figures, Size
 
 FOLDER = Path(".bench/judge")
 
-SHOWING = frozenset({"picture", "targets", "table", "__main__", "golden", "store"})
+SHOWING = frozenset({"picture", "targets", "table", "__main__", "golden", "store", "running"})
 """Modules that change no cell's figures."""
 
 Work = Callable[[Size], Figures]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmark.judgement import cells, foretold, golden, latency, wilson
-from tests.benchmark.judgement.cells import Figures
-from tests.benchmark.judgement.simulate import CALM_MINUTE, DEFAULT, SENSITIVE
+from tests.benchmark.judgement.cells import Figures, Way
+from tests.benchmark.judgement.simulate import CALM_MINUTE, DEFAULT, EITHER, SENSITIVE, USUAL
 from tests.benchmark.judgement.worlds import Event, Scraping
 
 FALSE_ROLLBACK_RATIO = 0.01
@@ -188,39 +188,52 @@ def _proofs(known: Known) -> Iterator[Target]:
         yield Target(
             name=f"6 healthy to a proved < 2×, {cell.split(' 0')[0]}, ramp",
             target=f"median ≤ {limit // 60} min",
-            figure=f"{_seconds(one['promoteSecondsMedian'])}, {percent(one['promotedRatio'])}",
+            figure=f"{_seconds(one['promotedSecondsMedian'])}, {percent(one['promotedRatio'])}",
             interval=between(one["promotedInterval"]),
-            met=one["promoteSecondsMedian"] is not None and one["promoteSecondsMedian"] <= limit,
+            met=one["promotedSecondsMedian"] is not None and one["promotedSecondsMedian"] <= limit,
         )
-    for words, is_added in (("steady", False), ("additive brown-outs", True)):
-        rows = [
-            (gate(known, cell["name"]), cell["name"])
-            for cell in known.values()
-            if cell["name"] in cells.CELLS
-            and cell["timesWorse"] >= 2
-            and (cells.CELLS[cell["name"]].world.event is Event.ADDED) is is_added
-            and _is_worse_at_once(cell["name"])
-        ]
-        worst, name = max(rows, key=lambda row: row[0]["promotedRatio"])
-        yield Target(
-            name=f"6 P(promote | ≥ 2×), {words}",
-            target=f"≤ 5 % in each of {len(rows)} cells",
-            figure=f"{percent(worst['promotedRatio'])} at most, {name}{_proposed(known, name)}",
-            interval=between(worst["promotedInterval"]),
-            met=worst["promotedRatio"] <= FALSE_PROMOTE_RATIO,
-        )
+    worse = [cell for cell in known.values() if _is_twice_as_bad(cell)]
+    added = [cell for cell in worse if cells.CELLS[cell["name"]].world.event is Event.ADDED]
+    steady = [cell for cell in worse if cell not in added]
+    yield _erring(steady, "6 P(promote | ≥ 2×), ratio")
+    yield _erring(added, "6 the same under additive brown-outs")
+    yield _erring(added, "6 the same, calm by the minute (proposed)", CALM_MINUTE)
+    yield _erring(worse, "6 P(promote | ≥ 2×), ratio or < 1 %", road="promotedOrFine", ramp=EITHER)
+    told = "6 the same, ratio or < 2× usual (proposed)"
+    yield _erring(worse, told, road="promotedOrUsual", ramp=USUAL)
 
 
-def _proposed(known: Known, name: str) -> str:
-    if CALM_MINUTE not in known[name]["gates"]:
-        return ""
-    return f"; calm by the minute {percent(gate(known, name, CALM_MINUTE)['promotedRatio'])}"
-
-
-def _is_worse_at_once(name: str) -> bool:
-    """A canary that becomes worse later was rightly proved well before."""
-    world = cells.CELLS[name].world
+def _is_twice_as_bad(cell: Figures) -> bool:
+    """From the beginning: one that becomes worse later was rightly proved well before."""
+    if cell["name"] not in cells.CELLS or cell["timesWorse"] < 2:
+        return False
+    world = cells.CELLS[cell["name"]].world
     return not world.from_seconds and not world.from_share
+
+
+def _erring(
+    among: Sequence[Figures],
+    told: str,
+    name: str = DEFAULT,
+    *,
+    road: str = "promoted",
+    ramp: str = DEFAULT,
+) -> Target:
+    """The cell in which a proof errs most; a ramp's gate has one road alone."""
+    rows = []
+    for cell in among:
+        is_ramp = cell["way"] == Way.RAMP.value
+        one = cell["gates"].get(ramp if is_ramp else name)
+        if one is not None:
+            rows.append((one, "promoted" if is_ramp else road, cell["name"]))
+    one, used, worst = max(rows, key=lambda row: row[0][f"{row[1]}Ratio"])
+    return Target(
+        name=told,
+        target=f"≤ 5 % in each of {len(rows)} cells",
+        figure=f"{percent(one[f'{used}Ratio'])} at most, {worst}",
+        interval=between(one[f"{used}Interval"]),
+        met=one[f"{used}Ratio"] <= FALSE_PROMOTE_RATIO,
+    )
 
 
 def _foretold(known: Known) -> Iterator[Target]:

@@ -6,6 +6,7 @@ that a slip in one of them shows as a difference.
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,20 @@ ASSUMED_FACTOR = 2.0
 BAD_COUNT_MIN = 10
 
 
+class Road(enum.Enum):
+    """What proves that a canary is well, besides that it fails less than ρ1 times as often."""
+
+    RATIO = "nothing"
+    PERCENT = "it fails less than 1 %"
+    USUAL = "it fails less than ρ1 times what stable did in the hours before"
+
+    def bounds(self, setting: Setting, preset: Preset) -> Floats:
+        """The bound of each run."""
+        if self is Road.USUAL and setting.reference is not None:
+            return preset.proven_ratio * setting.reference
+        return np.full_like(setting.dispersion, FINE_RATIO)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
     """What a user may have promised.
@@ -41,8 +56,7 @@ class Preset:
         false_rollback_ratio: α.
         proven_ratio: ρ1.
         false_promote_ratio: α'.
-        fine_ratio: bad requests below which the canary is fine by itself; None: the ratio alone
-            proves it.
+        road: what proves it besides the ratio.
     """
 
     name: str
@@ -51,7 +65,7 @@ class Preset:
     false_rollback_ratio: float
     proven_ratio: float = 2.0
     false_promote_ratio: float = 0.05
-    fine_ratio: float | None = None
+    road: Road = Road.RATIO
 
     @property
     def rollback_nats(self) -> float:
@@ -215,24 +229,30 @@ def first_rollbacks(
     return found
 
 
-def bound_nats(ticks: Ticks, setting: Setting, bound_ratio: float, steps: Floats = WORSE) -> Floats:
-    """ln E against a bound of the canary's own bad fraction, after each tick."""
+def bound_nats(
+    ticks: Ticks, setting: Setting, bound_ratio: Floats, steps: Floats = WORSE
+) -> Floats:
+    """ln E against a bound of the canary's own bad fraction in each run, after each tick."""
     bad = np.cumsum(ticks.canary_failures, axis=1)[..., None]
-    allowed = bound_ratio * np.cumsum(ticks.canary_requests, axis=1)[..., None]
+    allowed = bound_ratio[:, None, None] * np.cumsum(ticks.canary_requests, axis=1)[..., None]
     logs = (bad * steps - allowed * np.expm1(steps)) / setting.dispersion[:, None, None]
     return log_mean(logs)
 
 
-def first_promotes(ticks: Ticks, setting: Setting, preset: Preset) -> tuple[Whole, Whole]:
+def first_promotes(ticks: Ticks, setting: Setting, preset: Preset) -> tuple[Whole, ...]:
     """The ticks at which the proof stands first, taken back before or not; ticks: never.
 
-    First that of the ratio alone, then that by either road: ½ the ratio's and ½ that the canary
-    fails less than `FINE_RATIO`.
+    That of the ratio alone, then those by either road: half of the evidence is the ratio's, half
+    says that the canary fails less than the bound of each `Road`.
     """
     compared = promote_nats(ticks, setting, preset.proven_ratio)
-    alone = bound_nats(ticks, setting, FINE_RATIO, BETTER)
-    either = np.logaddexp(compared, alone) - math.log(2)
-    return first(compared >= preset.promote_nats), first(either >= preset.promote_nats)
+    found = [first(compared >= preset.promote_nats)]
+    for road in (Road.PERCENT, Road.USUAL):
+        bound = road.bounds(setting, preset)
+        alone = bound_nats(ticks, setting, bound, BETTER)
+        either = np.logaddexp(compared, alone) - math.log(2)
+        found.append(first(either >= preset.promote_nats))
+    return tuple(found)
 
 
 def dispersion(bad: Floats, requests: Floats) -> Floats:

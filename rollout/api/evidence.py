@@ -102,6 +102,10 @@ class Baseline(Model):
     dispersion_factor: Annotated[float, Field(ge=1)] = 2
     """How much more evidence a verdict needs since bad requests come in bursts; 2 where past hours
     do not tell."""
+    dispersion_factors: Annotated[
+        dict[str, Annotated[float, Field(ge=1)]], Field(max_length=16, default_factory=dict)
+    ]
+    """The same by the name of the gate, for those of which it is known by itself."""
     bad_ratios: Annotated[
         dict[str, Annotated[float, Field(ge=0, le=1)]], Field(max_length=16, default_factory=dict)
     ]
@@ -204,6 +208,8 @@ class GateVerdict(Model):
     the number a custom query gave about the canary. Absent when there was none."""
     nats: float = 0.0
     """Logarithm of the evidence that the canary is worse than the gate allows; 0 without any."""
+    growing: bool = False
+    """Whether all that keeps the gate from Pass is traffic that is still to come."""
     advisory: bool = False
     """Whether the gate only observes: it decides nothing."""
     incomparable: bool = False

@@ -57,9 +57,10 @@ def _steps_have_one_kind(spec: RolloutSpec) -> Iterator[BadManifest]:
     for i, step in enumerate(spec.strategy.steps):
         path = f"spec.strategy.steps[{i}]"
         yield from _one_kind(path, step, STEP_KINDS)
-        if step.hold is not None and (step.pause is not None or step.check is not None):
+        if step.hold is not None and (step.pause or step.check or step.ramp) is not None:
             problem = "goes with weight, match or mirror"
-            yield _wrong(f"{path}.hold", problem, "use `for` in pause or check")
+            remedy = "use `for` in pause or check, and minHold in ramp"
+            yield _wrong(f"{path}.hold", problem, remedy)
         if step.match is not None:
             yield from _match_can_be_made(f"{path}.match", step.match)
 
@@ -120,15 +121,17 @@ def _guards_say_something(spec: RolloutSpec) -> Iterator[BadManifest]:
 def _ladder_rises(spec: RolloutSpec) -> Iterator[BadManifest]:
     last = 0.0
     for i, step in enumerate(spec.strategy.steps):
-        if step.weight is None:
+        weight = step.top_weight
+        if weight is None:
             continue
-        if step.weight <= last:
+        if weight <= last:
+            field = "weight" if step.ramp is None else "ramp.maxWeight"
             yield _wrong(
-                f"spec.strategy.steps[{i}].weight",
-                f"is {_as_written(step.weight)} after {_as_written(last)}",
+                f"spec.strategy.steps[{i}].{field}",
+                f"is {_as_written(weight)} after {_as_written(last)}",
                 f"weights must rise along the ladder: {_more_than(last)}",
             )
-        last = step.weight
+        last = weight
 
 
 def _as_written(percent: float) -> str:
@@ -219,6 +222,8 @@ def _durations_can_be_read(spec: RolloutSpec) -> Iterator[BadManifest]:
 def _step_durations(path: str, step: Step) -> Iterator[tuple[str, str]]:
     if step.hold is not None:
         yield f"{path}.hold", step.hold
+    if step.ramp is not None:
+        yield f"{path}.ramp.minHold", step.ramp.min_hold
     if step.pause is not None and step.pause.for_ is not None:
         yield f"{path}.pause.for", step.pause.for_
     if step.check is not None and step.check.for_ is not None:

@@ -122,6 +122,8 @@ class Run(Model):
     settled_since: Time | None = None
     """Since when the canary's subset and endpoints have been there without a break, or, while
     rolling back, since when no traffic has been routed to it."""
+    ramped_at: Time | None = None
+    """When a ``ramp`` last raised the weight. Absent: the step is none."""
     look_again_at: Time | None = None
     """When the controller looks again by itself."""
     ended_at: Time | None = None

@@ -30,8 +30,25 @@ class Check(Model):
     """The least time to stay. Absent: until the gates pass."""
 
 
+class Ramp(Model):
+    """Let evidence set the weight: it grows as fast as a budget of failed requests allows.
+
+    The canary begins with so little that the budget pays for all of it failing, and gets more as
+    its own requests show that it fails less. It never gets less: a canary that is bad goes back.
+    The step ends at ``maxWeight`` when a regression of ``judge.provenRatio`` is ruled out.
+    """
+
+    max_weight: Annotated[float, Field(ge=0.1, le=99)] = 50
+    """Percent of the traffic at which the ramp ends; there must be a stable revision to compare
+    with, so less than all."""
+    risk_budget_requests: Annotated[float, Field(ge=1, le=1_000_000_000)] = 30
+    """How many requests may fail before a bad canary is taken back, if it is bad from its start."""
+    min_hold: Duration = "1m"
+    """The least time to stay at ``maxWeight``."""
+
+
 class Step(Model):
-    """One rung of the ladder: a ``weight``, ``match``, ``mirror``, ``pause`` or ``check``."""
+    """One rung of the ladder: a weight, match, mirror, ramp, pause or check."""
 
     weight: Annotated[float, Field(ge=0.01, le=100)] | None = None
     """Percent of the traffic that goes to the canary; may be fractional, and never falls."""
@@ -41,6 +58,8 @@ class Step(Model):
     mirror: Annotated[float, Field(ge=0.01, le=100)] | None = None
     """Copies of so many percent of the requests go to the canary, whose answers nobody gets, until
     the next step with a weight. The gates judge the copies. Http routes only."""
+    ramp: Ramp | None = None
+    """The weight grows with the evidence, up to a maximum. It comes after lower weights."""
     hold: Duration | None = None
     """With ``weight``, ``match`` or ``mirror``: the least time to stay; the step ends when also
     every gate passes. Absent: the step ends as soon as the gates pass."""
@@ -49,8 +68,13 @@ class Step(Model):
     check: Check | None = None
     """Stay at the present weight until the named gates pass."""
 
+    @property
+    def top_weight(self) -> float | None:
+        """The weight the canary has at the step's end, in percent; None: the step names none."""
+        return self.ramp.max_weight if self.ramp is not None else self.weight
 
-STEP_KINDS = ("weight", "match", "mirror", "pause", "check")
+
+STEP_KINDS = ("weight", "match", "mirror", "ramp", "pause", "check")
 """The fields of `Step` of which exactly one is given."""
 
 

@@ -59,6 +59,10 @@ class Asker:
         async with self._own_slots:
             return await self._ask(text, shape="custom")
 
+    async def past(self, text: str) -> Document | NoAnswer:
+        """The answer to a question of ours about the hours before a run."""
+        return await self._ask(text, shape="past")
+
     async def _ask(self, text: str, *, shape: str) -> Document | NoAnswer:
         assert self._metrics is not None, "without an address nothing is asked"
         async with self._slots:

@@ -30,6 +30,7 @@ from rollout.api.traffic import Routing
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import texts
+from rollout.controller.hindsight import Hindsight
 from rollout.controller.sight import Sight, Wish
 from rollout.controller.silence import Look, Silence
 from rollout.controller.telescope import Telescope
@@ -62,8 +63,9 @@ class Judged:
 class Judging:
     """Keeps the evidence of runs in progress between their decisions."""
 
-    def __init__(self, telescope: Telescope) -> None:
+    def __init__(self, telescope: Telescope, hindsight: Hindsight) -> None:
         self._telescope = telescope
+        self._hindsight = hindsight
         self._evidence: dict[Key, tuple[_Step, RunEvidence]] = {}
         self._silence = Silence()
         self._asked_since: dict[Key, datetime] = {}
@@ -85,6 +87,7 @@ class Judging:
         self._asked_since.pop(key, None)
         self._unaskable.pop(key, None)
         self._telescope.forget(key)
+        self._hindsight.forget(key)
 
     def judge(
         self, key: Key, run: Run, arms: Arms | None, routing: Routing, *, now: datetime
@@ -92,8 +95,8 @@ class Judging:
         """Count what was seen since the last look, and judge it."""
         sight = self._telescope.seen(key)
         hidden = _hidden(run, routing)
-        evidence = self._newest(key, run)
-        if arms is not None and sight.answers:
+        evidence = self._begun(key, run, arms, now=now)
+        if arms is not None and sight.answers and evidence.baseline is not None:
             evidence = evidences.absorb(
                 evidence,
                 sight.answers,
@@ -121,6 +124,21 @@ class Judging:
             verdicts.append(_doubted(verdict, doubt))
         together = budget.together(verdicts, questions.of_plan(run.plan))
         return Judged(evidence=evidence, verdicts=together, problem=sight.problem)
+
+    def _begun(self, key: Key, run: Run, arms: Arms | None, *, now: datetime) -> RunEvidence:
+        """The newest evidence; it begins when it is known what was usual before the run."""
+        evidence = self._newest(key, run)
+        if evidence.baseline is not None or arms is None:
+            return evidence
+        baseline = self._hindsight.baseline(
+            key,
+            run.id,
+            host=fqdn(run.plan.host, namespace=key.namespace),
+            arms=arms,
+            gates=questions.of_plan(run.plan),
+            now=now,
+        )
+        return evidence.model_copy(update={"baseline": baseline})
 
     def _is_early(self, key: Key, hidden: _Hidden, evidence: RunEvidence, *, now: datetime) -> bool:
         """Whether pods' proxies may yet tell of what was not asked, or counted, for long."""
@@ -260,7 +278,7 @@ def _context(
         weight_percent=run.weight,
         unattributed=evidence.unattributed,
         newest_ms=evidence.newest_ms,
-        share=None if matches else share,
+        share=None if matches or run.ramped_at is not None else share,
         matches=matches,
         mirrors=hidden.mirrors,
         retries=hidden.retries,
@@ -316,6 +334,6 @@ def _doubted(verdict: GateVerdict, problem: str) -> GateVerdict:
     if not problem or verdict.verdict is Verdict.FAIL:
         return verdict
     if verdict.verdict is Verdict.UNKNOWN:
-        return verdict.model_copy(update={"incomparable": False})
+        return verdict.model_copy(update={"incomparable": False, "growing": False})
     told = f"{verdict.name}: {problem}"[:SENTENCE_LENGTH_MAX]
     return verdict.model_copy(update={"verdict": Verdict.UNKNOWN, "because": told})

@@ -26,6 +26,7 @@ from rollout.base.errors import BadManifest, Retry, RolloutError
 from rollout.controller.apply import Applier
 from rollout.controller.cache import Cache, key_of
 from rollout.controller.event import Event
+from rollout.controller.hindsight import Hindsight
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer
 from rollout.controller.propagation import Propagations
@@ -122,7 +123,8 @@ class Manager:
         self._telescope = Telescope(
             metrics, clock, self._ring_patiently, record, interval_seconds=options.scrape_seconds
         )
-        judging = Judging(self._telescope)
+        self._hindsight = Hindsight(metrics, self._ring, record)
+        judging = Judging(self._telescope, self._hindsight)
         self._propagations = Propagations(
             mesh, clock, self._ring, record, settle_seconds=options.settle_seconds
         )
@@ -220,6 +222,7 @@ class Manager:
             async with self._alarms.running(self._ring), asyncio.TaskGroup() as tasks:
                 self._add_all()
                 tasks.create_task(self._telescope.run())
+                tasks.create_task(self._hindsight.run())
                 tasks.create_task(self._propagations.run())
                 tasks.create_task(self._write_events())
                 tasks.create_task(self._keep_house())

@@ -311,6 +311,7 @@ def closed(status: RolloutStatus, run: Run, *, now: datetime) -> RolloutStatus:
             "paused": None,
             "retreated": False,
             "settled_since": None,
+            "ramped_at": None,
             "unrouted_since": None,
         }
     )
@@ -321,7 +322,10 @@ def closed(status: RolloutStatus, run: Run, *, now: datetime) -> RolloutStatus:
 def max_weight(run: Run) -> float:
     """The greatest weight the ladder had up to the step reached."""
     reached = run.plan.strategy.steps[: run.step]
-    return max((s.weight for s in reached if s.weight is not None), default=0.0)
+    named = [s.top_weight for s in reached if s.top_weight is not None]
+    if run.ramped_at is not None:
+        named[-1:] = [run.weight]
+    return max(named, default=0.0)
 
 
 def let_go(o: Observation, *, answers: tuple[Answer, ...] = ()) -> Decision:

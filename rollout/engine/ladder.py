@@ -60,9 +60,13 @@ def read(
         return Rung(phase=phase, due=now, missing=(), done=True)
     if least_seconds is None:
         return Rung(phase=phase, due=None, missing=missing, done=False)
-    due = run.step_started_at + timedelta(seconds=least_seconds)
+    began, ramp = run.step_started_at, plans.ramp_at(run.plan, run.step)
+    if ramp is not None:
+        began = run.ramped_at or began
+    due = began + timedelta(seconds=least_seconds)
     due = max(due, settled_at or due)
-    return Rung(phase=phase, due=due, missing=missing, done=now >= due and not missing)
+    grown = ramp is None or run.weight >= ramp.max_weight
+    return Rung(phase=phase, due=due, missing=missing, done=now >= due and not missing and grown)
 
 
 def _demands(run: Run) -> tuple[Phase, float | None, frozenset[str]]:
@@ -100,7 +104,7 @@ def _lasting(run: Run) -> frozenset[str]:
 def _least_seconds(step: Step) -> float | None:
     if step.pause is not None:
         return None if step.pause.for_ is None else parse_duration(step.pause.for_)
-    text = step.hold or (step.check and step.check.for_)
+    text = step.hold or (step.check and step.check.for_) or (step.ramp and step.ramp.min_hold)
     return parse_duration(text) if text else 0.0
 
 

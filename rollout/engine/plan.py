@@ -7,7 +7,7 @@ from rollout.analysis.query import Variables
 from rollout.api.gate import Gate
 from rollout.api.match import Match
 from rollout.api.rollout import Plan, RolloutSpec
-from rollout.api.step import Step
+from rollout.api.step import Ramp, Step
 from rollout.api.traffic import ManagedRoutes
 from rollout.base.errors import BadManifest
 
@@ -97,8 +97,8 @@ def judged(plan: Plan, step: int) -> tuple[Gate, ...]:
 def asked(plan: Plan, step: int) -> tuple[Gate, ...]:
     """The gates that a step, counted from 1, can tell anything of: they must pass before it ends.
 
-    Those that only observe keep nobody. Connections follow the weights alone, and there is no request where nothing is sent. A query
-    may look at anything, so it is always asked.
+    Those that only observe keep nobody. Connections follow the weights alone, and there is no
+    request where nothing is sent. A query may look at anything, so it is always asked.
     """
     shifts = weight_at(plan, step) > 0
     sends = shifts or match_at(plan, step) is not None or mirror_at(plan, step) > 0
@@ -111,9 +111,17 @@ def asked(plan: Plan, step: int) -> tuple[Gate, ...]:
 
 
 def weight_at(plan: Plan, step: int) -> float:
-    """The canary's percent in a step, counted from 1: the last weight named up to there."""
-    reached = [s.weight for s in plan.strategy.steps[:step] if s.weight is not None]
+    """The canary's percent in a step, counted from 1: the last weight named up to there.
+
+    In the step of a ramp it may have less, see `Run.weight`.
+    """
+    reached = [s.top_weight for s in plan.strategy.steps[:step] if s.top_weight is not None]
     return reached[-1] if reached else 0.0
+
+
+def ramp_at(plan: Plan, step: int) -> Ramp | None:
+    """What sets the weight in a step, counted from 1, if evidence does."""
+    return plan.strategy.steps[step - 1].ramp if 0 < step <= len(plan.strategy.steps) else None
 
 
 def match_at(plan: Plan, step: int) -> Match | None:
@@ -125,7 +133,7 @@ def match_at(plan: Plan, step: int) -> Match | None:
 def mirror_at(plan: Plan, step: int) -> float:
     """Percent of the requests that are copied to the canary in a step, counted from 1."""
     for known in reversed(plan.strategy.steps[:step]):
-        if known.weight is not None:
+        if known.top_weight is not None:
             break
         if known.mirror is not None:
             return known.mirror
@@ -168,9 +176,11 @@ def mirror_since(plan: Plan, step: int) -> int:
 def proves(plan: Plan, step: int) -> bool:
     """Whether a step, counted from 1, ends only once a regression of ``provenRatio`` is ruled out.
 
-    It is the last one below 100 percent that waits for gates: what comes before it risks little, and
-    goes on when nothing speaks against the canary.
+    It is the last one below 100 percent that waits for gates: what comes before it risks little,
+    and goes on when nothing speaks against the canary. A ramp proves in any case.
     """
+    if ramp_at(plan, step) is not None:
+        return True
     below = range(1, full_step(plan))
     waiting = [s for s in below if plan.strategy.steps[s - 1].pause is None and asked(plan, s)]
     return bool(waiting) and step == waiting[-1]

@@ -76,7 +76,7 @@ def of_weight(o: Observation, run: Run) -> Known:
     if known is None and _is_in_traffic(o, run):
         told = f"{percent(_old_weight(run))} would not look so"
         known = Known(is_over=True, state="True", reason=SEEN_IN_TRAFFIC, told=told)
-    return known or _by_time(o, since=run.step_started_at)
+    return known or _by_time(o, since=run.ramped_at or run.step_started_at)
 
 
 def of_return(o: Observation, *, since: datetime) -> Known:
@@ -155,13 +155,13 @@ def _requests(o: Observation) -> tuple[int, int]:
 
 def _old_weight(run: Run) -> float:
     """The weight before the present one, as the ladder has it."""
-    named = (s.weight for s in run.plan.strategy.steps[: run.step - 1] if s.weight is not None)
-    return max((weight for weight in named if weight < run.weight), default=0.0)
+    named = (s.top_weight for s in run.plan.strategy.steps[: run.step - 1])
+    return max((w for w in named if w is not None and w < run.weight), default=0.0)
 
 
 def _is_mixed(run: Run) -> bool:
-    """Whether the canary gets, or got just now, more than its weight says."""
-    return any(
+    """Whether the canary gets, or got just now, more or less than its weight says."""
+    return run.ramped_at is not None or any(
         plans.match_at(run.plan, step) is not None or plans.mirror_at(run.plan, step) > 0
         for step in (max(run.step - 1, 0), run.step)
     )

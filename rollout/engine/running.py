@@ -9,13 +9,23 @@ from rollout.api.evidence import Verdict
 from rollout.api.phase import Outcome, Phase
 from rollout.api.status import Ending, Run
 from rollout.base.quantity import parse_duration, print_duration
-from rollout.engine import commands, ending, guards, ladder, propagation, questions, staying
+from rollout.engine import (
+    commands,
+    ending,
+    guards,
+    ladder,
+    propagation,
+    questions,
+    ramping,
+    staying,
+)
 from rollout.engine import plan as plans
 from rollout.engine.commands import Orders, Standing
 from rollout.engine.conclude import clock_time, in_line, percent
 from rollout.engine.decision import Decision, Happening
 from rollout.engine.ladder import Rung
 from rollout.engine.observation import Observation
+from rollout.engine.propagation import Known
 
 
 def in_run(o: Observation, run: Run) -> Decision:
@@ -63,7 +73,8 @@ def _counting(o: Observation, run: Run, *, hindered: bool) -> Run:
     # Whatever times somebody wrote there: no step begins before it did, or after now.
     lost = o.now - max(run.unrouted_since, run.step_started_at)
     began = run.step_started_at + max(lost, timedelta())
-    return run.model_copy(update={"step_started_at": began, "unrouted_since": None})
+    update = {"step_started_at": began, "unrouted_since": None}
+    return run.model_copy(update={**update, "ramped_at": run.ramped_at and o.now})
 
 
 def _as_written(o: Observation, run: Run) -> bool:
@@ -225,8 +236,20 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
         return staying.held(o, run, orders)
     if ladder.skips(run):
         return _enter(o, run, orders, step=plans.full_step(run.plan))
+    return _go_on(o, run, orders, rung=rung, known=known)
+
+
+def _go_on(o: Observation, run: Run, orders: Orders, *, rung: Rung, known: Known) -> Decision:
+    """Nothing is in the way: the next step when this one is over, more weight on a ramp."""
+    sent = orders.promote is not None or orders.full is not None
     if rung.done and (sent or known.is_over):
         return _next(o, run, orders, rung=rung)
+    growth = ramping.growth(o, run)
+    if growth is not None:
+        if growth.percent > run.weight and known.is_over and guards.stands(o, run):
+            run = run.model_copy(update={"weight": growth.percent, "ramped_at": o.now})
+            known = propagation.of_weight(o, run)
+        return staying.ramping(o, run, orders, growth=growth, known=known)
     return staying.hold(o, run, orders, rung=rung, known=known)
 
 
@@ -238,7 +261,7 @@ def _next(o: Observation, run: Run, orders: Orders, *, rung: Rung) -> Decision:
     baking = run.step > run.step_count
     bake = parse_duration(run.plan.strategy.bake)
     if not baking and (run.step < run.step_count or bake > 0):
-        return _enter(o, run, orders, step=run.step + 1)
+        return _enter(o, run, orders, step=run.step + 1, proof=_proof(o, run, orders))
     stuck = guards.in_the_way(o, run)
     if stuck is not None:
         run = run.model_copy(update={"settled_since": run.settled_since or o.now})
@@ -249,9 +272,19 @@ def _next(o: Observation, run: Run, orders: Orders, *, rung: Rung) -> Decision:
     return ending.promote(o, run, answers=orders.answers, because=f"promoted after {took}")
 
 
-def _enter(o: Observation, run: Run, orders: Orders, *, step: int) -> Decision:
+def _proof(o: Observation, run: Run, orders: Orders) -> str:
+    """What was proved before the canary gets everything, for the Event; empty: nothing was."""
+    if orders.promote is not None or not plans.proves(run.plan, run.step):
+        return ""
+    asked = {gate.name for gate in plans.asked(run.plan, run.step) if gate.query is None}
+    return "; ".join(v.because for v in o.verdicts if v.name in asked)
+
+
+def _enter(o: Observation, run: Run, orders: Orders, *, step: int, proof: str = "") -> Decision:
     """Begin a step: its weight is written, its evidence starts from nothing."""
-    weight = plans.weight_at(run.plan, step)
+    weight, is_ramp = plans.weight_at(run.plan, step), plans.ramp_at(run.plan, step) is not None
+    if is_ramp:
+        weight = max(run.weight, ramping.first_percent(o, run, step))
     evidence = None
     if run.evidence is not None:
         evidence = evidences.begin_step(run.evidence, questions.of_plan(run.plan))
@@ -272,6 +305,7 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int) -> Decision:
             "step_started_at": o.now,
             "retreated": False,
             "settled_since": None,
+            "ramped_at": o.now if is_ramp else None,
             "unrouted_since": None,
             "evidence": evidence,
             "gates": gates,
@@ -280,6 +314,6 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int) -> Decision:
     )
     known = propagation.of_weight(o, run)
     rung = ladder.read(run, (), now=o.now, settled_at=known.due, promoted=False)
-    told = f"{staying.share(run)} {staying.where(run)}"
+    told = f"{staying.share(run)} {staying.where(run)}{proof and '; '}{proof}"
     news = Happening(type="Normal", reason="StepBegan", message=told)
     return staying.hold(o, run, orders, rung=rung, known=known, news=news)

@@ -24,6 +24,7 @@ from rollout.engine.decision import Decision, Happening
 from rollout.engine.ladder import Rung
 from rollout.engine.observation import Observation
 from rollout.engine.propagation import Known
+from rollout.engine.ramping import Growth
 
 
 def share(run: Run) -> str:
@@ -104,6 +105,20 @@ def hold(
     )
 
 
+def ramping(o: Observation, run: Run, orders: Orders, *, growth: Growth, known: Known) -> Decision:
+    """Stay on the rung while evidence raises the weight."""
+    return stay(
+        o,
+        run,
+        orders,
+        phase=Phase.PROGRESSING,
+        reason="Ramping",
+        message=f"{share(run)} {where(run)}; {growth.told}",
+        look=growth.look,
+        known=known,
+    )
+
+
 def guarding(o: Observation, run: Run, orders: Orders) -> Decision:
     """Stay before any traffic moves: the guard is being written, and has to settle."""
     at = o.now + timedelta(seconds=max(o.settle_seconds, ending.AGAIN_SECONDS))
@@ -154,6 +169,8 @@ def _coming(run: Run) -> str:
     following = run.plan.strategy.steps[run.step]
     if following.weight is not None:
         return percent(following.weight)
+    if following.ramp is not None:
+        return f"a ramp to {percent(following.ramp.max_weight)}"
     if following.match is not None:
         return "a match" if following.match != Match() else "the end of the match"
     if following.mirror is not None:

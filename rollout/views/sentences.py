@@ -89,6 +89,8 @@ def rung_text(step: Step) -> str:
     """What a step does, in two or three words."""
     if step.weight is not None:
         return percent(step.weight)
+    if step.ramp is not None:
+        return f"ramp to {percent(step.ramp.max_weight)}"
     if step.pause is not None:
         return f"pause {step.pause.for_}" if step.pause.for_ else "pause"
     if step.match is not None:
@@ -113,6 +115,9 @@ def due_at(run: Run) -> datetime | None:
     step = strategy.steps[run.step - 1]
     if step.pause is not None and step.pause.for_ is None:
         return None
+    if step.ramp is not None:
+        since = run.ramped_at or run.step_started_at
+        return since + timedelta(seconds=parse_duration(step.ramp.min_hold))
     least = (
         step.hold or (step.pause and step.pause.for_) or (step.check and step.check.for_) or "0s"
     )

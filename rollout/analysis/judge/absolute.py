@@ -58,7 +58,7 @@ def log_evidence_unequal(*, bad: int, allowed: float, shape: float = 1, rate: fl
 
 
 def limits(
-    *, requests: int, bad: int, miss_ratio: float, best_at: int | None = None
+    *, requests: float, bad: float, miss_ratio: float, best_at: int | None = None
 ) -> tuple[float, float]:
     """A confidence sequence for a constant bad fraction: the fractions that are not refuted.
 

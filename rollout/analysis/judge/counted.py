@@ -197,13 +197,14 @@ def _too_little(case: Case) -> GateVerdict | None:
         return say(case, Verdict.UNKNOWN, told).model_copy(update={"incomparable": only})
     elapsed = case.context.elapsed_seconds
     if elapsed <= 0 or not all(now for _, _, now in missing):
-        return say(case, Verdict.UNKNOWN, f"{have} of {wanted:,} {noun(case)}")
+        told = f"{have} of {wanted:,} {noun(case)}"
+        return say(case, Verdict.UNKNOWN, told).model_copy(update={"growing": True})
     eta_seconds = math.ceil(max((wanted - count) * elapsed / now for _, count, now in missing))
     told = (
         f"{have} of {wanted:,} {noun(case)}; needs about {print_duration(eta_seconds)} more at"
         " this traffic"
     )
-    return say(case, Verdict.UNKNOWN, told)
+    return say(case, Verdict.UNKNOWN, told).model_copy(update={"growing": True})
 
 
 def _needs_reference(case: Case) -> bool:
@@ -234,9 +235,8 @@ def _open_minded(case: Case, nats: float) -> GateVerdict:
     if not case.context.proves or case.gate.proven_ratio is None or case.is_full:
         return say(case, Verdict.PASS, facts(case))
     proof = proved(case)
-    return say(
-        case, Verdict.PASS if proof.holds else Verdict.UNKNOWN, f"{facts(case)}; {proof.told}"
-    )
+    told, verdict = f"{facts(case)}; {proof.told}", Verdict.PASS if proof.holds else Verdict.UNKNOWN
+    return say(case, verdict, told).model_copy(update={"growing": not proof.holds})
 
 
 def _confidence(risk_ratio: float) -> str:

@@ -57,7 +57,7 @@ def terms_of(gate: GateQuestion, baseline: Baseline | None) -> Terms:
             false_rollback_ratio=gate.false_rollback_ratio,
             proven_ratio=gate.proven_ratio or standard.proven_ratio,
             false_promote_ratio=gate.false_promote_ratio,
-            dispersion_factor=usual.dispersion_factor,
+            dispersion_factor=usual.dispersion_factors.get(gate.name, usual.dispersion_factor),
         ),
         steps_count=gate.steps_count,
         reference_ratio=usual.bad_ratios.get(gate.name),

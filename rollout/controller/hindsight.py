@@ -1,0 +1,153 @@
+"""Asks Prometheus, once per run, what was usual in the hours before it.
+
+The answer is the run's baseline: fixed before its first request is counted, written into its
+evidence, and never asked for again. Nobody waits for long: a Prometheus that does not tell in
+`PATIENCE_SECONDS` leaves the stated fallback, and the verdicts say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from rollout.analysis import history, past, query
+from rollout.analysis.arm import Arms
+from rollout.analysis.history import History
+from rollout.analysis.verdict import GateKind, GateQuestion
+from rollout.api.evidence import SENTENCE_LENGTH_MAX, Baseline
+from rollout.api.meta import Key
+from rollout.controller.asking import Asker
+from rollout.controller.record import Record
+from rollout.ports import Metrics
+
+PATIENCE_SECONDS = 10.0
+"""How long a run waits for its past; what it asks takes a healthy Prometheus milliseconds."""
+
+RUNS_AT_ONCE_MAX = 2
+"""Runs whose past is asked for at one time: each asks a few questions over hours."""
+
+WAITING_MAX = 20_000
+"""Runs that wait for it; as many as the queue has keys."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Case:
+    """A run whose past is wanted."""
+
+    run: str
+    host: str
+    arms: Arms
+    gates: Sequence[GateQuestion]
+    since: datetime
+    baseline: Baseline | None = None
+
+
+class Hindsight:
+    """Knows, of each run in progress, what was usual before it.
+
+    Args:
+        metrics: Prometheus; None when no address is configured.
+        ring: has a key looked at again.
+        record: our own metrics.
+    """
+
+    def __init__(
+        self, metrics: Metrics | None, ring: Callable[[Key], object], record: Record
+    ) -> None:
+        self._metrics = metrics
+        self._ring = ring
+        self._asker = Asker(metrics, record)
+        self._cases: dict[Key, _Case] = {}
+        self._waiting: deque[Key] = deque()
+        self._stirred = asyncio.Event()
+
+    def baseline(
+        self,
+        key: Key,
+        run: str,
+        *,
+        host: str,
+        arms: Arms,
+        gates: Sequence[GateQuestion],
+        now: datetime,
+    ) -> Baseline | None:
+        """What was usual before a run; None: it is being asked for.
+
+        Args:
+            key: the Rollout.
+            run: the run's id.
+            host: the service, its full name.
+            arms: how its revisions are told apart.
+            gates: what will be judged.
+            now: the moment.
+        """
+        if self._metrics is None:
+            return Baseline(because="no Prometheus address is configured")
+        case = self._cases.get(key)
+        if case is None or case.run != run:
+            case = _Case(run=run, host=host, arms=arms, gates=gates, since=now)
+            self._cases[key] = case
+            if len(self._waiting) < WAITING_MAX:
+                self._waiting.append(key)
+                self._stirred.set()
+        if case.baseline is None and (now - case.since).total_seconds() >= PATIENCE_SECONDS:
+            told = f"Prometheus has not told of the past within {PATIENCE_SECONDS:g} s"
+            case.baseline = Baseline(because=f"{told}: 2 times the evidence is asked for")
+        return case.baseline
+
+    def forget(self, key: Key) -> None:
+        """The run is over."""
+        self._cases.pop(key, None)
+
+    async def run(self) -> None:
+        """Ask, for ever; without runs that begin nothing is asked at all."""
+        slots = asyncio.Semaphore(RUNS_AT_ONCE_MAX)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._stirred.clear()
+                while self._waiting:
+                    await slots.acquire()
+                    tasks.create_task(self._ask(self._waiting.popleft(), slots))
+                await self._stirred.wait()
+
+    async def _ask(self, key: Key, slots: asyncio.Semaphore) -> None:
+        try:
+            case = self._cases.get(key)
+            if case is None:
+                return
+            edges = {query.edge_below(g.edge_ms) for g in case.gates if g.edge_ms is not None}
+            texts = past.questions(case.host, case.arms, edges_ms=edges)
+            found = {asked: await self._asker.past(text) for asked, text in texts.items()}
+            if case.baseline is None:
+                case.baseline = of_history(history.read(found), case.gates)
+                self._ring(key)
+        finally:
+            slots.release()
+
+
+def of_history(known: History, gates: Sequence[GateQuestion]) -> Baseline:
+    """What a run keeps of the past, gate by gate; connections have none, and take what errors have.
+
+    A gate of which nothing is known has no entry.
+    """
+    factors: dict[str, float] = {}
+    ratios: dict[str, float] = {}
+    for gate in gates:
+        if gate.kind is GateKind.ERRORS and known.bad_ratio is not None:
+            ratios[gate.name] = known.bad_ratio
+        if gate.kind is GateKind.LATENCY and gate.edge_ms is not None:
+            edge = query.edge_below(gate.edge_ms)
+            if edge in known.slow_dispersion_factors:
+                factors[gate.name] = known.slow_dispersion_factors[edge]
+            if edge in known.slow_ratios:
+                ratios[gate.name] = min(1.0, known.slow_ratios[edge])
+    return Baseline(
+        dispersion_factor=known.dispersion_factor,
+        dispersion_factors=factors,
+        bad_ratios=ratios,
+        requests_per_second=known.requests_per_second,
+        because=known.why[:SENTENCE_LENGTH_MAX],
+    )

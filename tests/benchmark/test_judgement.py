@@ -12,14 +12,17 @@ import pytest
 
 from rollout.analysis import history
 from rollout.analysis.judge import absolute, dispersion, ratio_gate
+from rollout.analysis.judge import ramp as product_ramp
 from rollout.analysis.judge.ratio import Counts
 from rollout.analysis.judge.ratio_gate import Promises
 from rollout.api.evidence import Verdict
+from rollout.engine import ramping
 from tests.benchmark.judgement import (
     cells,
     golden,
     kayenta,
     latency,
+    picture,
     ramp,
     rivals,
     simulate,
@@ -153,12 +156,30 @@ def test_the_twin_finds_the_golden_numbers() -> None:
     assert [one for one in golden.found() if not one.is_met] == []
 
 
+@pytest.mark.parametrize("phi", [1.0, 8.8])
 @pytest.mark.parametrize(("requests", "bad"), [(15, 0), (5000, 2), (90_000, 700), (3, 3)])
-def test_the_ramp_of_the_twin_has_the_upper_limit_of_the_product(requests: int, bad: int) -> None:
-    found = ramp.upper_limit(np.array([float(requests)]), np.array([float(bad)]), 0.01)
+def test_the_twin_of_the_ramp_allows_what_the_product_allows(
+    requests: int, bad: int, phi: float
+) -> None:
+    seen = product_ramp.Seen(
+        canary_requests=requests, canary_failures=bad, stable_requests=57_000, stable_failures=58
+    )
+    budget = {"budget_requests": 30.0, "reaction_requests": 30_000.0}
+    wanted = product_ramp.next_ratio(seen, **budget, miss_ratio=0.01, dispersion=phi)
 
-    wanted = absolute.limits(requests=requests, bad=bad, miss_ratio=0.01)[1]
+    upper = ramp.upper_limit(np.array([requests / phi]), np.array([bad / phi]), 0.01)
+    usual = ramp.stable_ratio(np.array([57_000.0]), np.array([58.0]))
+    found = ramp.allowed_shares(ramp.Budget(), 1000.0, upper - usual)
+
     assert found[0] == pytest.approx(wanted, rel=EXACT)
+    assert ramp.first_share(ramp.Budget(), 1000.0) == product_ramp.first_ratio(**budget)
+
+
+@pytest.mark.parametrize("percent", [0.04, 0.1, 0.299, 0.3, 8.1, 9.99, 10.7, 49.95])
+def test_the_twin_of_the_ramp_rounds_weights_as_the_product_does(percent: float) -> None:
+    found = 100 * float(ramp.rounded(np.array(percent / 100)))
+
+    assert max(0.1, found) == pytest.approx(ramping._rounded(percent))
 
 
 def test_a_ramp_never_falls_grows_three_times_at_most_and_ends_at_its_top() -> None:
@@ -326,14 +347,14 @@ def test_a_tiny_run_reports_on_all_targets_and_draws_the_same_picture_twice(
     halves = [main([*asked, "--shard", f"{number}/2"]) for number in (1, 2)]
     told = capsys.readouterr()
     status = main([*asked, "--picture", "first.svg"])
-    again = main([*asked, "--picture", "second.svg"])
 
     report = json.loads((tmp_path / ".bench/judge.json").read_text(encoding="utf-8"))
+    picture.draw({one["name"]: one for one in report["cells"]}, tmp_path / "second.svg")
     assert "cells are missing" in told.out
     assert f"[1/{len(store.WORK) - len(store.WORK) // 2}]" in told.err
     assert capsys.readouterr().err == ""
     assert halves[0] == 0
-    assert status == again == 1
+    assert status == 1
     assert {one["name"][0] for one in report["targets"]} == set("12345678")
     assert {one["name"] for one in report["cells"]} == set(store.WORK)
     first, second = (tmp_path / f"{name}.svg" for name in ("first", "second"))

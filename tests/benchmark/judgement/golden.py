@@ -64,7 +64,7 @@ def _ramp() -> list[Golden]:
     requests, bad = np.array([5000.0]), np.array([2.0])
     upper = ramp.upper_limit(requests, bad, 0.01)
     stable = ramp.stable_ratio(np.array([57_000.0]), np.array([58.0]))
-    share = ramp.next_shares(np.array([0.4]), budget, 1000.0, upper - stable)
+    share = ramp.allowed_shares(budget, 1000.0, upper - stable)
     return [
         Golden("the ramp's first share", ramp.first_share(budget, 1000.0), 0.001),
         Golden("p_U of 2 of 5000", float(upper[0]), 0.003028279388, PRINTED_RATIO),

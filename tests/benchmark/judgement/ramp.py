@@ -30,6 +30,7 @@ class Budget:
         share_min: least share.
         share_max: where it holds until the proof stands.
         growth_factor: most that a share may grow in a tick.
+        hold_seconds: the least time at the top.
     """
 
     failures: float = 30.0
@@ -37,20 +38,34 @@ class Budget:
     share_min: float = 0.001
     share_max: float = 0.5
     growth_factor: float = 3.0
+    hold_seconds: float = 60.0
 
 
 def first_share(budget: Budget, requests_per_second: float) -> float:
     """The share with which a canary of which nothing is known begins."""
     share = budget.failures / (requests_per_second * budget.reaction_seconds)
-    return min(max(share, budget.share_min), budget.share_max)
+    least = max(float(rounded(np.array(share))), budget.share_min)
+    return min(least, budget.share_max)
 
 
 def next_shares(now: Floats, budget: Budget, requests_per_second: float, excess: Floats) -> Floats:
     """The shares to follow; ``excess`` is what the canary may fail beyond stable, as a fraction."""
+    allowed = allowed_shares(budget, requests_per_second, excess)
+    grown = np.minimum(budget.share_max, np.minimum(allowed, now * budget.growth_factor))
+    return np.maximum(now, np.where(grown < budget.share_max, rounded(grown), grown))
+
+
+def allowed_shares(budget: Budget, requests_per_second: float, excess: Floats) -> Floats:
+    """What the budget pays for, without any limit."""
     reaction = requests_per_second * budget.reaction_seconds
-    allowed = budget.failures / (reaction * np.maximum(excess, 1e-9))
-    grown = np.minimum(allowed, now * budget.growth_factor)
-    return np.maximum(now, np.minimum(budget.share_max, grown))
+    found: Floats = budget.failures / (reaction * np.maximum(excess, 1e-9))
+    return found
+
+
+def rounded(share: Floats) -> Floats:
+    """Down to tenths of a percent, whole ones from 10 % on."""
+    parts = np.where(share >= 0.1, 100.0, 1000.0)
+    return np.floor(share * parts + 1e-9) / parts
 
 
 def log_gamma(x: Floats) -> Floats:
@@ -111,6 +126,7 @@ class Climb:
         self.now, self.coming = np.full(runs, start), np.full(runs, start)
         self.every, self.calm, self.proof = (np.zeros((runs, 24)) for _ in range(3))
         self.sums = [np.zeros(runs) for _ in range(4)]
+        self.top_seconds = np.zeros(runs)
 
     def run(self, ticks: int) -> Climbed:
         """Climb until all have ended, or so many ticks have gone."""
@@ -152,8 +168,11 @@ class Climb:
         # A ramp is one step: what came since it began is all there is.
         every = math.log(0.75) + twin.log_mean(self.every[rows])
         rollback = np.logaddexp(every, math.log(0.25) + twin.log_mean(self.calm[rows]))
-        is_top = self.now[rows] >= self.budget.share_max - 1e-12
-        passed = is_top & (self._proof_nats(rows) >= self.preset.promote_nats)
+        self.top_seconds[rows] += np.where(
+            self.now[rows] >= self.budget.share_max - 1e-12, self.stream.world.tick_seconds, 0.0
+        )
+        is_held = self.top_seconds[rows] >= self.budget.hold_seconds
+        passed = is_held & (self._proof_nats(rows) >= self.preset.promote_nats)
         return rollback >= self.preset.rollback_nats, passed
 
     def _proof_nats(self, rows: Whole) -> Floats:
@@ -170,7 +189,9 @@ class Climb:
     def following(self, rows: Whole) -> Floats:
         """The shares of some runs that are decided now."""
         canary, stable, canary_bad, stable_bad = (known[rows] for known in self.sums)
-        upper = upper_limit(canary, canary_bad, self.preset.false_rollback_ratio)
+        # Bursts count by clusters.
+        phi = self.setting.dispersion[rows]
+        upper = upper_limit(canary / phi, canary_bad / phi, self.preset.false_rollback_ratio)
         excess = upper - stable_ratio(stable, stable_bad)
         traffic = self.stream.world.requests_per_second
         return next_shares(self.coming[rows], self.budget, traffic, excess)

@@ -77,6 +77,7 @@ class LatencyCell:
 
 
 def _cells() -> Iterator[LatencyCell]:
+    yield LatencyCell(name="healthy latency 10 rps", requests_per_second=10)
     for rps in (100, 1000):
         yield LatencyCell(name=f"healthy latency {rps} rps", requests_per_second=rps)
         yield LatencyCell(

@@ -106,9 +106,13 @@ def stable_ratio(requests: Floats, bad: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Climbed:
-    """How the runs ended; ticks are counted from 0, the number of ticks means never."""
+    """How the runs ended; ticks are counted from 0, the number of ticks means never.
+
+    The proof stands where it does so at the top; a promotion also waits for the least time there.
+    """
 
     rollback_ticks: Whole
+    prove_ticks: Whole
     promote_ticks: Whole
     failures: Floats
     failures_with_lag: Floats
@@ -131,7 +135,7 @@ class Climb:
     def run(self, ticks: int) -> Climbed:
         """Climb until all have ended, or so many ticks have gone."""
         runs = self.stream.runs
-        rollback, promote = np.full(runs, ticks), np.full(runs, ticks)
+        rollback, prove, promote = (np.full(runs, ticks) for _ in range(3))
         failures, lagging = np.zeros(runs), np.zeros(runs)
         climbing, dying = np.arange(runs), np.arange(0)
         for tick in range(ticks + 1):
@@ -141,19 +145,22 @@ class Climb:
                 break
             for sums in (failures, lagging):
                 sums[climbing] += counts[2][climbing]
-            failed, passed = self.judged(counts, climbing)
-            dying, ended = climbing[failed], climbing[passed & ~failed]
+            failed, proved = self.judged(counts, climbing)
+            is_over = proved & (self.top_seconds[climbing] >= self.budget.hold_seconds)
+            dying, ended = climbing[failed], climbing[is_over & ~failed]
             rollback[dying], promote[ended] = tick, tick
-            climbing = climbing[~failed & ~passed]
+            fresh = climbing[proved & ~failed]
+            prove[fresh] = np.minimum(prove[fresh], tick)
+            climbing = climbing[~failed & ~is_over]
             following = self.coming.copy()
             following[climbing] = self.following(climbing)
             self.now, self.coming = self.coming, following
-        return Climbed(rollback, promote, failures, lagging)
+        return Climbed(rollback, prove, promote, failures, lagging)
 
     def judged(
         self, counts: tuple[Floats, Floats, Floats, Floats], rows: Whole
     ) -> tuple[Flags, Flags]:
-        """Takes one more tick of some runs in; which of them fail now, which pass."""
+        """Takes one more tick of some runs in; which fail now, whose proof stands at the top."""
         for known, more in zip(self.sums, counts, strict=True):
             known[rows] += more[rows]
         ticks = Ticks(*(one[rows, None] for one in counts))
@@ -171,9 +178,8 @@ class Climb:
         self.top_seconds[rows] += np.where(
             self.now[rows] >= self.budget.share_max - 1e-12, self.stream.world.tick_seconds, 0.0
         )
-        is_held = self.top_seconds[rows] >= self.budget.hold_seconds
-        passed = is_held & (self._proof_nats(rows) >= self.preset.promote_nats)
-        return rollback >= self.preset.rollback_nats, passed
+        proved = self._proof_nats(rows) >= self.preset.promote_nats
+        return rollback >= self.preset.rollback_nats, proved & (self.top_seconds[rows] > 0)
 
     def _proof_nats(self, rows: Whole) -> Floats:
         compared = twin.log_mean(self.proof[rows])

@@ -72,12 +72,14 @@ class Seen:
         failures_with_lag: likewise, until the verdict reaches the mesh.
         promote_seconds: to the proof by the ratio alone, and by the ratio or another road; nothing
             for gates that have no proof.
+        prove_seconds: to the proof on a ramp, which promotes after its least time at the top.
     """
 
     rollback_seconds: Floats
     failures: Floats
     failures_with_lag: Floats
     promote_seconds: tuple[Floats, ...] = ()
+    prove_seconds: Floats | None = None
 
 
 def simulate(cell: Cell, size: Size) -> Figures:
@@ -230,6 +232,7 @@ def _climbed(
         failures=found.failures,
         failures_with_lag=found.failures_with_lag,
         promote_seconds=(_seconds(found.promote_ticks, ticks, world.tick_seconds),),
+        prove_seconds=_seconds(found.prove_ticks, ticks, world.tick_seconds),
     )
 
 
@@ -254,6 +257,9 @@ def figures(seen: Sequence[Seen], *, onset_seconds: float = 0.0) -> Figures:
         "failuresWithLagMean": round(float(lagging.mean()), 2),
         "failuresWithLagP95": percentile(lagging, 95),
     }
+    proofs = [one.prove_seconds for one in seen if one.prove_seconds is not None]
+    if proofs:
+        shown["provedSecondsMedian"] = percentile(np.concatenate(proofs), 50)
     by_road = zip(*(one.promote_seconds for one in seen), strict=True)
     for name, times in zip(ROADS, by_road, strict=False):
         proved = np.concatenate(times)

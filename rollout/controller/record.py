@@ -35,7 +35,7 @@ RESTART_REASONS = ("closed", "broken", "gone", "absent", "denied", "crash")
 LOOK_OUTCOMES = ("ok", "failed")
 """How istiod answers when asked for its proxies."""
 
-QUERY_SHAPES = (*(str(shape) for shape in Shape), "custom")
+QUERY_SHAPES = (*(str(shape) for shape in Shape), "custom", "past")
 """What is asked of Prometheus: one shape is one grouped query for all Rollouts."""
 
 ROLLOUT_COUNT_MAX = 10_000

@@ -381,9 +381,11 @@ async def running(work: Callable[[], Awaitable[None]]) -> AsyncIterator[asyncio.
 
     task = asyncio.get_running_loop().create_task(main())
     try:
-        yield task
-        if task.done():
-            task.result()
+        try:
+            yield task
+        finally:
+            if task.done():  # why it ended says more than what the story then lacked
+                task.result()
     finally:
         task.cancel()
         await asyncio.wait([task])

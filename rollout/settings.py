@@ -104,7 +104,8 @@ def read(
         variable = PREFIX + field.name.removesuffix("_seconds").removesuffix("_count").upper()
         flag = (flags or {}).get(field.name)
         if flag is not None:
-            source, given = f"--{variable[len(PREFIX) :].lower().replace('_', '-')}", flag
+            option = variable[len(PREFIX) :].removesuffix("_ADDRESS").lower().replace("_", "-")
+            source, given = f"--{option}", flag
         elif environ.get(variable) and not _is_service_link(environ[variable]):
             source, given = variable, environ[variable]
         else:

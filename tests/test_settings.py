@@ -116,3 +116,8 @@ def test_settings_do_not_change() -> None:
 
     with pytest.raises(FrozenInstanceError):
         chosen.workers_count = 1  # type: ignore[misc]
+
+
+def test_a_wrong_flag_is_told_by_the_name_it_is_typed_with() -> None:
+    with pytest.raises(BadManifest, match=r"^--prometheus is 'nowhere'; use an address such as"):
+        settings.read({"prometheus_address": "nowhere"}, {})

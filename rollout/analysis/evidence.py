@@ -72,27 +72,35 @@ class Look:
     notes: tuple[delta.Note, ...]
 
 
-def begin_step(evidence: RunEvidence, gates: Sequence[GateQuestion]) -> RunEvidence:
+def begin_step(
+    evidence: RunEvidence, gates: Sequence[GateQuestion], *, is_full: bool = False
+) -> RunEvidence:
     """The evidence as a new step begins: its counts at 0, the cursors where they are.
 
     What the stable arm did so far is kept apart, for steps in which it has no traffic; what ticks
-    have shown of either stays.
+    have shown of either stays. ``is_full``: the canary gets all traffic in the step.
     """
     book = evidence.arrivals
     return evidence.model_copy(
         update={
-            "gates": _next_page(evidence, gates, evidence.baseline),
+            "gates": _next_page(evidence, gates, evidence.baseline, is_full=is_full),
             "traffic": _fresh(evidence.traffic),
             "unattributed": 0,
             "unattributed_before": evidence.unattributed_before + evidence.unattributed,
             "arrivals": book
-            and book.model_copy(update={"gates": _next_page(book, gates, evidence.baseline)}),
+            and book.model_copy(
+                update={"gates": _next_page(book, gates, evidence.baseline, is_full=is_full)}
+            ),
         }
     )
 
 
 def _next_page(
-    book: RunEvidence | Arrivals, gates: Sequence[GateQuestion], baseline: Baseline | None
+    book: RunEvidence | Arrivals,
+    gates: Sequence[GateQuestion],
+    baseline: Baseline | None,
+    *,
+    is_full: bool,
 ) -> dict[str, GateEvidence]:
     """The gates' evidence as a step begins."""
     terms = {gate.name: ledger.terms_of(gate, baseline) for gate in gates}
@@ -100,7 +108,9 @@ def _next_page(
     pages = {name: _fresh(known) for name, known in book.gates.items()}
     for name, page in pages.items():
         if name in terms:
-            turned = ledger.with_step(page.ledger, terms[name], newest_ms=newest_ms)
+            turned = ledger.with_step(
+                page.ledger, terms[name], newest_ms=newest_ms, is_full=is_full
+            )
             pages[name] = page.model_copy(update={"ledger": turned})
     return pages
 

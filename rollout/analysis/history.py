@@ -110,6 +110,12 @@ def read(documents: Mapping[Asked, Document | NoAnswer]) -> History:
     )
 
 
+def pods(document: Document | NoAnswer) -> dict[str, Minutes] | NoAnswer:
+    """What each pod did in each minute, by an answer to `Asked.PODS`."""
+    found = _parsed(Asked.PODS, document)
+    return found if isinstance(found, NoAnswer) else _pods(found)
+
+
 def _parsed(asked: Asked, document: Document | NoAnswer) -> tuple[Series, ...] | NoAnswer:
     if isinstance(document, NoAnswer):
         return document
@@ -134,10 +140,23 @@ def _pods(series: Sequence[Series]) -> dict[str, Minutes]:
     for one in series:
         _add(counters[_pod(one)], one.metric.get("asked", ""), one)
     return {
-        pod: dict(_increments(rows[Row.ALL], rows.get(Row.BAD, {})))
+        pod: dict(
+            _increments(
+                _sum(rows, Row.ANSWERED, Row.UNANSWERED),
+                _sum(rows, Row.FAILED, Row.UNANSWERED, Row.GRPC_FAILED),
+            )
+        )
         for pod, rows in counters.items()
-        if Row.ALL in rows
     }
+
+
+def _sum(rows: Mapping[str, Mapping[int, float]], *names: Row) -> dict[int, float]:
+    """Counters added up; one that is not there yet is 0."""
+    total: dict[int, float] = {}
+    for name in names:
+        for minute, value in rows.get(name, {}).items():
+            total[minute] = total.get(minute, 0.0) + value
+    return total
 
 
 def _buckets(series: Sequence[Series]) -> dict[float, dict[str, Minutes]]:

@@ -106,6 +106,7 @@ class Context:
         silent: whether the pods' own proxies have stopped to tell what arrives.
         early: whether they may yet tell: they were not asked, or counted, for long enough.
         proves: whether the step ends only once ``proven_ratio`` is ruled out.
+        watched_ticks: how many ticks are watched after the canary has got all traffic.
         baseline: what was usual before the run; None: not known.
     """
 
@@ -121,4 +122,5 @@ class Context:
     silent: bool = False
     early: bool = False
     proves: bool = False
+    watched_ticks: float = 1.0
     baseline: Baseline | None = None

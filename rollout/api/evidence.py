@@ -92,6 +92,13 @@ class Ledger(Model):
     """Natural logarithm of what the views of older steps had come to; absent: there are none."""
     proof: Numbers = ""
     """Log evidence that a regression of ``provenRatio`` is ruled out, from calm closed ticks."""
+    watched_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The fraction of bad requests that the canary may have since it has all traffic; fixed then.
+    Absent: it has not, or no bound tells."""
+    watched_ms: Stamp = 0
+    """Ticks that end later are watched, milliseconds after ``originMs``."""
+    watch: Numbers = ""
+    """What they have come to, per alternative: evidence that begins anew all the time."""
     lattice: Numbers = ""
     """What closed ticks say of each ratio from 1/64 to 1,024: gives the interval that is shown."""
 

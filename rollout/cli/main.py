@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
 
 import typer
 
-from rollout.cli import options
-from rollout.cli.place import EVERYWHERE, Place, arranged, verb
+from rollout.cli import installing, options
+from rollout.cli.place import Place, arranged
+from rollout.cli.registering import registering
 
 # Imports inside of the verbs are on purpose: `rollout --help` and completion take a few
 # hundredths of a second, while models, tables and the Kubernetes client take half a second.
@@ -45,17 +45,7 @@ def _alone(ctx: typer.Context) -> None:
         typer.echo(ctx.get_help())
 
 
-def _verb(
-    name: str, *examples: str, short: str, takes: Sequence[str] = EVERYWHERE
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as a verb; its docstring is the help."""
-    title = "Example" if len(examples) == 1 else "Examples"
-    epilog = "\b\n" + "\n".join([f"{title}:", *(f"  {example}" for example in examples)])
-
-    def register(function: Callable[..., None]) -> Callable[..., None]:
-        return app.command(name=name, epilog=epilog, short_help=short)(verb(function, takes=takes))
-
-    return register
+_verb = registering(app)
 
 
 # Looking.
@@ -278,121 +268,73 @@ def _judge(  # noqa: PLR0913 - one for each promise
     judging.judge(place, file, asked, steps_at=step_at or (), base_percent=base_percent)
 
 
-# Running and installing.
-
-
 @_verb(
-    "demo",
-    "rollout demo",
-    "rollout demo --keep",
-    "rollout demo --svg demo.svg",
-    "rollout demo -o json",
-    short="Three gray releases on this machine, no cluster needed.",
-    takes=("output",),
+    "plan",
+    "rollout plan checkout -n shop --prometheus http://localhost:9090",
+    "rollout plan rollout.yaml --rps 200 --error-rate 0.1",
+    "rollout plan rollout.yaml --rps 200 --error-rate 0.1 --dispersion 3 -o json",
+    short="Foretell what a run will take and find.",
 )
-def _demo(
+def _plan(
     place: Place,
     *,
-    svg: options.Svg = None,
-    keep: options.Keep = False,
-    rps: options.Rps = 350,
-) -> None:
-    """Put on three gray releases on this machine: promoted, rolled back, aborted.
-
-    A real Envoy takes the traffic, a real Prometheus counts it; no cluster is needed. Takes less
-    than two minutes; exits with 0 only if all three ended as they should.
-    """
-    from rollout.cli import running
-
-    running.demo(place, svg=svg, keep=keep, rps=rps)
-
-
-@_verb(
-    "controller",
-    "rollout controller --prometheus http://prometheus.istio-system:9090",
-    short="Run the controller; what the Deployment does.",
-    takes=(),
-)
-def _controller(  # noqa: PLR0913 - one for each setting
-    place: Place,
-    *,
-    kubeconfig: options.ControllerKubeconfig = None,
-    context: options.ControllerContext = None,
-    namespace: options.WatchedNamespace = None,
+    source: options.Source,
+    rps: options.PlanRps = None,
+    error_rate: options.ErrorRate = None,
+    dispersion: options.PlanDispersion = None,
     prometheus: options.Prometheus = None,
     prometheus_token_file: options.TokenFile = None,
-    istiod: options.Istiod = None,
-    istiod_token_file: options.IstiodTokenFile = None,
-    scrape_interval: options.ScrapeInterval = None,
-    settle: options.Settle = None,
-    status_refresh: options.StatusRefresh = None,
-    workers: options.Workers = None,
-    leader_election: options.LeaderElection = None,
-    lease_name: options.LeaseName = None,
-    lease_namespace: options.LeaseNamespace = None,
-    identity: options.Identity = None,
-    health_host: options.HealthHost = None,
-    health_port: options.HealthPort = None,
-    drain: options.Drain = None,
-    log_format: options.LogFormat = None,
 ) -> None:
-    """Run the controller until SIGTERM.
+    """Foretell a run: how long each step lasts, what it finds, what regressions cost.
 
-    Options may also come from the environment: --settle from ROLLOUT_SETTLE, and so on.
+    Prometheus (--prometheus, or ROLLOUT_PROMETHEUS_ADDRESS) is asked how the service has done in
+    the last 4 hours, and at this hour on earlier days; or you say it with --rps and --error-rate.
+    Nothing is changed, and no run is needed.
     """
-    from rollout.cli import running
+    from rollout.cli import planning
 
-    del place
-    running.controller(
-        {
-            "kubeconfig": kubeconfig,
-            "context": context,
-            "namespace": namespace,
-            "prometheus_address": prometheus,
-            "prometheus_token_file": prometheus_token_file,
-            "istiod_address": istiod,
-            "istiod_token_file": istiod_token_file,
-            "scrape_interval_seconds": scrape_interval,
-            "settle_seconds": settle,
-            "status_refresh_seconds": status_refresh,
-            "workers_count": workers,
-            "leader_election": leader_election,
-            "lease_name": lease_name,
-            "lease_namespace": lease_namespace,
-            "identity": identity,
-            "health_host": health_host,
-            "health_port": health_port,
-            "drain_seconds": drain,
-            "log_format": log_format,
-        }
+    asked = planning.Asked(
+        requests_per_second=rps,
+        error_percent=error_rate,
+        dispersion_factor=dispersion,
+        prometheus=prometheus,
+        prometheus_token_file=prometheus_token_file,
     )
+    planning.plan(place, source, asked)
 
 
 @_verb(
-    "crds",
-    "rollout crds | kubectl apply -f -",
-    short="Print the CustomResourceDefinitions.",
-    takes=("output",),
+    "backtest",
+    "rollout backtest checkout -n shop --prometheus http://localhost:9090",
+    "rollout backtest rollout.yaml --days 7 --release 30m -o json",
+    short="Try the gates on past days of the same code.",
 )
-def _crds(place: Place) -> None:
-    """Print the CustomResourceDefinitions."""
-    from rollout.cli import running
+def _backtest(
+    place: Place,
+    *,
+    source: options.Source,
+    days: options.Days = 1,
+    release: options.Release = "1h",
+    prometheus: options.Prometheus = None,
+    prometheus_token_file: options.TokenFile = None,
+) -> None:
+    """Try the gates of errors on past days: how often would they have taken back a good release?
 
-    running.crds(place)
+    Pods of a revision run the same code, so each is taken for the canary of the others in turn.
+    Beside the gates stands a rule of thresholds: 99 % success in each minute, and back after five
+    minutes that had less. Pods of canaries in that time count as any other.
+    """
+    from rollout.cli import backtesting
+
+    flags = {
+        "prometheus_address": prometheus,
+        "prometheus_token_file": prometheus_token_file,
+    }
+    wanted = backtesting.Wanted(days=days, release_seconds=options.seconds(release), flags=flags)
+    backtesting.backtest_gates(place, source, wanted)
 
 
-@_verb(
-    "version",
-    "rollout version",
-    "rollout version -o json",
-    short="Print the version.",
-    takes=("output",),
-)
-def _version(place: Place) -> None:
-    """Print the version."""
-    from rollout.cli import running
-
-    running.version(place)
+app.registered_commands.extend(installing.app.registered_commands)
 
 
 def main() -> None:

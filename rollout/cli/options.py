@@ -186,3 +186,60 @@ BasePercent = Annotated[
         help="Bad requests of stable before the run. Default: as the ticks before have it.",
     ),
 ]
+
+# Of `rollout plan`.
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|FILE",
+        help="The Rollout, or a file that holds one; - for standard input.",
+        autocompletion=_complete,
+        show_default=False,
+    ),
+]
+PlanRps = Annotated[
+    float | None,
+    typer.Option(
+        "--rps", min=0.001, max=1e9, metavar="N", help="Requests a second, instead of asking."
+    ),
+]
+ErrorRate = Annotated[
+    float | None,
+    typer.Option(
+        min=0.000001, max=50, metavar="PERCENT", help="Of them that fail, instead of asking."
+    ),
+]
+PlanDispersion = Annotated[
+    float | None,
+    typer.Option(
+        "--dispersion",
+        min=1,
+        max=10_000,
+        metavar="FACTOR",
+        help="How bursty errors are, instead of asking; 1: they come one by one.",
+    ),
+]
+
+# Of `rollout backtest`.
+
+Days = Annotated[
+    int, typer.Option("--days", min=1, max=30, metavar="N", help="How far to go back.")
+]
+Release = Annotated[
+    str,
+    typer.Option(
+        "--release",
+        metavar="DURATION",
+        callback=lambda text: str(_release_seconds(text)) and text,
+        help="How long a release takes: 5m to 4h.",
+    ),
+]
+
+
+def _release_seconds(text: str) -> float:
+    found = seconds(text)
+    if not 300 <= found <= 4 * 3600:
+        why = f"{text} is not 5m to 4h"
+        raise typer.BadParameter(why)
+    return found

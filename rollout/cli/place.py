@@ -20,6 +20,7 @@ from rollout.base import errors
 
 if TYPE_CHECKING:
     # Only the verbs that speak to a cluster pay for importing this.
+    from rollout.ports import Metrics
     from rollout.wiring.client import Client
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -37,6 +38,9 @@ Opener = Callable[..., "AbstractAsyncContextManager[Client]"]
 OPENER = "rollout.opener"
 """The key in typer's ``obj`` under which a test hands in another way to connect."""
 
+METRICS = "rollout.metrics"
+"""Likewise for another Prometheus."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -48,6 +52,7 @@ class Place:
         kubeconfig: empty for where kubectl looks.
         output: None prints for people.
         opener: how to connect instead; None: over the network.
+        metrics: whom to ask instead of the Prometheus that options name.
     """
 
     namespace: str
@@ -55,6 +60,7 @@ class Place:
     kubeconfig: str
     output: Output | None
     opener: Opener | None = None
+    metrics: Metrics | None = None
 
     def open(self) -> AbstractAsyncContextManager[Client]:
         """A connected client, to be used in ``async with``."""
@@ -116,7 +122,7 @@ def verb(
             name: given.pop(name) if name in takes else _absent(name) for name in _OPTIONS
         }
         known = ctx.obj if isinstance(ctx.obj, dict) else {}
-        place = Place(**options, opener=known.get(OPENER))
+        place = Place(**options, opener=known.get(OPENER), metrics=known.get(METRICS))
         speak(lambda: function(place, **given))
 
     del run.__wrapped__  # its signature is not ours

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from rollout.analysis import history, past, query
 from rollout.analysis.arm import Arms
 from rollout.analysis.history import History
+from rollout.analysis.past import Asked
+from rollout.analysis.sample import NoAnswer
 from rollout.analysis.verdict import GateKind, GateQuestion
 from rollout.api.evidence import SENTENCE_LENGTH_MAX, Baseline
 from rollout.api.meta import Key
-from rollout.controller.asking import Asker
+from rollout.controller.asking import Asker, Document
 from rollout.controller.record import Record
 from rollout.ports import Metrics
 
@@ -29,7 +31,7 @@ PATIENCE_SECONDS = 10.0
 RUNS_AT_ONCE_MAX = 2
 """Runs whose past is asked for at one time: each asks a few questions over hours."""
 
-WAITING_MAX = 20_000
+RUNS_MAX = 20_000
 """Runs that wait for it; as many as the queue has keys."""
 
 
@@ -86,11 +88,13 @@ class Hindsight:
         """
         if self._metrics is None:
             return Baseline(because="no Prometheus address is configured")
+        if all(gate.kind is GateKind.QUERY for gate in gates):
+            return Baseline(because="no gate counts requests, so nothing was asked of the past")
         case = self._cases.get(key)
         if case is None or case.run != run:
             case = _Case(run=run, host=host, arms=arms, gates=gates, since=now)
             self._cases[key] = case
-            if len(self._waiting) < WAITING_MAX:
+            if len(self._waiting) < RUNS_MAX:
                 self._waiting.append(key)
                 self._stirred.set()
         if case.baseline is None and (now - case.since).total_seconds() >= PATIENCE_SECONDS:
@@ -122,10 +126,19 @@ class Hindsight:
             texts = past.questions(case.host, case.arms, edges_ms=edges)
             found = {asked: await self._asker.past(text) for asked, text in texts.items()}
             if case.baseline is None:
-                case.baseline = of_history(history.read(found), case.gates)
+                case.baseline = _read(found, case.gates)
                 self._ring(key)
         finally:
             slots.release()
+
+
+def _read(found: Mapping[Asked, Document | NoAnswer], gates: Sequence[GateQuestion]) -> Baseline:
+    """The baseline in answers; what a back end of its own kind answers may be anything."""
+    try:
+        return of_history(history.read(found), gates)
+    except (ValueError, ArithmeticError, LookupError):
+        told = "what Prometheus told of the past cannot be read"
+        return Baseline(because=f"{told}: 2 times the evidence is asked for")
 
 
 def of_history(known: History, gates: Sequence[GateQuestion]) -> Baseline:

@@ -29,6 +29,7 @@ from rollout.api.status import Run
 from rollout.api.traffic import Routing
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
+from rollout.base.quantity import parse_duration
 from rollout.controller import texts
 from rollout.controller.hindsight import Hindsight
 from rollout.controller.sight import Sight, Wish
@@ -283,10 +284,18 @@ def _context(
         mirrors=hidden.mirrors,
         retries=hidden.retries,
         proves=plans.proves(run.plan, run.step),
+        watched_ticks=1000 * _watched_seconds(run) / max(1, evidence.tick_ms),
         baseline=evidence.baseline,
         silent=book is not None
         and evidence.newest_ms - book.newest_ms > evidences.LAG_INTERVALS_MAX * step_ms,
     )
+
+
+def _watched_seconds(run: Run) -> float:
+    """How long the canary is watched with all traffic, if nothing keeps it."""
+    steps = run.plan.strategy.steps[plans.full_step(run.plan) - 1 :]
+    holds = [step.hold or (step.pause and step.pause.for_) or "0s" for step in steps]
+    return sum(parse_duration(text) for text in [*holds, run.plan.strategy.bake])
 
 
 def _step_of(run: Run) -> _Step:

@@ -120,10 +120,10 @@ class Manager:
         self._options = options
         self.world = World(namespace=options.namespace)
         self.queue = WorkQueue(clock, random, on_room=self._add_all)
+        self._hindsight = Hindsight(metrics, self._ring, record)
         self._telescope = Telescope(
             metrics, clock, self._ring_patiently, record, interval_seconds=options.scrape_seconds
         )
-        self._hindsight = Hindsight(metrics, self._ring, record)
         judging = Judging(self._telescope, self._hindsight)
         self._propagations = Propagations(
             mesh, clock, self._ring, record, settle_seconds=options.settle_seconds
@@ -138,15 +138,8 @@ class Manager:
             noticed=lambda cache, change: self._noticer(cache)(change.old, change.new),
         )
         self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
-        self._reconciler = Reconciler(
-            observer,
-            applier,
-            judging,
-            self._propagations,
-            alarms=alarms,
-            clock=clock,
-            tell=self._tell,
-        )
+        parts = observer, applier, judging, self._propagations
+        self._reconciler = Reconciler(*parts, alarms=alarms, clock=clock, tell=self._tell)
         self.reflectors = tuple(
             Reflector(
                 cluster,

@@ -287,7 +287,9 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int, proof: str = 
         weight = max(run.weight, ramping.first_percent(o, run, step))
     evidence = None
     if run.evidence is not None:
-        evidence = evidences.begin_step(run.evidence, questions.of_plan(run.plan))
+        evidence = evidences.begin_step(
+            run.evidence, questions.of_plan(run.plan), is_full=weight >= plans.FULL_PERCENT
+        )
     gates = tuple(
         g.model_copy(
             update={

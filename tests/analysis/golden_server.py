@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,11 @@ from tests.analysis import golden
 
 SECONDS_MAX = 120.0
 """For a download or for promtool, on a machine that is busy with other things."""
+
+
+def now_seconds() -> int:
+    """The clock that a server answers by which is not told any time."""
+    return int(time.time())
 
 
 async def tools() -> tuple[Path, Path]:

@@ -65,8 +65,10 @@ def test_scenario_182_good_copies_pass_though_nobody_was_answered_by_the_canary(
 def test_failing_copies_fail_the_gate() -> None:
     assert judged(evidence(arrived=counts(742, 60)), MIRROR) == (
         Verdict.FAIL,
-        "errors: 8.1 % of 742 canary copies failed, stable 0.033 % of 9,000; 243 times as"
-        " often in this run (54 to ∞ likely); the limit is 1 %; exceeded at 99 % confidence",
+        (
+            "errors: 8.1 % of 742 canary copies failed, stable 0.033 % of 9,000; 243 times as"
+            " often in this run (54 to ∞ likely); the limit is 1 %; exceeded at 99 % confidence"
+        ),
     )
 
 

@@ -314,9 +314,9 @@ def test_at_full_weight_what_found_no_upstream_is_the_canarys() -> None:
 
 def test_latency_says_which_bucket_edge_it_means() -> None:
     assert judged(LATENCY, counts(1_000, 20), counts(5_000, 50))[1] == (
-        "latency: 2 % of 1,000 canary requests took longer than 500 ms, stable 1 % of 5,000; 2 times"
-        " as often in this run (0.71 to 4.8 likely); the limit is 1 %; too many for a pass, and too"
-        " few to be sure"
+        "latency: 2 % of 1,000 canary requests took longer than 500 ms, stable 1 % of 5,000;"
+        " 2 times as often in this run (0.71 to 4.8 likely); the limit is 1 %; too many for a pass,"
+        " and too few to be sure"
     )
     assert judged(replace(LATENCY, edge_ms=300.0), counts(1_000))[1].startswith(
         "latency: 0 % of 1,000 canary requests took longer than 250 ms"

@@ -49,8 +49,8 @@ def of_pods(bad: Mapping[str, Sequence[int | None]], *, requests: int = 100) -> 
     series = []
     for pod, failed in bad.items():
         every = [None if one is None else requests for one in failed]
-        series.append(({"pod": pod, "asked": "all"}, counted(every, first=5_000)))
-        series.append(({"pod": pod, "asked": "bad"}, counted(failed)))
+        series.append(({"pod": pod, "asked": "answered"}, counted(every, first=5_000)))
+        series.append(({"pod": pod, "asked": "failed"}, counted(failed)))
     return matrix(*series)
 
 
@@ -127,7 +127,9 @@ def test_a_restart_and_a_missed_minute_take_that_pod_out_of_their_blocks_only() 
     whole = read(of_pods(steady))
     document = of_pods({**steady, "p2": [None if minute == 50 else 1 for minute in range(240)]})
     restarted = next(
-        one for one in document["data"]["result"] if one["metric"] == {"pod": "p1", "asked": "all"}
+        one
+        for one in document["data"]["result"]
+        if one["metric"] == {"pod": "p1", "asked": "answered"}
     )
     restarted["values"] = [
         [at, str(float(value) - 9_000 if at >= 60 * (BEGIN + 100) else float(value))]
@@ -143,8 +145,8 @@ def test_a_restart_and_a_missed_minute_take_that_pod_out_of_their_blocks_only() 
 def test_a_pods_first_error_counts_although_its_series_is_new() -> None:
     late = counted([3] * 60, since=BEGIN + 180, first=3)
     document = matrix(
-        ({"pod": "a", "asked": "all"}, counted([100] * 240)),
-        ({"pod": "a", "asked": "bad"}, late),
+        ({"pod": "a", "asked": "answered"}, counted([100] * 240)),
+        ({"pod": "a", "asked": "failed"}, late),
     )
 
     found = read(document)
@@ -154,9 +156,9 @@ def test_a_pods_first_error_counts_although_its_series_is_new() -> None:
 
 def test_a_pod_that_appears_in_the_middle_does_not_bring_its_whole_counter() -> None:
     document = matrix(
-        ({"pod": "a", "asked": "all"}, counted([10] * 240)),
+        ({"pod": "a", "asked": "answered"}, counted([10] * 240)),
         (
-            {"instance": "10.0.0.9:15020", "asked": "all"},
+            {"instance": "10.0.0.9:15020", "asked": "answered"},
             counted([10] * 60, since=BEGIN + 180, first=9**9),
         ),
     )
@@ -270,8 +272,10 @@ def _record_pod(written: Written, number: int, pod: str) -> None:
         bad += 6 if at // 1_200 % 3 == number else 0
         written.request(good, at=at, code="200", **own)
         written.request(gone, at=at, code="0", flags="DC", **own)
-        if bad:
-            written.request(bad, at=at, code="503", flags="UF", **own)
+        for code, flags, grpc in (("503", "-", "-"), ("0", "UF", "-"), ("200", "-", "14")):
+            if bad:
+                status = {"grpc_response_status": grpc}
+                written.request(bad // 3, at=at, code=code, flags=flags, **own, **status)
         for le, value in (("250", good), ("+Inf", good + bad)):
             name = "istio_request_duration_milliseconds_bucket"
             written.sample(name, value, at=at, le=le, response_code="200", **own)

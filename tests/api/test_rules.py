@@ -39,14 +39,14 @@ BROKEN = {
         ladder({}),
         (
             "spec.strategy.steps[0] has no kind; "
-            "give it exactly one of weight, match, mirror, pause or check"
+            "give it exactly one of weight, match, mirror, ramp, pause or check"
         ),
     ),
     "hold beside a pause": (
         ladder({"weight": 5}, {"pause": {}, "hold": "1m"}),
         (
             "spec.strategy.steps[1].hold goes with weight, match or mirror; "
-            "use `for` in pause or check"
+            "use `for` in pause or check, and minHold in ramp"
         ),
     ),
     "a falling ladder": (

@@ -14,10 +14,11 @@ from rollout.api.action import ActionOutcome
 from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Key, Manifest
 from rollout.api.status import RolloutStatus
 from rollout.cli import main, place
-from rollout.cli.place import OPENER
+from rollout.cli.place import METRICS, OPENER
 from rollout.wiring.client import SELF_SUBJECT_REVIEW, Client, key_of
 from tests.views.samples import NOW
 from tests.world.cluster import FakeCluster
+from tests.world.metrics import FakeMetrics
 
 REVIEWS = Key("shop", "reviews")
 
@@ -45,6 +46,7 @@ class Desk:
         cluster: the cluster in memory.
         responder: who answers actions; None: nobody does.
         later: what others do while the command runs, one after the other.
+        metrics: Prometheus; None: there is none but the one that options name.
     """
 
     def __init__(self) -> None:
@@ -53,6 +55,7 @@ class Desk:
         self.cluster.uninstall(SELF_SUBJECT_REVIEW)
         self.responder: Responder | None = None
         self.later: list[Callable[[], object]] = []
+        self.metrics: FakeMetrics | None = None
 
     def put(self, manifest: Manifest) -> None:
         self.cluster.put(ROLLOUT, manifest)
@@ -80,8 +83,8 @@ class Desk:
         """
         arguments = place.arranged(words)
         with ThreadPoolExecutor(max_workers=1) as elsewhere:
-            opener = {OPENER: self._open}
-            return elsewhere.submit(CliRunner().invoke, main.app, arguments, obj=opener).result()
+            known = {OPENER: self._open, METRICS: self.metrics}
+            return elsewhere.submit(CliRunner().invoke, main.app, arguments, obj=known).result()
 
     @contextlib.asynccontextmanager
     async def _open(

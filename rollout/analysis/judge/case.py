@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from rollout.analysis.judge import absolute, ratio_gate
+from rollout.analysis.judge import ratio_gate
 from rollout.analysis.judge.ledger import Terms
 from rollout.analysis.judge.ratio_gate import GateEvidence as State
 from rollout.analysis.query import edge_below
 from rollout.analysis.verdict import Context, GateKind, GateQuestion
-from rollout.api.evidence import SENTENCE_LENGTH_MAX, ArmCounts, GateVerdict, Verdict
+from rollout.api.evidence import SENTENCE_LENGTH_MAX, ArmCounts, GateVerdict, Ledger, Verdict
 from rollout.base.quantity import print_percent
 
 FAIL_BAD_MIN = 3
@@ -40,6 +40,7 @@ class Case:
         canary_bad_ms: stamp of the newest sample with a bad canary request.
         state: what ticks have shown since the run began, up to now.
         terms: what that was gathered for.
+        ledger: what it is read from.
     """
 
     gate: GateQuestion
@@ -51,6 +52,7 @@ class Case:
     canary_bad_ms: int
     state: State
     terms: Terms
+    ledger: Ledger
 
     @property
     def is_full(self) -> bool:
@@ -61,20 +63,15 @@ class Case:
     def bound_ratio(self) -> float | None:
         """The fraction of bad requests that the canary may have by itself; None: no bound tells.
 
-        Below full weight that of the gate. At full weight there is nobody to compare with any more,
-        so what the stable arm had in this run, at most, takes its place where the gate compares.
+        Below full weight that of the gate, at full weight see `Terms.bound_ratio`.
         """
         percent = self.gate.max_percent
-        own = None if percent is None else percent / 100
-        if not self.is_full or self.gate.max_ratio is None:
-            return own
+        if not self.is_full:
+            return None if percent is None else percent / 100
+        if self.ledger.watched_ratio is not None:
+            return self.ledger.watched_ratio
         requests, bad = self.state.stable
-        if requests < self.gate.min_requests:
-            return own
-        risk = self.gate.false_rollback_ratio
-        usual = absolute.limits(requests=requests, bad=min(bad, requests), miss_ratio=risk)[1]
-        compared = min(1.0, self.gate.max_ratio * usual)
-        return compared if own is None else min(own, compared)
+        return self.terms.bound_ratio(requests=requests, bad=bad)
 
 
 def percent_of(counts: ArmCounts) -> float:

@@ -68,7 +68,7 @@ def _case(gate: GateQuestion, evidence: GateEvidence, context: Context) -> Case:
     reference = stable
     if stable.requests < gate.min_requests:
         reference = added(stable, evidence.stable_before)
-    terms = ledger.terms_of(gate, context.baseline)
+    terms, kept = ledger.terms_of(gate, context.baseline), evidence.ledger or Ledger()
     return Case(
         gate=gate,
         canary=canary,
@@ -77,8 +77,9 @@ def _case(gate: GateQuestion, evidence: GateEvidence, context: Context) -> Case:
         lost=lost,
         context=context,
         canary_bad_ms=evidence.canary_bad_ms,
-        state=ledger.now(evidence.ledger or Ledger(), terms),
+        state=ledger.now(kept, terms),
         terms=terms,
+        ledger=kept,
     )
 
 
@@ -93,8 +94,21 @@ def _against(case: Case) -> float:
     nats = log_mix((part, one) for one in before)
     if not case.is_full:
         return nats
-    view = 0.5 / case.terms.steps_count
-    return log_mix([(1 - view, nats), (view, _beyond_alone(case))])
+    half = 0.25 / case.terms.steps_count
+    return log_mix([(1 - 2 * half, nats), (half, _beyond_alone(case)), (half, _of_late(case))])
+
+
+def _of_late(case: Case) -> float:
+    """Against the bound at full weight, by evidence that begins anew all the time.
+
+    It may be T on average after T ticks, so it is divided by the ticks that are watched: what is
+    left is an e-value at the end of them, and at any time before.
+    """
+    watching = ledger.watch(case.ledger, case.terms)
+    if watching is None:
+        return 0.0
+    nats = watching.log_evidence() - math.log(max(1.0, case.context.watched_ticks))
+    return max(nats, -math.log(1e9))
 
 
 def _beyond_percent(case: Case) -> float:

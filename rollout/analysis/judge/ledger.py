@@ -11,11 +11,12 @@ A sample that is later than that is added to the oldest tick that is open.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rollout.analysis.cursor import SETTLE_MS
-from rollout.analysis.judge import ratio_gate
+from rollout.analysis.judge import absolute, ratio_gate
+from rollout.analysis.judge.detector import Detector
 from rollout.analysis.judge.interval import LATTICE, Lattice
 from rollout.analysis.judge.mixture import ALTERNATIVES_COUNT
 from rollout.analysis.judge.numbers import pack, unpack
@@ -40,11 +41,31 @@ class Terms:
         promises: what is to be held.
         steps_count: steps that begin views of their own.
         reference_ratio: see `ratio_gate.with_tick`.
+        max_percent: see `GateQuestion`.
+        max_ratio: likewise.
+        min_requests: likewise.
     """
 
     promises: Promises
     steps_count: int
     reference_ratio: float | None
+    max_percent: float | None = None
+    max_ratio: float | None = None
+    min_requests: int = 1
+
+    def bound_ratio(self, *, requests: int, bad: int) -> float | None:
+        """The fraction of bad requests that a canary with all traffic may have; None: none tells.
+
+        There is nobody to compare with any more, so what the stable revision had in this run, at
+        most, takes its place where the gate compares: the smaller one of the two bounds.
+        """
+        own = None if self.max_percent is None else self.max_percent / 100
+        if self.max_ratio is None or requests < self.min_requests:
+            return own
+        risk = self.promises.false_rollback_ratio
+        usual = absolute.limits(requests=requests, bad=min(bad, requests), miss_ratio=risk)[1]
+        compared = min(1.0, self.max_ratio * usual)
+        return compared if own is None else min(own, compared)
 
 
 def terms_of(gate: GateQuestion, baseline: Baseline | None) -> Terms:
@@ -61,6 +82,9 @@ def terms_of(gate: GateQuestion, baseline: Baseline | None) -> Terms:
         ),
         steps_count=gate.steps_count,
         reference_ratio=usual.bad_ratios.get(gate.name),
+        max_percent=gate.max_percent,
+        max_ratio=gate.max_ratio,
+        min_requests=gate.min_requests,
     )
 
 
@@ -102,16 +126,33 @@ def closed(known: Ledger, terms: Terms, *, newest_ms: int, tick_ms: int) -> Ledg
             reference_ratio=terms.reference_ratio,
             early_count=early,
         )
-    kept = known.model_copy(update={"open": known.open[len(ripe) :], "closed_ms": ripe[-1][0]})
-    return _written(kept, state)
+    watch = _watched(known, terms, ripe)
+    update = {
+        "open": known.open[len(ripe) :],
+        "closed_ms": ripe[-1][0],
+        "watch": "" if watch is None or math.isinf(watch.logs[0]) else pack(watch.logs),
+    }
+    return _written(known.model_copy(update=update), state)
 
 
-def with_step(known: Ledger | None, terms: Terms, *, newest_ms: int) -> Ledger:
+def with_step(
+    known: Ledger | None, terms: Terms, *, newest_ms: int, is_full: bool = False
+) -> Ledger:
     """A step begins: it has the ticks that end after the newest stamp seen so far.
 
-    ``newest_ms`` is in milliseconds after the origin.
+    Args:
+        known: the ledger.
+        terms: what it is gathered for.
+        newest_ms: that stamp, in milliseconds after the origin.
+        is_full: the canary gets all traffic: from now on it is watched by itself.
     """
     known = known or Ledger()
+    if is_full and known.watched_ms == 0:
+        stable = now(known, terms).stable
+        bound = terms.bound_ratio(requests=stable[0], bad=stable[1])
+        known = known.model_copy(
+            update={"watched_ratio": bound, "watched_ms": max(1, newest_ms), "watch": ""}
+        )
     before = read(known, terms)
     state = ratio_gate.with_step(before, terms.promises) if known.begun_count else before
     if known.begun_count and state.begun_count == before.begun_count:
@@ -134,6 +175,26 @@ def now(known: Ledger, terms: Terms) -> GateEvidence:
             early_count=sum(after_ms >= end_ms for after_ms in begins),
         )
     return state
+
+
+def watch(known: Ledger, terms: Terms) -> Detector | None:
+    """What is known of a canary that has all traffic, open ticks included; None: it has not."""
+    return _watched(known, terms, known.open)
+
+
+def _watched(known: Ledger, terms: Terms, rows: Sequence[tuple[int, ...]]) -> Detector | None:
+    """The watch with the ticks among rows that belong to it."""
+    bound = known.watched_ratio
+    if bound is None or not 0 < bound < 1:
+        return None
+    watching = Detector(bound_ratio=bound, dispersion_factor=terms.promises.dispersion_factor)
+    if known.watch:
+        logs = unpack(known.watch, count=len(watching.logs))
+        watching = replace(watching, logs=logs)
+    for end_ms, requests, _, bad, _ in rows:
+        if end_ms > known.watched_ms:
+            watching = watching.with_tick(requests=requests, bad=bad)
+    return watching
 
 
 def read(known: Ledger, terms: Terms) -> GateEvidence:
@@ -162,19 +223,18 @@ def _written(known: Ledger, state: GateEvidence) -> Ledger:
         View(after_ms=view.after_ms, logs=pack(one.logs))
         for view, one in zip(known.views, state.since, strict=False)
     )
-    return Ledger(
-        open=known.open,
-        closed_ms=known.closed_ms,
-        canary=_counts(state.canary),
-        stable=_counts(state.stable),
-        calm_stable=_counts(state.calm_stable),
-        every=pack(state.every.logs),
-        calm=pack(state.calm.logs),
-        views=views,
-        begun_count=known.begun_count,
-        stopped_nats=None if math.isinf(stopped) else stopped,
-        proof=pack(state.proof.logs),
-        lattice=pack(state.lattice.logs),
+    return known.model_copy(
+        update={
+            "canary": _counts(state.canary),
+            "stable": _counts(state.stable),
+            "calm_stable": _counts(state.calm_stable),
+            "every": pack(state.every.logs),
+            "calm": pack(state.calm.logs),
+            "views": views,
+            "stopped_nats": None if math.isinf(stopped) else stopped,
+            "proof": pack(state.proof.logs),
+            "lattice": pack(state.lattice.logs),
+        }
     )
 
 

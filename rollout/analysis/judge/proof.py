@@ -17,8 +17,8 @@ FINE_PERCENT = 1.0
 none is ever bad there is nothing to compare."""
 
 RARE_RATIO_MAX = 0.05
-"""The stable fraction of bad requests up to which a ratio is provable: twice as many of half of all
-is everything."""
+"""The usual fraction of bad requests up to which a ratio is provable: twice as many of half of all
+is everything. A brown-out that raises it for a while makes nothing unprovable: it has to end."""
 
 _TIMES_MAX = 2.0**20
 """How many times the traffic so far is looked ahead; more is not said."""
@@ -45,10 +45,11 @@ def proved(case: Case) -> Proof:
     ratio has nothing to say where no request is ever bad, the percentage where many always are.
     """
     ratio, needed = case.gate.proven_ratio or math.inf, -math.log(case.gate.false_promote_ratio)
-    requests, bad = case.state.stable
-    if requests and bad / requests > RARE_RATIO_MAX:
-        usual = print_percent(round(100 * bad / requests, 1))
-        told = f"{usual} % of stable's are bad, which is too many to rule out {ratio:g} times that"
+    bad, reference = case.state.stable[1], case.terms.reference_ratio
+    usual_ratio = case.state.usual_ratio if reference is None else reference
+    if case.state.calm_stable[0] and usual_ratio > RARE_RATIO_MAX:
+        usual = print_percent(round(100 * usual_ratio, 1))
+        told = f"{usual} % of stable's are usually bad: too many to rule out {ratio:g} times that"
         return Proof(holds=True, told=told)
     nats = _nats(case, times=1)
     less = f"less than {ratio:g} times stable"

@@ -19,6 +19,7 @@ from rollout.api.evidence import Verdict
 from rollout.engine import ramping
 from tests.benchmark.judgement import (
     cells,
+    foretold,
     golden,
     kayenta,
     latency,
@@ -150,6 +151,22 @@ def test_the_twin_compares_with_a_bound_as_the_product_does(phi: float) -> None:
             dispersion=phi,
         )
         assert found == pytest.approx(wanted, rel=EXACT)
+
+
+def test_the_products_back_test_takes_the_same_pods_back_as_the_twin() -> None:
+    cell = foretold.BACK_TESTS["back-test plain .05 clusters of 5 100 rps"]
+    bad, requests = worlds.history(cell.world, 30, random_of("pods", 0), seconds=2400)
+    one, others = (slice(0, 1), slice(1, None))
+    ticks = Ticks(
+        *(all_[..., pods].sum(axis=2) for all_ in (requests, bad) for pods in (one, others))
+    )
+
+    (verdicts,) = twin.first_rollbacks(ticks, Setting(np.ones(30), np.full(30, 0.001)), 1.0, [0.05])
+    trials = [foretold._trial(cell, bad[run], requests[run], 1.0, 0.001) for run in range(30)]
+
+    found = [40 if one.failed_minutes is None else one.failed_minutes - 1 for one in trials]
+    assert found == list(verdicts)
+    assert 5 < sum(minute < 40 for minute in found) < 25
 
 
 def test_the_twin_finds_the_golden_numbers() -> None:

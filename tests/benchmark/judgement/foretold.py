@@ -8,9 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rollout.analysis import backtest
+from rollout.analysis.backtest import Trial
 from rollout.analysis.judge import planning
+from rollout.analysis.verdict import GateKind, GateQuestion
+from rollout.api.evidence import Baseline
 from tests.benchmark.judgement import twin, worlds
-from tests.benchmark.judgement.arrays import Floats, Ticks, Whole, random_of
+from tests.benchmark.judgement.arrays import CHUNK_RUNS, Floats, Ticks, Whole, random_of
 from tests.benchmark.judgement.cells import Figures, Size
 from tests.benchmark.judgement.simulate import counted, known_before, parts, percentile
 from tests.benchmark.judgement.twin import Setting
@@ -77,7 +81,7 @@ def _dwells() -> Iterator[DwellCell]:
 
 DWELLS: Mapping[str, DwellCell] = {cell.name: cell for cell in _dwells()}
 
-_BURSTY = World(requests_per_second=100, cluster_size_factor=5)
+_BURSTY = World(requests_per_second=100, cluster_size_factor=5, tick_seconds=60)
 BACK_TESTS: Mapping[str, BackTestCell] = {
     cell.name: cell
     for cell in (
@@ -97,7 +101,7 @@ BACK_TESTS: Mapping[str, BackTestCell] = {
         ),
         BackTestCell(
             name="back-test plain .05 pods differ by 0.5 1000 rps",
-            world=World(noise_ratio=0.5),
+            world=World(noise_ratio=0.5, tick_seconds=60),
             tempered=False,
             tolerance=1.0,
             false_rollback=0.05,
@@ -142,33 +146,49 @@ def _first(ticks: Ticks, setting: Setting, tolerance: float, level: float) -> Wh
 
 
 def simulate_back_test(cell: BackTestCell, size: Size) -> Figures:
-    """False rollbacks of a healthy canary, and of a stable pod in the place of one."""
+    """False rollbacks of healthy canaries, and of stable pods in the product's back-test."""
     hits = {"healthy": 0, "backTest": 0}
-    for chunk, runs in enumerate(parts(size.healthy_runs)):
+    runs_of = {"healthy": 4 * size.plan_runs, "backTest": size.plan_runs}
+    for chunk, runs in enumerate(parts(runs_of["healthy"])):
         random = random_of(cell.name, chunk)
         phi, reference = known_before(cell.world, runs, random)
-        setting = Setting(phi if cell.tempered else np.ones(runs), reference)
+        phi = phi if cell.tempered else np.ones(runs)
         schedule = ((BACK_TEST_SHARE, RELEASE_SECONDS),)
-        for name, ticks in (
-            ("healthy", worlds.draw(cell.world, schedule, runs, random)),
-            ("backTest", _one_pod(cell.world, runs, random)),
-        ):
-            verdicts = _first(ticks, setting, cell.tolerance, cell.false_rollback)
-            hits[name] += int((verdicts < ticks.bad.shape[1]).sum())
+        ticks = worlds.draw(cell.world, schedule, runs, random)
+        verdicts = _first(ticks, Setting(phi, reference), cell.tolerance, cell.false_rollback)
+        hits["healthy"] += int((verdicts < ticks.bad.shape[1]).sum())
+        left = runs_of["backTest"] - chunk * CHUNK_RUNS
+        if left > 0:
+            bad, requests = worlds.history(cell.world, runs, random, seconds=RELEASE_SECONDS)
+            for run in range(min(runs, left)):
+                trial = _trial(cell, bad[run], requests[run], phi[run], reference[run])
+                hits["backTest"] += trial.failed_minutes is not None
     return {
         "name": cell.name,
         "way": "back-test",
         "isHealthy": True,
-        "runs": size.healthy_runs,
-        **counted("healthy", hits["healthy"], size.healthy_runs),
-        **counted("backTest", hits["backTest"], size.healthy_runs),
+        "runs": runs_of["backTest"],
+        **counted("healthy", hits["healthy"], runs_of["healthy"]),
+        **counted("backTest", hits["backTest"], runs_of["backTest"]),
     }
 
 
-def _one_pod(world: World, runs: int, random: np.random.Generator) -> Ticks:
-    """The first pod of a history as the canary, the others as stable."""
-    tick = world.tick_seconds
-    bad, requests = worlds.history(world, runs, random, seconds=RELEASE_SECONDS, step_seconds=tick)
-    return Ticks(
-        requests[..., 0], requests[..., 1:].sum(axis=2), bad[..., 0], bad[..., 1:].sum(axis=2)
+def _trial(
+    cell: BackTestCell, bad: Floats, requests: Floats, phi: float, reference: float
+) -> Trial:
+    """The first trial of a stretch alone: others of the same stretch would not be independent."""
+    length, pods_count = bad.shape
+    pods = {
+        f"pod-{pod}": {
+            minute: (int(requests[minute, pod]), int(bad[minute, pod])) for minute in range(length)
+        }
+        for pod in range(pods_count)
+    }
+    gate = GateQuestion(
+        name="errors",
+        kind=GateKind.ERRORS,
+        max_ratio=cell.tolerance,
+        false_rollback_ratio=cell.false_rollback,
     )
+    baseline = Baseline(dispersion_factor=float(phi), bad_ratios={"errors": float(reference)})
+    return next(backtest.trials(pods, [gate], baseline, length_minutes=length))

@@ -39,9 +39,9 @@ def shard(names: Iterable[str], number: int, count: int) -> list[str]:
 def fingerprint(size: Size) -> str:
     """Changes with the sizes and with every source that a cell's figures depend on."""
     here = Path(__file__).parent
-    planning = here.parents[2] / "rollout/analysis/judge/planning.py"
+    product = here.parents[2] / "rollout/analysis"
     digest = hashlib.sha256(repr(size).encode())
-    for path in [*sorted(here.glob("*.py")), planning]:
+    for path in [*sorted(here.glob("*.py")), *sorted(product.rglob("*.py"))]:
         if path.stem not in SHOWING:
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rollout.api.evidence import Baseline
@@ -40,6 +40,8 @@ class GateQuestion:
         proven_ratio: the regression that must be ruled out before 100 percent; None: none.
         false_promote_ratio: how often such a regression may be promoted, α'.
         steps_count: steps that may begin evidence of their own.
+        beside: the gate that this one, at another bucket edge, only adds evidence to; empty: it is
+            a gate itself.
     """
 
     name: str
@@ -58,6 +60,14 @@ class GateQuestion:
     proven_ratio: float | None = None
     false_promote_ratio: float = 0.05
     steps_count: int = 1
+    beside: str = ""
+
+
+def beside(gate: GateQuestion, edge_ms: float) -> GateQuestion:
+    """A latency gate that compares, at another edge: how often are requests slower than that?"""
+    return replace(
+        gate, name=f"{gate.name}@{edge_ms:g}", edge_ms=edge_ms, max_percent=None, beside=gate.name
+    )
 
 
 class Counted(StrEnum):

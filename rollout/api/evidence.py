@@ -22,6 +22,9 @@ COMMON = "*"
 QUESTIONS_MAX = 3
 """Kinds of question that share a book of cursors: requests, durations, tcp."""
 
+EDGED_MAX = 64
+"""Gates, and bucket edges beside them, that keep counts."""
+
 SENTENCE_LENGTH_MAX = 1024
 """Characters in a verdict's sentence: what Events and printer columns still take."""
 
@@ -110,11 +113,11 @@ class Baseline(Model):
     """How much more evidence a verdict needs since bad requests come in bursts; 2 where past hours
     do not tell."""
     dispersion_factors: Annotated[
-        dict[str, Annotated[float, Field(ge=1)]], Field(max_length=16, default_factory=dict)
+        dict[str, Annotated[float, Field(ge=1)]], Field(max_length=64, default_factory=dict)
     ]
     """The same by the name of the gate, for those of which it is known by itself."""
     bad_ratios: Annotated[
-        dict[str, Annotated[float, Field(ge=0, le=1)]], Field(max_length=16, default_factory=dict)
+        dict[str, Annotated[float, Field(ge=0, le=1)]], Field(max_length=64, default_factory=dict)
     ]
     """The stable revision's fraction of bad requests by the name of the gate, where it is known."""
     requests_per_second: Annotated[float, Field(ge=0)] | None = None
@@ -157,8 +160,9 @@ class Arrivals(Model):
     """As ``through`` of the evidence, milliseconds after this ``originMs``."""
     newest_ms: Stamp = 0
     """The newest stamp seen from any such proxy, milliseconds on Prometheus' clock."""
-    gates: Annotated[dict[str, GateEvidence], Field(max_length=16, default_factory=dict)]
-    """Counts by the name of the gate; error and latency gates have them."""
+    gates: Annotated[dict[str, GateEvidence], Field(max_length=EDGED_MAX, default_factory=dict)]
+    """Counts by the name of the gate, at other bucket edges as ``name@edge``;
+    error and latency gates have them."""
 
 
 class RunEvidence(Model):
@@ -181,8 +185,9 @@ class RunEvidence(Model):
     used, milliseconds after ``originMs``. Further targets share ``*`` with the question's name."""
     newest_ms: Stamp = 0
     """The newest stamp seen at all, milliseconds on Prometheus' clock; 0 when there was none."""
-    gates: Annotated[dict[str, GateEvidence], Field(max_length=16, default_factory=dict)]
-    """Counts by the name of the gate; custom queries keep none."""
+    gates: Annotated[dict[str, GateEvidence], Field(max_length=EDGED_MAX, default_factory=dict)]
+    """Counts by the name of the gate, at other bucket edges as ``name@edge``;
+    custom queries keep none."""
     traffic: GateEvidence = GateEvidence()
     """All requests whatever became of them (connections too, where a tcp gate counts them): the
     weight as it was observed."""

@@ -88,10 +88,10 @@ class RolloutSpec(Model):
     strategy: Strategy = Strategy()
     """The ladder of steps."""
     gates: Annotated[tuple[Gate, ...], Field(max_length=GATES_MAX)] = (
-        Gate(name="errors", error_rate=ErrorRate(max_percent=1)),
+        Gate(name="errors", error_rate=ErrorRate(max_ratio=1.2)),
     )
-    """What the canary is judged by. Absent: at most 1 percent failed requests. An empty list judges
-    nothing: then time alone decides."""
+    """What the canary is judged by. Absent: it may fail at most 1.2 times as often as stable. An
+    empty list judges nothing: then time alone decides."""
     judge: Judge = Judge()
     """How much evidence a verdict needs."""
     guard: Guard = Guard()

@@ -1,8 +1,9 @@
 """Asks Prometheus, once per run, what was usual in the hours before it.
 
 The answer is the run's baseline: fixed before its first request is counted, written into its
-evidence, and never asked for again. Nobody waits for long: a Prometheus that does not tell in
-`PATIENCE_SECONDS` leaves the stated fallback, and the verdicts say so.
+evidence, and never asked for again. Where four hours are too much to add up, one has to do. Nobody
+waits for long: a Prometheus that does not tell in `PATIENCE_SECONDS` leaves the stated fallback,
+and the verdicts say so.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from rollout.analysis import history, past, query
 from rollout.analysis.arm import Arms
 from rollout.analysis.history import History
 from rollout.analysis.past import Asked
-from rollout.analysis.sample import NoAnswer
+from rollout.analysis.sample import Missing, NoAnswer
 from rollout.analysis.verdict import GateKind, GateQuestion
 from rollout.api.evidence import SENTENCE_LENGTH_MAX, Baseline
 from rollout.api.meta import Key
@@ -33,6 +34,9 @@ RUNS_AT_ONCE_MAX = 2
 
 RUNS_MAX = 20_000
 """Runs that wait for it; as many as the queue has keys."""
+
+
+_UNASKED = NoAnswer(reason=Missing.ERROR, sentence="it was not asked")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,8 +127,14 @@ class Hindsight:
             if case is None:
                 return
             edges = {query.edge_below(g.edge_ms) for g in case.gates if g.edge_ms is not None}
-            texts = past.questions(case.host, case.arms, edges_ms=edges)
-            found = {asked: await self._asker.past(text) for asked, text in texts.items()}
+            found: dict[Asked, Document | NoAnswer] = {}
+            for span_seconds in (past.SPAN_SECONDS, past.SHORT_SPAN_SECONDS):
+                texts = past.questions(
+                    case.host, case.arms, edges_ms=edges, span_seconds=span_seconds
+                )
+                for asked, text in texts.items():
+                    if isinstance(found.get(asked, _UNASKED), NoAnswer):
+                        found[asked] = await self._asker.past(text)
             if case.baseline is None:
                 case.baseline = _read(found, case.gates)
                 self._ring(key)

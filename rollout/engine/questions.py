@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rollout.analysis.verdict import GateKind, GateQuestion
+from rollout.analysis.judge import edges
+from rollout.analysis.verdict import GateKind, GateQuestion, beside
 from rollout.api.gate import OFF, Gate
 from rollout.api.rollout import Plan
 from rollout.base.quantity import parse_duration
@@ -12,8 +13,16 @@ LATENCY_DEFAULT = "500ms"
 
 
 def of_plan(plan: Plan) -> tuple[GateQuestion, ...]:
-    """The questions of all gates of a run."""
-    return tuple(of_gate(gate, plan) for gate in plan.gates)
+    """The questions of all gates of a run, and those that add to one of them.
+
+    The first latency gate that compares does so at several bucket edges: a body that moves is found
+    long before its tail shows it. One only, since each edge takes room in the status.
+    """
+    found = [of_gate(gate, plan) for gate in plan.gates]
+    first = next((q for q in found if q.edge_ms is not None and q.max_ratio is not None), None)
+    if first is not None and first.edge_ms is not None:
+        found += [beside(first, edge) for edge in edges.kept(first.edge_ms)[1:]]
+    return tuple(found)
 
 
 def of_gate(gate: Gate, plan: Plan) -> GateQuestion:

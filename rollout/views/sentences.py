@@ -137,6 +137,7 @@ def wanting(run: Run) -> tuple[str, ...]:
         required = {
             gate.name for gate in run.plan.gates if gate.steps is None or run.step in gate.steps
         }
+    required -= {gate.name for gate in run.plan.gates if gate.mode == "Observe"}
     passing = {gate.name for gate in run.gates if gate.verdict is Verdict.PASS}
     return tuple(gate.name for gate in run.plan.gates if gate.name in required - passing)
 
@@ -182,6 +183,10 @@ def _in_step(run: Run, *, now: datetime) -> str:
     due = due_at(run)
     if due is None:
         return f"{next_step(run)}, when somebody promotes"
+    ramp = run.plan.strategy.steps[run.step - 1].ramp if run.step <= run.step_count else None
+    if ramp is not None and run.weight < ramp.max_weight:
+        top = percent(ramp.max_weight)
+        return f"more traffic as its requests show that it may have it, up to {top}"
     missing = wanting(run)
     names, verb = join(missing), "pass" if len(missing) > 1 else "passes"
     if due > now:

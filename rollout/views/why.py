@@ -60,14 +60,18 @@ def _reasons(subject: Subject) -> Iterator[Text]:
         given = f" ({run.paused.reason})" if run.paused.reason else ""
         yield Text(f"{run.paused.by} paused it at {sentences.clock(run.paused.at)}{given}")
     yield from _gates(subject, run)
+    baseline = run.evidence.baseline if run.evidence is not None else None
+    if subject.active is not None and baseline is not None and baseline.because:
+        yield Text(baseline.because)
 
 
 def _gates(subject: Subject, run: Run) -> Iterator[Text]:
     """What the gates say: all while a run goes on, only what failed once it is on its way back."""
     goes_on = subject.active is not None and run.ending is None
+    observing = {gate.name for gate in run.plan.gates if gate.mode == "Observe"}
     for gate in sorted(run.gates, key=lambda g: g.verdict is not Verdict.FAIL):
         if goes_on or (gate.verdict is Verdict.FAIL and subject.status.phase in _TAKEN_BACK):
-            said = Text(f"gate {gate.name} ")
+            said = Text(f"gate {gate.name} {'(observes only) ' if gate.name in observing else ''}")
             said.append(_SAYS[gate.verdict], style=paint.VERDICTS[gate.verdict])
             yield said.append(f": {sentences.because(gate)}" if gate.because else "")
 

@@ -324,6 +324,19 @@ def test_latency_says_which_bucket_edge_it_means() -> None:
     )
 
 
+def test_a_body_that_moves_fails_a_latency_gate_at_the_edge_that_shows_it() -> None:
+    gate = GateQuestion(name="slow", kind=GateKind.LATENCY, max_ratio=1.2, edge_ms=500.0)
+    same = of_counts(counts(5_000, 10), counts(5_000, 10))
+    moved = of_counts(counts(5_000, 3_500), counts(5_000, 2_500))
+
+    alone = counted.judge(gate, same, context=CONTEXT)
+    found = counted.judge(gate, same, context=CONTEXT, sides={100.0: moved})
+
+    assert alone.verdict is Verdict.PASS
+    assert found.verdict is Verdict.FAIL
+    assert "70 % of 5,000 canary requests took longer than 100 ms, stable 50 %" in found.because
+
+
 def test_latency_does_not_wait_for_requests_without_upstream() -> None:
     verdict, _ = judged(LATENCY, counts(1_000), context=replace(CONTEXT, unattributed=500))
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from rollout.analysis import evidence, query
+from rollout.analysis import evidence, query, verdict
 from rollout.analysis.arm import Arms
 from rollout.analysis.delta import Event
+from rollout.analysis.judge import ledger
 from rollout.analysis.query import Shape
 from rollout.analysis.sample import Series
 from rollout.analysis.verdict import GateKind, GateQuestion
-from rollout.api.evidence import ArmCounts, GateEvidence, RunEvidence
+from rollout.api.evidence import ArmCounts, Baseline, GateEvidence, RunEvidence
 from tests.analysis import golden
 from tests.analysis.observed import (
     ARMS,
@@ -28,6 +31,7 @@ from tests.analysis.observed import (
     series,
 )
 
+MANY: dict[str, Any] = {"steps_count": 9, "proven_ratio": 2.0}
 NOTHING = RunEvidence()
 FIRST = absorb(NOTHING, requests(series("v1", "200", (100, 50)), series("v2", "200", (100, 5))))
 
@@ -384,3 +388,31 @@ def test_windows_of_the_evidence_reach_every_base() -> None:
     )
 
     assert window == 41
+
+
+def test_the_evidence_of_a_run_with_every_kind_of_gate_fits_the_status() -> None:
+    """16 KiB: errors, latency at four edges and tcp, each with all that ticks can leave behind."""
+    slow = GateQuestion(name="slow", kind=GateKind.LATENCY, max_ratio=1.2, edge_ms=500, **MANY)
+    asked = [
+        GateQuestion(name="errors", kind=GateKind.ERRORS, max_ratio=1.2, **MANY),
+        slow,
+        *(verdict.beside(slow, edge) for edge in (250, 100, 50)),
+        GateQuestion(name="tcp", kind=GateKind.TCP, max_percent=1, **MANY),
+    ]
+    ticks = {number * STEP_MS: (97, 903, number % 7, number % 11) for number in range(1, 90)}
+    known = RunEvidence(
+        tick_ms=STEP_MS, baseline=Baseline(), origin_ms=ms(100), newest_ms=ms(100) + 90 * STEP_MS
+    )
+    pages = {}
+    for gate in asked:
+        terms = ledger.terms_of(gate, known.baseline)
+        book = ledger.gathered(None, ticks, tick_ms=STEP_MS)
+        for step in range(1, 9):
+            book = ledger.with_step(book, terms, newest_ms=step * 10 * STEP_MS)
+            book = ledger.closed(book, terms, newest_ms=step * 11 * STEP_MS, tick_ms=STEP_MS)
+        pages[gate.name] = GateEvidence(ledger=book)
+    known = known.model_copy(update={"gates": pages})
+
+    size_bytes = len(known.model_dump_json(by_alias=True, exclude_defaults=True))
+
+    assert 8_000 < size_bytes < 16 * 1024

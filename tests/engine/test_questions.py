@@ -83,3 +83,18 @@ def test_promises_are_asked_as_fractions_and_off_asks_for_no_proof() -> None:
     assert question.false_promote_ratio == pytest.approx(0.02)
     assert question.proven_ratio == 3
     assert questions.of_gate(gate, off).proven_ratio is None
+
+
+def test_the_first_latency_gate_that_compares_does_so_at_four_edges() -> None:
+    slow = Gate(name="slow", latency=Latency(max="300ms", max_ratio=1.3))
+    other = Gate(name="other", latency=Latency(max="1s", max_ratio=1.3))
+    plan = PLAN.model_copy(update={"gates": (slow, other)})
+
+    found = questions.of_plan(plan)
+
+    assert [q.name for q in found] == ["slow", "other", "slow@100", "slow@50", "slow@25"]
+    assert [(q.beside, q.edge_ms, q.max_percent) for q in found[2:]] == [
+        ("slow", 100, None),
+        ("slow", 50, None),
+        ("slow", 25, None),
+    ]

@@ -53,7 +53,7 @@ def arrivals(story: Story) -> Arrivals:
 
 def asked_for_arrivals(metrics: FakeMetrics) -> int:
     """Save in the questions about the hours before a run."""
-    texts = (text for text in metrics.asked if f"[{past.SPAN_SECONDS}s" not in text)
+    texts = (text for text in metrics.asked if f":{past.GRID_SECONDS}s]" not in text)
     return sum('"destination"' in text for text in texts)
 
 

@@ -117,7 +117,9 @@ def test_it_fits_the_terminal(width: int) -> None:
 def test_programs_get_numbers_and_null_where_there_is_none() -> None:
     steps = [{"weight": 10, "hold": "5m"}, {"pause": {}}]
 
-    found = planned.document(foretold(strategy={"steps": steps}))
+    gates = [{"name": "errors", "errorRate": {"maxPercent": 1}}]
+
+    found = planned.document(foretold(strategy={"steps": steps}, gates=gates))
 
     assert found["requestsPerSecond"] == 100
     assert found["dispersionFactor"] == 3.1

@@ -14,6 +14,7 @@ from rollout.analysis.tally import added
 from rollout.analysis.verdict import Context, Counted, GateKind, GateQuestion
 from rollout.api.evidence import (
     ArmCounts,
+    Arrivals,
     GateEvidence,
     GateVerdict,
     RunEvidence,
@@ -32,7 +33,12 @@ def judge(gate: GateQuestion, evidence: RunEvidence, *, context: Context) -> Gat
     weight or a match sends it any: nobody is served with copies. Where failed requests are sent
     again, errors of attempts fail a gate too.
     """
-    sent = counted.judge(gate, evidence.gates.get(gate.name, GateEvidence()), context=context)
+    sent = counted.judge(
+        gate,
+        evidence.gates.get(gate.name, GateEvidence()),
+        context=context,
+        sides=_sides(gate, evidence),
+    )
     if context.mirrors and gate.kind in {GateKind.ERRORS, GateKind.LATENCY}:
         return sent if sent.verdict is Verdict.FAIL else _with_copies(gate, sent, evidence, context)
     if context.retries and gate.kind is GateKind.ERRORS:
@@ -40,6 +46,18 @@ def judge(gate: GateQuestion, evidence: RunEvidence, *, context: Context) -> Gat
             sent if sent.verdict is Verdict.FAIL else _with_attempts(gate, sent, evidence, context)
         )
     return sent
+
+
+def _sides(gate: GateQuestion, book: RunEvidence | Arrivals) -> counted.Sides:
+    """What a latency gate knows at other bucket edges."""
+    if gate.kind is not GateKind.LATENCY or gate.max_ratio is None:
+        return counted.NO_SIDES
+    mark = f"{gate.name}@"
+    return {
+        float(name.removeprefix(mark)): known
+        for name, known in book.gates.items()
+        if name.startswith(mark)
+    }
 
 
 def _with_copies(
@@ -56,7 +74,8 @@ def _with_copies(
     copies = max(0, counts.canary.requests - real)
     unit = Counted.ARRIVALS if real else Counted.COPIES
     told = f"; {copies:,} of them were mirrored, {real:,} real" if real else ""
-    arrived = _judged(gate, counts, context, unit=unit)
+    sides = _sides(gate, evidence.arrivals or Arrivals())
+    arrived = _judged(gate, counts, context, unit=unit, sides=sides)
     arrived = arrived.model_copy(update={"because": f"{arrived.because}{told}"})
     if arrived.verdict is Verdict.PASS and context.silent:
         return _unknown(gate, _stopped(context))
@@ -111,11 +130,16 @@ def _usual(gate: GateQuestion, counts: GateEvidence, *, is_full: bool) -> ArmCou
 
 
 def _judged(
-    gate: GateQuestion, counts: GateEvidence, context: Context, *, unit: Counted
+    gate: GateQuestion,
+    counts: GateEvidence,
+    context: Context,
+    *,
+    unit: Counted,
+    sides: counted.Sides = counted.NO_SIDES,
 ) -> GateVerdict:
     """What never found a pod is not among arrivals, and belongs to the other view."""
     narrowed = replace(context, unattributed=0, share=None, counted=unit)
-    return counted.judge(gate, counts, context=narrowed)
+    return counted.judge(gate, counts, context=narrowed, sides=sides)
 
 
 def _counts(gate: GateQuestion, evidence: RunEvidence) -> GateEvidence:

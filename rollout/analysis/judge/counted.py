@@ -8,9 +8,11 @@ within the tolerances is ever rolled back, see `ratio_gate` and `absolute` for w
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
-from rollout.analysis.judge import absolute, ledger, ratio_gate
+from rollout.analysis.judge import absolute, edges, ledger, ratio_gate
 from rollout.analysis.judge import lost as losses
 from rollout.analysis.judge.case import (
     FAIL_BAD_MIN,
@@ -26,6 +28,7 @@ from rollout.analysis.judge.mixture import log_mix
 from rollout.analysis.judge.proof import proved
 from rollout.analysis.tally import added
 from rollout.analysis.verdict import Context, GateKind, GateQuestion
+from rollout.analysis.verdict import beside as beside_of
 from rollout.api.evidence import ArmCounts, GateEvidence, GateVerdict, Ledger, Verdict
 from rollout.base.quantity import print_duration, print_percent
 
@@ -34,7 +37,19 @@ SUSPECT_RATIO = 0.5
 waits while it may be the last one that is well."""
 
 
-def judge(gate: GateQuestion, evidence: GateEvidence, *, context: Context) -> GateVerdict:
+Sides = Mapping[float, GateEvidence]
+"""What a latency gate that compares knows at other bucket edges, by the edge in milliseconds."""
+
+NO_SIDES: Sides = MappingProxyType({})
+
+
+def judge(
+    gate: GateQuestion,
+    evidence: GateEvidence,
+    *,
+    context: Context,
+    sides: Sides = NO_SIDES,
+) -> GateVerdict:
     """The verdict of an errors, latency or tcp gate.
 
     Fail: the evidence against either bound decides. The bound in percent gives way to Unknown while
@@ -49,10 +64,12 @@ def judge(gate: GateQuestion, evidence: GateEvidence, *, context: Context) -> Ga
     case = _case(gate, evidence, context)
     if gate.max_percent is None and gate.max_ratio is None:
         return say(case, Verdict.UNKNOWN, "the gate has no bound")
-    nats = _against(case)
+    beside = {edge: _case_at(edge, gate, side, context) for edge, side in sides.items()}
+    nats = _against(case, tuple(beside.values()))
     if math.log(gate.risk_ratio) + nats >= -math.log(gate.false_rollback_ratio):
-        told = f"{facts(case)}; exceeded at {_confidence(gate.false_rollback_ratio)} confidence"
-        return say(case, Verdict.FAIL, told, nats=nats)
+        worst = max((case, *beside.values()), key=_own_nats)
+        told = f"{facts(worst)}; exceeded at {_confidence(gate.false_rollback_ratio)} confidence"
+        return say(worst, Verdict.FAIL, told, nats=nats)
     for rule in (_both_exceed, _losing, _without_upstream, _too_little):
         verdict = rule(case)
         if verdict is not None:
@@ -83,11 +100,33 @@ def _case(gate: GateQuestion, evidence: GateEvidence, context: Context) -> Case:
     )
 
 
-def _against(case: Case) -> float:
-    """Logarithm of the evidence that the canary is worse than the gate allows."""
+def _case_at(edge_ms: float, gate: GateQuestion, side: GateEvidence, context: Context) -> Case:
+    """A gate at another bucket edge, under its own name."""
+    there = beside_of(gate, edge_ms)
+    case = _case(there, side, context)
+    return replace(case, gate=replace(there, name=gate.name))
+
+
+def _compared(case: Case) -> float:
+    """Against the tolerance, by the views of the run."""
+    return ratio_gate.find(case.state, case.terms.promises).rollback_nats
+
+
+def _own_nats(case: Case) -> float:
+    """What speaks against the canary by a case alone."""
+    return _against(case, ())
+
+
+def _against(case: Case, sides: Sequence[Case]) -> float:
+    """Logarithm of the evidence that the canary is worse than the gate allows.
+
+    Where bucket edges stand beside its own, the comparison is their average.
+    """
     gate, before = case.gate, []
     if gate.max_ratio is not None:
-        before.append(ratio_gate.find(case.state, case.terms.promises).rollback_nats)
+        logs = {case.gate.edge_ms or 0.0: _compared(case)}
+        logs |= {side.gate.edge_ms or 0.0: _compared(side) for side in sides}
+        before.append(edges.log_rollback(logs))
     if gate.max_percent is not None:
         before.append(_beyond_percent(case))
     part = 1 / len(before)
@@ -250,7 +289,8 @@ def _open_minded(case: Case, nats: float) -> GateVerdict:
         return say(case, Verdict.PASS, facts(case))
     proof = proved(case)
     told, verdict = f"{facts(case)}; {proof.told}", Verdict.PASS if proof.holds else Verdict.UNKNOWN
-    return say(case, verdict, told).model_copy(update={"growing": not proof.holds})
+    growing = not proof.holds and not proof.is_hindered
+    return say(case, verdict, told).model_copy(update={"growing": growing})
 
 
 def _confidence(risk_ratio: float) -> str:

@@ -22,7 +22,7 @@ from rollout.analysis.judge.mixture import ALTERNATIVES_COUNT
 from rollout.analysis.judge.numbers import pack, unpack
 from rollout.analysis.judge.ratio import Counts, RatioEvidence, against_tolerance, for_proof
 from rollout.analysis.judge.ratio_gate import GateEvidence, Promises
-from rollout.analysis.verdict import GateQuestion
+from rollout.analysis.verdict import GateKind, GateQuestion
 from rollout.api.evidence import OPEN_TICKS_MAX, ArmCounts, Baseline, Ledger, View
 
 TICK_MS_MIN = 1_000
@@ -44,6 +44,8 @@ class Terms:
         max_percent: see `GateQuestion`.
         max_ratio: likewise.
         min_requests: likewise.
+        is_compared: whether evidence against the tolerance is kept.
+        is_shown: whether the proof and the interval are kept.
     """
 
     promises: Promises
@@ -52,6 +54,8 @@ class Terms:
     max_percent: float | None = None
     max_ratio: float | None = None
     min_requests: int = 1
+    is_compared: bool = True
+    is_shown: bool = True
 
     def bound_ratio(self, *, requests: int, bad: int) -> float | None:
         """The fraction of bad requests that a canary with all traffic may have; None: none tells.
@@ -85,6 +89,8 @@ def terms_of(gate: GateQuestion, baseline: Baseline | None) -> Terms:
         max_percent=gate.max_percent,
         max_ratio=gate.max_ratio,
         min_requests=gate.min_requests,
+        is_compared=gate.max_ratio is not None,
+        is_shown=not gate.beside and gate.kind is not GateKind.TCP,
     )
 
 
@@ -132,7 +138,7 @@ def closed(known: Ledger, terms: Terms, *, newest_ms: int, tick_ms: int) -> Ledg
         "closed_ms": ripe[-1][0],
         "watch": "" if watch is None or math.isinf(watch.logs[0]) else pack(watch.logs),
     }
-    return _written(known.model_copy(update=update), state)
+    return _written(known.model_copy(update=update), state, terms)
 
 
 def with_step(
@@ -159,7 +165,7 @@ def with_step(
         return known
     views = (*known.views, View(after_ms=newest_ms))[-len(state.since) :]
     begun = max(1, state.begun_count)
-    return _written(known.model_copy(update={"views": views, "begun_count": begun}), state)
+    return _written(known.model_copy(update={"views": views, "begun_count": begun}), state, terms)
 
 
 def now(known: Ledger, terms: Terms) -> GateEvidence:
@@ -217,10 +223,11 @@ def read(known: Ledger, terms: Terms) -> GateEvidence:
     )
 
 
-def _written(known: Ledger, state: GateEvidence) -> Ledger:
-    stopped = state.stopped_e_nats
+def _written(known: Ledger, state: GateEvidence, terms: Terms) -> Ledger:
+    """The ledger with what ticks have shown, as far as it is used: a status has 32 KiB."""
+    stopped, compared, shown = state.stopped_e_nats, terms.is_compared, terms.is_shown
     views = tuple(
-        View(after_ms=view.after_ms, logs=pack(one.logs))
+        View(after_ms=view.after_ms, logs=pack(one.logs) if compared else "")
         for view, one in zip(known.views, state.since, strict=False)
     )
     return known.model_copy(
@@ -228,12 +235,12 @@ def _written(known: Ledger, state: GateEvidence) -> Ledger:
             "canary": _counts(state.canary),
             "stable": _counts(state.stable),
             "calm_stable": _counts(state.calm_stable),
-            "every": pack(state.every.logs),
-            "calm": pack(state.calm.logs),
+            "every": pack(state.every.logs) if compared else "",
+            "calm": pack(state.calm.logs) if compared else "",
             "views": views,
             "stopped_nats": None if math.isinf(stopped) else stopped,
-            "proof": pack(state.proof.logs),
-            "lattice": pack(state.lattice.logs),
+            "proof": pack(state.proof.logs) if shown else "",
+            "lattice": pack(state.lattice.logs) if shown else "",
         }
     )
 

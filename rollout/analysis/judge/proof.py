@@ -9,6 +9,7 @@ from rollout.analysis.judge import absolute
 from rollout.analysis.judge.case import Case
 from rollout.analysis.judge.mixture import log_mix
 from rollout.analysis.judge.planning import proof_speed
+from rollout.analysis.judge.ratio import Counts, is_calm
 from rollout.analysis.verdict import GateKind
 from rollout.base.quantity import print_duration, print_percent
 
@@ -20,6 +21,9 @@ RARE_RATIO_MAX = 0.05
 """The usual fraction of bad requests up to which a ratio is provable: twice as many of half of all
 is everything. A brown-out that raises it for a while makes nothing unprovable: it has to end."""
 
+_NEWEST_TICKS = 3
+"""Ticks that tell how the world is now."""
+
 _TIMES_MAX = 2.0**20
 """How many times the traffic so far is looked ahead; more is not said."""
 
@@ -30,11 +34,13 @@ class Proof:
 
     Attributes:
         holds: it is.
+        is_hindered: more of the present traffic proves nothing.
         told: that, or what is missing, in words that follow the numbers.
     """
 
     holds: bool
     told: str
+    is_hindered: bool = False
 
 
 def proved(case: Case) -> Proof:
@@ -58,11 +64,26 @@ def proved(case: Case) -> Proof:
     if nats >= needed:
         sure = print_percent(100 * (1 - case.gate.false_promote_ratio))
         return Proof(holds=True, told=f"{less} at {sure} % confidence")
+    if _is_ill(case):
+        told = f"both are bad far more often than usual, which proves nothing of {less}"
+        return Proof(holds=False, told=told, is_hindered=True)
     eta_seconds = _eta_seconds(case, needed=needed)
     if eta_seconds is None:
         return Proof(holds=False, told=f"{less} is not proved yet")
     eta = print_duration(eta_seconds)
     return Proof(holds=False, told=f"needs about {eta} more at this traffic to prove {less}")
+
+
+def _is_ill(case: Case) -> bool:
+    """Whether the newest ticks are not calm: both revisions suffer from something else."""
+    rows = [row[1:] for row in case.ledger.open[-_NEWEST_TICKS:]]
+    newest = Counts(*(sum(column) for column in zip(*rows, strict=True))) if rows else None
+    if newest is None or not newest.stable_requests:
+        return False
+    reference = case.terms.reference_ratio
+    usual = case.state.usual_ratio if reference is None else reference
+    phi = case.terms.promises.dispersion_factor
+    return not is_calm(newest, reference_ratio=usual, dispersion=phi)
 
 
 def _nats(case: Case, *, times: float) -> float:

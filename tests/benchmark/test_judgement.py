@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rollout.analysis import history
-from rollout.analysis.judge import absolute, dispersion, ratio_gate
+from rollout.analysis.judge import absolute, dispersion, edges, ratio_gate
 from rollout.analysis.judge import ramp as product_ramp
 from rollout.analysis.judge.ratio import Counts
 from rollout.analysis.judge.ratio_gate import Promises
@@ -280,6 +280,10 @@ def test_wilsons_interval_of_counted_shares(
 def test_one_percent_is_excluded_by_no_false_rollback_in_six_hundred_runs() -> None:
     assert wilson.upper_99(0, 500) > 0.01
     assert wilson.upper_99(0, 600) < 0.01
+
+
+def test_latency_is_judged_at_the_edges_of_the_product() -> None:
+    assert edges.kept(latency.BOUND_MS) == latency.JUDGED_MS
 
 
 def test_p99_is_interpolated_as_prometheus_does() -> None:

@@ -71,7 +71,7 @@ def default_gate(cell: Figures) -> str:
     """The gate of ours that stands for the default in a cell."""
     if cell["name"] not in latency.CELLS:
         return DEFAULT
-    return latency.WARM if latency.WARM in cell["gates"] else latency.ALL_EDGES
+    return latency.WARM if latency.WARM in cell["gates"] else latency.FOUR_EDGES
 
 
 def percent(share: float) -> str:

@@ -33,6 +33,7 @@ def foresee(plan: Plan, history: History, *, requests_per_second: float) -> Fore
     usuals = [
         usual
         for gate in questions.of_plan(plan)
+        if not gate.beside
         if (usual := _usual(gate, history, silent, requests_per_second)) is not None
     ]
     ahead = _Ahead(plan, history, usuals, rps=requests_per_second)
@@ -150,7 +151,7 @@ class _Ahead:
 
 def edges_ms(plan: Plan) -> tuple[float, ...]:
     """The bucket edges that a history of the run's service must tell of."""
-    found = (_edge_ms(gate) for gate in questions.of_plan(plan))
+    found = (_edge_ms(gate) for gate in questions.of_plan(plan) if not gate.beside)
     return tuple(edge for edge in found if edge is not None)
 
 

@@ -12,7 +12,7 @@ LOCK := --quiet --allow-unsafe --strip-extras --generate-hashes --no-emit-index-
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-mesh fmt lock generate bench-many testbed clean
+.PHONY: help demo test check test-mesh fmt lock generate bench-many bench-judge testbed clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -51,6 +51,9 @@ generate: $(STAMP) ## Write the generated files again: CRDs, diagram
 
 bench-many: $(STAMP) ## 200 Rollouts at once: step times, aborts, reactions, calls, CPU; 3 minutes
 	@$(BIN)/python -m tests.benchmark.many
+
+bench-judge: $(STAMP) ## The judgement against rivals in simulated worlds; BENCH_OPTIONS=--help tells more
+	@$(BIN)/python -m tests.benchmark.judgement $(BENCH_OPTIONS)
 
 testbed: $(STAMP) ## Build etcd, kube-apiserver, istiod and helm for the tests, once; needs Go 1.26
 	@$(BIN)/python -m tests.testbed.build

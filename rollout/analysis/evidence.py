@@ -16,7 +16,7 @@ from rollout.analysis.judge import ledger
 from rollout.analysis.query import ARRIVED, Shape
 from rollout.analysis.sample import Series
 from rollout.analysis.tally import Grid, Tally, added
-from rollout.analysis.verdict import GateKind, GateQuestion
+from rollout.analysis.verdict import GateKind, GateQuestion, at_pods, may_arrive
 from rollout.api.evidence import Arrivals, Baseline, GateEvidence, RunEvidence
 
 LAG_INTERVALS_MAX = 8
@@ -89,7 +89,14 @@ def begin_step(
             "unattributed_before": evidence.unattributed_before + evidence.unattributed,
             "arrivals": book
             and book.model_copy(
-                update={"gates": _next_page(book, gates, evidence.baseline, is_full=is_full)}
+                update={
+                    "gates": _next_page(
+                        book,
+                        [at_pods(gate) for gate in gates if may_arrive(gate)],
+                        ledger.at_pods(evidence.baseline),
+                        is_full=is_full,
+                    )
+                }
             ),
         }
     )
@@ -228,7 +235,7 @@ def _arrived(
     cursors = Cursors(
         known.through, origin_ms=known.origin_ms, newest_ms=newest_ms, step_ms=way.step_ms
     )
-    judged = [g for g in way.gates if g.kind in {GateKind.ERRORS, GateKind.LATENCY}]
+    judged = [at_pods(g) for g in way.gates if may_arrive(g)]
     tally, notes = _count(seen, cursors, replace(way, gates=judged))
     return (
         Arrivals(
@@ -239,7 +246,7 @@ def _arrived(
             gates=_entered(
                 known.gates,
                 tally,
-                replace(way, gates=judged),
+                replace(way, gates=judged, baseline=ledger.at_pods(way.baseline)),
                 newest_ms=newest_ms - known.origin_ms,
             ),
         ),

@@ -17,6 +17,11 @@ class GateKind(StrEnum):
     QUERY = "query"
 
 
+ATTEMPTS_RATIO_MAX = 2.0
+"""How much oftener attempts of the canary may fail than those of the stable revision, where the
+gate itself names no ratio: its percentage speaks of answers."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateQuestion:
     """One gate, resolved: every default filled in.
@@ -42,6 +47,7 @@ class GateQuestion:
         steps_count: steps that may begin evidence of their own.
         beside: the gate that this one, at another bucket edge, only adds evidence to; empty: it is
             a gate itself.
+        is_shown: whether the interval of possible ratios is kept, to be shown.
     """
 
     name: str
@@ -61,6 +67,7 @@ class GateQuestion:
     false_promote_ratio: float = 0.05
     steps_count: int = 1
     beside: str = ""
+    is_shown: bool = True
 
 
 def beside(gate: GateQuestion, edge_ms: float) -> GateQuestion:
@@ -68,6 +75,19 @@ def beside(gate: GateQuestion, edge_ms: float) -> GateQuestion:
     return replace(
         gate, name=f"{gate.name}@{edge_ms:g}", edge_ms=edge_ms, max_percent=None, beside=gate.name
     )
+
+
+def may_arrive(gate: GateQuestion) -> bool:
+    """Whether a gate is judged by what arrives at pods too."""
+    return gate.kind in {GateKind.ERRORS, GateKind.LATENCY} and not gate.beside
+
+
+def at_pods(gate: GateQuestion) -> GateQuestion:
+    """A gate as it is judged by what arrives at pods: nothing is kept there to be shown."""
+    tolerance = gate.max_ratio
+    if gate.kind is GateKind.ERRORS:
+        tolerance = tolerance or ATTEMPTS_RATIO_MAX
+    return replace(gate, max_ratio=tolerance, is_shown=False)
 
 
 class Counted(StrEnum):

@@ -72,6 +72,9 @@ class Query(Model):
     """``stable`` divides by the same query for the stable revision."""
 
 
+COUNTING_GATES_MAX = 5
+"""Gates per Rollout that count requests: each keeps evidence in the status, which has 32 KiB."""
+
 GateMode = Literal["Enforce", "Observe"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from rollout.api.gate import GATE_KINDS, Gate
+from rollout.api.gate import COUNTING_GATES_MAX, GATE_KINDS, Gate
 from rollout.api.guard import Guard
 from rollout.api.match import NAME_PATTERN, TEXT_MATCH_KINDS, Match
 from rollout.api.meta import Model
@@ -180,6 +180,17 @@ def _gates_are_whole(spec: RolloutSpec) -> Iterator[BadManifest]:
                 yield _wrong(f"{path}.steps", f"names step {step} of {count}", f"use 1 to {count}")
 
 
+def _counting_gates_have_room(spec: RolloutSpec) -> Iterator[BadManifest]:
+    """Each keeps 2 to 4 kB of evidence in the status, which has 32 KiB."""
+    count = sum(gate.query is None for gate in spec.gates)
+    if count > COUNTING_GATES_MAX:
+        yield _wrong(
+            "spec.gates",
+            f"has {count} gates that count requests, and each keeps evidence in the status",
+            f"use at most {COUNTING_GATES_MAX}; a query takes no room",
+        )
+
+
 def _gate_has_bound(path: str, gate: Gate) -> Iterator[BadManifest]:
     rate, query, latency = gate.error_rate, gate.query, gate.latency
     if rate is not None and rate.max_percent is None and rate.max_ratio is None:
@@ -279,6 +290,7 @@ _RULES: tuple[Callable[[RolloutSpec], Iterator[BadManifest]], ...] = (
     _nothing_is_tried_at_full_weight,
     _guards_say_something,
     _gates_are_whole,
+    _counting_gates_have_room,
     _checks_name_gates,
     _arms_differ,
     _a_copy_fits_the_status,

@@ -124,6 +124,8 @@ class Run(Model):
     rolling back, since when no traffic has been routed to it."""
     ramped_at: Time | None = None
     """When a ``ramp`` last raised the weight. Absent: the step is none."""
+    ramped_ms: Annotated[int, Field(ge=0)] = 0
+    """The newest sample that the weight of a ramp rests on, milliseconds on Prometheus' clock."""
     look_again_at: Time | None = None
     """When the controller looks again by itself."""
     ended_at: Time | None = None

@@ -180,14 +180,17 @@ def mirror_since(plan: Plan, step: int) -> int:
 def proves(plan: Plan, step: int) -> bool:
     """Whether a step, counted from 1, ends only once a regression of ``provenRatio`` is ruled out.
 
-    It is the last one below 100 percent that waits for gates: what comes before it risks little,
-    and goes on when nothing speaks against the canary. A ramp proves in any case.
+    It is the last one below 100 percent that sends the canary anything and waits for gates, and the
+    checks after it: what comes before risks little, and goes on when nothing speaks against the
+    canary. A ramp proves in any case.
     """
     if ramp_at(plan, step) is not None:
         return True
     below = range(1, full_step(plan))
     waiting = [s for s in below if plan.strategy.steps[s - 1].pause is None and asked(plan, s)]
-    return bool(waiting) and step == waiting[-1]
+    sending = [s for s in waiting if plan.strategy.steps[s - 1].check is None]
+    last = sending[-1] if sending else min(waiting, default=0)
+    return step in waiting and step >= last
 
 
 def full_step(plan: Plan) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rollout.analysis.judge import edges
 from rollout.analysis.verdict import GateKind, GateQuestion, beside
 from rollout.api.gate import OFF, Gate
@@ -12,14 +14,24 @@ LATENCY_DEFAULT = "500ms"
 """The edge of a latency gate that only compares."""
 
 
+SHOWN_COUNT_MAX = 2
+"""Gates that count and show their interval; with more of them latency is judged at one edge."""
+
+
 def of_plan(plan: Plan) -> tuple[GateQuestion, ...]:
     """The questions of all gates of a run, and those that add to one of them.
 
     The first latency gate that compares does so at several bucket edges: a body that moves is found
-    long before its tail shows it. One only, since each edge takes room in the status.
+    long before its tail shows it. One only, and beside one other gate, since each edge takes room
+    in the status; for the same reason only the first gates show the interval of possible ratios.
     """
     found = [of_gate(gate, plan) for gate in plan.gates]
+    counting = [q for q in found if q.kind is not GateKind.QUERY]
+    shown = {q.name for q in counting[:SHOWN_COUNT_MAX]}
+    found = [replace(q, is_shown=q.name in shown) for q in found]
     first = next((q for q in found if q.edge_ms is not None and q.max_ratio is not None), None)
+    if len(counting) > SHOWN_COUNT_MAX:
+        return tuple(found)
     if first is not None and first.edge_ms is not None:
         found += [beside(first, edge) for edge in edges.kept(first.edge_ms)[1:]]
     return tuple(found)

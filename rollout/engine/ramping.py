@@ -154,10 +154,14 @@ def _doubts(o: Observation, run: Run) -> str:
 
 
 def _is_tick_later(o: Observation, run: Run) -> bool:
-    """Whether a whole tick has come since the weight was raised: each growth rests on new news."""
-    tick_ms = o.evidence.tick_ms if o.evidence is not None else 0
+    """Whether a whole tick has come since the weight was raised: each growth rests on new news.
+
+    Samples of it, and not only the time: a Prometheus that shows nothing new is no news.
+    """
+    if o.evidence is None or o.evidence.newest_ms < run.ramped_ms + max(1, o.evidence.tick_ms):
+        return False
     since = run.ramped_at or run.step_started_at
-    return o.now >= since + timedelta(milliseconds=max(1_000, tick_ms))
+    return o.now >= since + timedelta(milliseconds=max(1_000, o.evidence.tick_ms))
 
 
 def _rounded(value: float) -> float:

@@ -247,7 +247,9 @@ def _go_on(o: Observation, run: Run, orders: Orders, *, rung: Rung, known: Known
     growth = ramping.growth(o, run)
     if growth is not None:
         if growth.percent > run.weight and known.is_over and guards.stands(o, run):
-            run = run.model_copy(update={"weight": growth.percent, "ramped_at": o.now})
+            seen_ms = o.evidence.newest_ms if o.evidence is not None else 0
+            update = {"weight": growth.percent, "ramped_at": o.now, "ramped_ms": seen_ms}
+            run = run.model_copy(update=update)
             known = propagation.of_weight(o, run)
         return staying.ramping(o, run, orders, growth=growth, known=known)
     return staying.hold(o, run, orders, rung=rung, known=known)
@@ -308,6 +310,7 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int, proof: str = 
             "retreated": False,
             "settled_since": None,
             "ramped_at": o.now if is_ramp else None,
+            "ramped_ms": run.evidence.newest_ms if is_ramp and run.evidence is not None else 0,
             "unrouted_since": None,
             "evidence": evidence,
             "gates": gates,

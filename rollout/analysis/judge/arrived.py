@@ -9,21 +9,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rollout.analysis.judge import case, counted
+from rollout.analysis.judge import case, counted, ledger
 from rollout.analysis.tally import added
-from rollout.analysis.verdict import Context, Counted, GateKind, GateQuestion
+from rollout.analysis.verdict import (
+    ATTEMPTS_RATIO_MAX,
+    Context,
+    Counted,
+    GateKind,
+    GateQuestion,
+)
 from rollout.api.evidence import (
     ArmCounts,
-    Arrivals,
     GateEvidence,
     GateVerdict,
     RunEvidence,
     Verdict,
 )
-
-ATTEMPTS_RATIO_MAX = 2.0
-"""How much oftener attempts of the canary may fail than those of the stable revision, where both
-exceed the gate's percentage, which speaks of answers, and the gate itself names no ratio."""
 
 
 def judge(gate: GateQuestion, evidence: RunEvidence, *, context: Context) -> GateVerdict:
@@ -48,7 +49,7 @@ def judge(gate: GateQuestion, evidence: RunEvidence, *, context: Context) -> Gat
     return sent
 
 
-def _sides(gate: GateQuestion, book: RunEvidence | Arrivals) -> counted.Sides:
+def _sides(gate: GateQuestion, book: RunEvidence) -> counted.Sides:
     """What a latency gate knows at other bucket edges."""
     if gate.kind is not GateKind.LATENCY or gate.max_ratio is None:
         return counted.NO_SIDES
@@ -74,8 +75,7 @@ def _with_copies(
     copies = max(0, counts.canary.requests - real)
     unit = Counted.ARRIVALS if real else Counted.COPIES
     told = f"; {copies:,} of them were mirrored, {real:,} real" if real else ""
-    sides = _sides(gate, evidence.arrivals or Arrivals())
-    arrived = _judged(gate, counts, context, unit=unit, sides=sides)
+    arrived = _judged(gate, counts, context, unit=unit)
     arrived = arrived.model_copy(update={"because": f"{arrived.because}{told}"})
     if arrived.verdict is Verdict.PASS and context.silent:
         return _unknown(gate, _stopped(context))
@@ -135,11 +135,16 @@ def _judged(
     context: Context,
     *,
     unit: Counted,
-    sides: counted.Sides = counted.NO_SIDES,
 ) -> GateVerdict:
     """What never found a pod is not among arrivals, and belongs to the other view."""
-    narrowed = replace(context, unattributed=0, share=None, counted=unit)
-    return counted.judge(gate, counts, context=narrowed, sides=sides)
+    narrowed = replace(
+        context,
+        unattributed=0,
+        share=None,
+        counted=unit,
+        baseline=ledger.at_pods(context.baseline),
+    )
+    return counted.judge(replace(gate, is_shown=False), counts, context=narrowed)
 
 
 def _counts(gate: GateQuestion, evidence: RunEvidence) -> GateEvidence:

@@ -130,10 +130,13 @@ def _times(case: Case) -> str:
     if case.is_full or not bad or not stable_bad or not requests or not stable_requests:
         return ""
     times = (bad / requests) / (stable_bad / stable_requests)
+    told = f"; {ratio_gate.digits(times)} times as often in this run"
+    if not case.terms.is_shown:
+        return told
     possible = ratio_gate.possible_ratios(case.state, case.terms.promises)
     low = ratio_gate.digits(possible.low_ratio)
     high = "∞" if math.isinf(possible.high_ratio) else ratio_gate.digits(possible.high_ratio)
-    return f"; {ratio_gate.digits(times)} times as often in this run ({low} to {high} likely)"
+    return f"{told} ({low} to {high} likely)"
 
 
 def _shown(counts: ArmCounts, *, limit: float | None = None) -> str:

@@ -23,13 +23,17 @@ twice as slow, so its proof would be empty; and the calm rule takes what is bad 
 
 
 def kept(max_ms: float) -> tuple[float, ...]:
-    """The edges to keep for a bound in milliseconds: its own, then those below, falling.
+    """The edges to keep for a bound in milliseconds: its own, the next above, and those below.
+
+    The one above finds few requests that are much slower, those below a body that moves.
 
     Raises:
         BadManifest: see `query.edge_below`.
     """
-    below = [edge for edge in EDGES_MS if edge <= edge_below(max_ms)]
-    return tuple(reversed(below[-EDGES_COUNT_MAX:]))
+    own = edge_below(max_ms)
+    above = [edge for edge in EDGES_MS if edge > own][:1]
+    below = [edge for edge in EDGES_MS if edge < own][::-1]
+    return (own, *above, *below)[:EDGES_COUNT_MAX]
 
 
 def log_rollback(log_evidence: Mapping[float, float]) -> float:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rollout.analysis.judge import Judge, counted
 from rollout.analysis.verdict import Context, GateKind, GateQuestion, Share
-from rollout.api.evidence import ArmCounts, Baseline, GateEvidence, Verdict
+from rollout.api.evidence import ArmCounts, Baseline, GateEvidence, Ledger, Verdict
 from tests.analysis.observed import counts, of_counts
 
 ERRORS = GateQuestion(name="errors", kind=GateKind.ERRORS, max_percent=1.0, min_requests=100)
@@ -137,6 +137,17 @@ def test_when_both_arms_exceed_the_limit_the_world_is_ill_and_it_holds() -> None
     )
 
 
+def test_a_brown_out_of_both_in_an_earlier_step_takes_nobody_back() -> None:
+    ticks = ((1_000, 3_000, 27_000, 150, 1_350), (9_000, 750, 750, 1, 0))
+    evidence = GateEvidence(
+        canary=counts(750, 1), stable=counts(750), ledger=Ledger(open=ticks, begun_count=1)
+    )
+
+    verdict = counted.judge(ERRORS, evidence, context=CONTEXT)
+
+    assert verdict.verdict is Verdict.PASS
+
+
 def test_one_or_two_bad_stable_requests_do_not_excuse_the_canary() -> None:
     assert judged(ERRORS, counts(742, 60), counts(20, 2))[0] is Verdict.FAIL
 
@@ -197,6 +208,13 @@ def test_at_full_weight_the_stable_arms_earlier_steps_serve() -> None:
         ),
     )
     assert passed[0] is Verdict.PASS
+
+
+def test_a_run_from_before_there_were_ticks_is_judged_by_what_its_stable_arm_did() -> None:
+    full = replace(CONTEXT, weight_percent=100.0)
+    old = GateEvidence(canary=counts(9_000, 1_200), stable_before=counts(90_000, 90))
+
+    assert counted.judge(RATIO, old, context=full).verdict is Verdict.FAIL
 
 
 def test_at_full_weight_a_bound_in_percent_needs_no_stable_arm_and_a_ratio_alone_does() -> None:

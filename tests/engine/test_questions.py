@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rollout.analysis.verdict import GateKind
@@ -98,3 +100,22 @@ def test_the_first_latency_gate_that_compares_does_so_at_four_edges() -> None:
         ("slow", 50, None),
         ("slow", 25, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "proving"),
+    [
+        ([{"weight": 5}, {"weight": 50}, {"weight": 100}], [2]),
+        ([{"weight": 50}, {"pause": {}}, {"weight": 100}], [1]),
+        ([{"weight": 50}, {"check": {"gates": ["errors"]}}, {"weight": 100}], [1, 2]),
+        ([{"ramp": {"maxWeight": 10}}, {"weight": 50}, {"weight": 100}], [1, 2]),
+        ([{"weight": 100}], []),
+    ],
+    ids=["the last below 100", "before a pause", "a check beside it", "each ramp", "nothing below"],
+)
+def test_the_last_step_that_sends_less_than_all_proves(
+    steps: list[dict[str, Any]], proving: list[int]
+) -> None:
+    plan = plans.resolve(spec_of(strategy={"steps": steps}))
+
+    assert [s for s in range(len(steps) + 1) if plans.proves(plan, s)] == proving

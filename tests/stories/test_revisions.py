@@ -125,7 +125,7 @@ async def test_retirable_revisions_are_told_and_never_the_one_that_is_wanted() -
 
 async def test_ten_runs_and_more_are_remembered_as_ten_and_the_status_stays_small() -> None:
     steps = [{"weight": 50, "hold": "2s"}]
-    gates = [{"name": f"errors-{i}", "errorRate": {"maxPercent": 1}} for i in range(8)]
+    gates = [{"name": f"errors-{i}", "errorRate": {"maxPercent": 1}} for i in range(5)]
     spec = gray.rollout(strategy={"steps": steps, "bake": "2s", "maxDuration": "10m"}, gates=gates)
     async with gray.told(spec) as story:
         await story.stable()

@@ -70,7 +70,7 @@ class Case:
             return None if percent is None else percent / 100
         if self.ledger.watched_ratio is not None:
             return self.ledger.watched_ratio
-        requests, bad = self.state.stable
+        requests, bad = max(self.state.stable, (self.reference.requests, self.reference.bad))
         return self.terms.bound_ratio(requests=requests, bad=bad)
 
 

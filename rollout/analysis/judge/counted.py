@@ -151,22 +151,32 @@ def _of_late(case: Case) -> float:
 
 
 def _beyond_percent(case: Case) -> float:
-    """Against the bound in percent: over the run, and since the step began."""
-    if case.is_full or exceeds(case.gate, case.stable) or case.gate.max_percent is None:
+    """Against the bound in percent: over the run, and since the step began.
+
+    Where the stable arm exceeds it too, over the same time, that view says nothing.
+    """
+    if case.is_full or case.gate.max_percent is None:
         return 0.0
     bound, phi = case.gate.max_percent / 100, case.terms.promises.dispersion_factor
     if not 0 < bound < 1:
-        return math.inf if bound == 0 and case.canary.bad >= FAIL_BAD_MIN else 0.0
-    requests, bad = case.state.canary
-    step = case.canary
+        is_beyond = bound == 0 and case.canary.bad >= FAIL_BAD_MIN
+        return math.inf if is_beyond and not exceeds(case.gate, case.stable) else 0.0
     view = 0.5 / case.terms.steps_count
-    return log_mix(
-        [
-            (0.5, _above(requests, bad, bound=bound, dispersion=phi)),
-            (view, _above(step.requests, step.bad, bound=bound, dispersion=phi)),
-            (0.5 - view * max(1, case.state.begun_count), 0.0),
-        ]
+    scopes = (
+        (0.5, _counts(case.state.canary), _counts(case.state.stable)),
+        (view, case.canary, case.stable),
     )
+    found = [
+        (part, _above(canary.requests, canary.bad, bound=bound, dispersion=phi))
+        if not exceeds(case.gate, stable)
+        else (part, 0.0)
+        for part, canary, stable in scopes
+    ]
+    return log_mix([*found, (0.5 - view * max(1, case.state.begun_count), 0.0)])
+
+
+def _counts(pair: tuple[int, int]) -> ArmCounts:
+    return ArmCounts(requests=pair[0], bad=pair[1])
 
 
 def _beyond_alone(case: Case) -> float:

@@ -148,6 +148,18 @@ def test_a_brown_out_of_both_in_an_earlier_step_takes_nobody_back() -> None:
     assert verdict.verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize("weight_percent", [10.0, 100.0])
+def test_no_failure_at_all_may_be_asked_for(weight_percent: float) -> None:
+    gate, context = (
+        replace(ERRORS, max_percent=0.0),
+        replace(CONTEXT, weight_percent=weight_percent),
+    )
+
+    assert judged(gate, counts(742, 3), counts(900), context=context)[0] is Verdict.FAIL
+    assert judged(gate, counts(742, 2), counts(900), context=context)[0] is Verdict.UNKNOWN
+    assert judged(gate, counts(742), counts(900), context=context)[0] is Verdict.PASS
+
+
 def test_one_or_two_bad_stable_requests_do_not_excuse_the_canary() -> None:
     assert judged(ERRORS, counts(742, 60), counts(20, 2))[0] is Verdict.FAIL
 

@@ -37,6 +37,9 @@ SUSPECT_RATIO = 0.5
 waits while it may be the last one that is well."""
 
 
+SURE_NATS = 1e6
+"""Evidence where a bound of 0 is exceeded: more than any risk asks for, and finite."""
+
 Sides = Mapping[float, GateEvidence]
 """What a latency gate that compares knows at other bucket edges, by the edge in milliseconds."""
 
@@ -160,7 +163,7 @@ def _beyond_percent(case: Case) -> float:
     bound, phi = case.gate.max_percent / 100, case.terms.promises.dispersion_factor
     if not 0 < bound < 1:
         is_beyond = bound == 0 and case.canary.bad >= FAIL_BAD_MIN
-        return math.inf if is_beyond and not exceeds(case.gate, case.stable) else 0.0
+        return SURE_NATS if is_beyond and not exceeds(case.gate, case.stable) else 0.0
     view = 0.5 / case.terms.steps_count
     scopes = (
         (0.5, _counts(case.state.canary), _counts(case.state.stable)),
@@ -185,7 +188,7 @@ def _beyond_alone(case: Case) -> float:
     if bound is None or bound >= 1:
         return 0.0
     if bound == 0:
-        return math.inf if canary.bad >= FAIL_BAD_MIN else 0.0
+        return SURE_NATS if canary.bad >= FAIL_BAD_MIN else 0.0
     phi = case.terms.promises.dispersion_factor
     return _above(canary.requests, canary.bad, bound=bound, dispersion=phi)
 

@@ -69,7 +69,7 @@ def judge(
         return say(case, Verdict.UNKNOWN, "the gate has no bound")
     beside = {edge: _case_at(edge, gate, side, context) for edge, side in sides.items()}
     nats = _against(case, tuple(beside.values()))
-    if math.log(gate.risk_ratio) + nats >= -math.log(gate.false_rollback_ratio):
+    if math.log(gate.risk_ratio) + _sure(case, nats) >= -math.log(gate.false_rollback_ratio):
         worst = max((case, *beside.values()), key=_own_nats)
         told = f"{facts(worst)}; exceeded at {_confidence(gate.false_rollback_ratio)} confidence"
         return say(worst, Verdict.FAIL, told, nats=nats)
@@ -101,6 +101,14 @@ def _case(gate: GateQuestion, evidence: GateEvidence, context: Context) -> Case:
         terms=terms,
         ledger=kept,
     )
+
+
+def _sure(case: Case, nats: float) -> float:
+    """The evidence of whole ticks alone, where those that go on are not to be trusted yet."""
+    until_ms = case.context.whole_until_ms
+    if until_ms is None:
+        return nats
+    return _against(replace(case, state=ledger.now(case.ledger, case.terms, until_ms=until_ms)), ())
 
 
 def _case_at(edge_ms: float, gate: GateQuestion, side: GateEvidence, context: Context) -> Case:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from rollout.analysis.judge import ratio_gate
+from rollout.analysis.judge import ledger, ratio_gate
 from rollout.analysis.judge.ledger import Terms
 from rollout.analysis.judge.ratio_gate import GateEvidence as State
 from rollout.analysis.query import edge_below
@@ -91,8 +91,8 @@ def noun(case: Case) -> str:
     return "connections" if case.gate.kind is GateKind.TCP else str(case.context.counted)
 
 
-def facts(case: Case) -> str:
-    """The numbers and the limits; no full stop."""
+def facts(case: Case, *, is_final: bool = False) -> str:
+    """The numbers and the limits; no full stop. ``is_final``: something is decided on them."""
     canary, reference = case.canary, case.reference
     told = (
         f"{_shown(canary, limit=case.gate.max_percent)} % of {canary.requests:,} canary"
@@ -100,7 +100,7 @@ def facts(case: Case) -> str:
     )
     if reference.requests:
         told += f", stable {_shown(reference)} % of {reference.requests:,}"
-    told += _times(case)
+    told += _times(case, is_final=is_final)
     limits = []
     if case.gate.max_percent is not None:
         limits.append(f"{print_percent(case.gate.max_percent)} %")
@@ -123,7 +123,7 @@ def say(case: Case, verdict: Verdict, told: str, *, nats: float = 0.0) -> GateVe
     )
 
 
-def _times(case: Case) -> str:
+def _times(case: Case, *, is_final: bool) -> str:
     """How many times as often the canary's are bad, since the run began, with the interval."""
     requests, bad = case.state.canary
     stable_requests, stable_bad = case.state.stable
@@ -132,11 +132,12 @@ def _times(case: Case) -> str:
     times = (bad / requests) / (stable_bad / stable_requests)
     if not case.terms.is_shown:
         return f"; {ratio_gate.digits(times)} times as often in this run"
-    likeliest = ratio_gate.digits(case.state.lattice.likeliest())
-    told = f"; {likeliest} times as often in this run"
-    possible = ratio_gate.possible_ratios(case.state, case.terms.promises)
-    low = ratio_gate.digits(possible.low_ratio)
-    high = "∞" if math.isinf(possible.high_ratio) else ratio_gate.digits(possible.high_ratio)
+    phi = case.terms.promises.dispersion_factor
+    found = ledger.shown(case.ledger, dispersion=phi, is_final=is_final)
+    low, high = ratio_gate.digits(found.low_ratio), "∞"
+    if not math.isinf(found.high_ratio):
+        high = ratio_gate.digits(found.high_ratio)
+    told = f"; {ratio_gate.digits(found.likeliest_ratio)} times as often in this run"
     return f"{told} ({low} to {high} likely)"
 
 

@@ -74,7 +74,8 @@ def judge(
     nats = _against(case, tuple(beside.values()))
     if math.log(gate.risk_ratio) + _sure(case, nats) >= -math.log(gate.false_rollback_ratio):
         worst = max((case, *beside.values()), key=_own_nats)
-        told = f"{facts(worst)}; exceeded at {_confidence(gate.false_rollback_ratio)} confidence"
+        sure = _confidence(gate.false_rollback_ratio)
+        told = f"{facts(worst, is_final=True)}; exceeded at {sure} confidence"
         return say(worst, Verdict.FAIL, told, nats=nats)
     for rule in (_both_exceed, _losing, _without_upstream, _too_little):
         verdict = rule(case)

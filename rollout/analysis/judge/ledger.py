@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from rollout.analysis.cursor import SETTLE_MS
 from rollout.analysis.judge import absolute, ratio_gate
@@ -83,6 +84,15 @@ class Terms:
         usual = absolute.limits(requests=requests, bad=min(bad, requests), miss_ratio=risk)[1]
         compared = min(1.0, max(self.max_ratio, self.promises.proven_ratio) * usual)
         return compared if own is None else min(own, compared)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """How many times as often the canary's requests are bad, with 95 % at any time."""
+
+    likeliest_ratio: float
+    low_ratio: float
+    high_ratio: float
 
 
 def terms_of(gate: GateQuestion, baseline: Baseline | None) -> Terms:
@@ -161,6 +171,7 @@ def closed(known: Ledger, terms: Terms, *, newest_ms: int, tick_ms: int) -> Ledg
             terms.promises,
             reference_ratio=terms.reference_ratio,
             early_count=early,
+            is_shown=terms.is_shown,
         )
     watch = _watched(known, terms, ripe)
     update = {
@@ -199,7 +210,7 @@ def with_step(
 
 
 def now(known: Ledger, terms: Terms, *, until_ms: int | None = None) -> GateEvidence:
-    """All that is known now, what open ticks hold so far included.
+    """All that is known now, what open ticks hold so far included; for `lattice` see there.
 
     ``until_ms``: only those that end by then, in milliseconds after the origin. None: all of them.
     """
@@ -213,8 +224,42 @@ def now(known: Ledger, terms: Terms, *, until_ms: int | None = None) -> GateEvid
             terms.promises,
             reference_ratio=terms.reference_ratio,
             early_count=sum(after_ms >= end_ms for after_ms in begins),
+            is_shown=False,
         )
     return state
+
+
+def lattice(known: Ledger) -> Lattice:
+    """What all ticks say of each ratio, open ones included: for the interval that is shown."""
+    found = Lattice(unpack(known.lattice, count=len(LATTICE)))
+    for row in known.open:
+        found = found.with_tick(Counts(*row[1:]))
+    return found
+
+
+def shown(known: Ledger, *, dispersion: float, is_final: bool) -> Shown:
+    """The ratios to show.
+
+    Between two decisions those of closed ticks will do, which change once a tick: all this costs
+    more than the verdict.
+    """
+    if is_final or not known.lattice:
+        return _shown(lattice(known), dispersion)
+    return _shown_of_closed(known.lattice, dispersion)
+
+
+@lru_cache(maxsize=1024)
+def _shown_of_closed(text: str, dispersion: float) -> Shown:
+    return _shown(Lattice(unpack(text, count=len(LATTICE))), dispersion)
+
+
+def _shown(known: Lattice, dispersion: float) -> Shown:
+    possible = known.interval(miss_ratio=ratio_gate.INTERVAL_MISS_RATIO, dispersion=dispersion)
+    return Shown(
+        likeliest_ratio=known.likeliest(),
+        low_ratio=possible.low_ratio,
+        high_ratio=possible.high_ratio,
+    )
 
 
 def watch(known: Ledger, terms: Terms) -> Detector | None:

@@ -17,7 +17,8 @@ traffic, weights and the common rate of both arms. Proof: given the past, one ti
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+import operator
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from rollout.analysis.judge.mixture import log_mean, spread
@@ -79,18 +80,26 @@ class RatioEvidence:
 
         Splitting ticks over any number of calls gives bit-equal results.
         """
-        if not tick.requests or not tick.bad:
-            return self
-        share = tick.canary_requests / tick.requests
+        return self.plus(self.increments(tick))
+
+    def increments(self, tick: Counts) -> tuple[float, ...]:
+        """What a tick adds to each alternative, whatever was there before; empty: nothing."""
+        bad = tick.bad
+        if not bad or not tick.requests:
+            return ()
+        share, failures = tick.canary_requests / tick.requests, tick.canary_failures
         null = math.log1p(share * (self.null_ratio - 1))
-        y, n = tick.canary_failures, tick.bad
-        logs = tuple(
-            known + y * step - n * (math.log1p(share * beyond) - null)
-            for known, step, beyond in zip(
-                self.logs, self.steps, _beyond(self.null_ratio, self.steps), strict=True
-            )
+        return tuple(
+            failures * step - bad * (math.log1p(share * beyond) - null)
+            for step, beyond in zip(self.steps, _beyond(self.null_ratio, self.steps), strict=True)
         )
-        return replace(self, logs=logs)
+
+    def plus(self, increments: tuple[float, ...]) -> RatioEvidence:
+        """The evidence with `increments` of its own kind."""
+        if not increments:
+            return self
+        logs = tuple(map(operator.add, self.logs, increments))
+        return RatioEvidence(null_ratio=self.null_ratio, steps=self.steps, logs=logs)
 
     def log_evidence(self, *, dispersion: float = 1.0) -> float:
         """Logarithm of E, see `mixture.log_mean`; 0 before the first bad request."""

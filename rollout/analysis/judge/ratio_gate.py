@@ -134,6 +134,7 @@ def with_tick(
     *,
     reference_ratio: float | None = None,
     early_count: int = 0,
+    is_shown: bool = True,
 ) -> GateEvidence:
     """One more tick.
 
@@ -145,6 +146,7 @@ def with_tick(
             of this run's calm ticks before this one stands in for it, and the first one is taken
             for calm: a run that *begins* in a brown-out takes it for normal.
         early_count: steps, of those that began last, that begin only after this tick.
+        is_shown: whether the interval is to be shown: it costs more than all the rest.
     """
     reference = known.usual_ratio if reference_ratio is None else reference_ratio
     recent = (*known.recent, (tick.requests, tick.bad))
@@ -155,13 +157,14 @@ def with_tick(
     )
     kept = len(known.since) - early_count
     stable = tick.stable_requests, tick.stable_failures
+    added = known.every.increments(tick)
     return replace(
         known,
-        every=known.every.with_tick(tick),
-        calm=known.calm.with_tick(tick) if calm else known.calm,
-        since=(*(one.with_tick(tick) for one in known.since[:kept]), *known.since[kept:]),
+        every=known.every.plus(added),
+        calm=known.calm.plus(added) if calm else known.calm,
+        since=(*(one.plus(added) for one in known.since[:kept]), *known.since[kept:]),
         proof=known.proof.with_tick(tick) if calm else known.proof,
-        lattice=known.lattice.with_tick(tick),
+        lattice=known.lattice.with_tick(tick) if is_shown else known.lattice,
         canary=_sum(known.canary, (tick.canary_requests, tick.canary_failures)),
         stable=_sum(known.stable, stable),
         calm_stable=_sum(known.calm_stable, stable) if calm else known.calm_stable,

@@ -235,20 +235,20 @@ def _arrived(
     cursors = Cursors(
         known.through, origin_ms=known.origin_ms, newest_ms=newest_ms, step_ms=way.step_ms
     )
-    judged = [at_pods(g) for g in way.gates if may_arrive(g)]
-    tally, notes = _count(seen, cursors, replace(way, gates=judged))
+    way = replace(
+        way,
+        gates=[at_pods(g) for g in way.gates if may_arrive(g)],
+        baseline=ledger.at_pods(way.baseline),
+        tick_ms=ledger.OFFSET_TICKS * way.tick_ms,
+    )
+    tally, notes = _count(seen, cursors, way)
     return (
         Arrivals(
             since_step=known.since_step,
             origin_ms=known.origin_ms,
             through=cursors.kept(),
             newest_ms=newest_ms,
-            gates=_entered(
-                known.gates,
-                tally,
-                replace(way, gates=judged, baseline=ledger.at_pods(way.baseline)),
-                newest_ms=newest_ms - known.origin_ms,
-            ),
+            gates=_entered(known.gates, tally, way, newest_ms=newest_ms - known.origin_ms),
         ),
         notes,
     )

@@ -136,6 +136,8 @@ class Context:
         silent: whether the pods' own proxies have stopped to tell what arrives.
         early: whether they may yet tell: they were not asked, or counted, for long enough.
         proves: whether the step ends only once ``proven_ratio`` is ruled out.
+        whole_until_ms: ticks count that end by then, in milliseconds after the origin; None: those
+            that go on count too.
         watched_ticks: how many ticks are watched after the canary has got all traffic.
         baseline: what was usual before the run; None: not known.
     """
@@ -152,5 +154,6 @@ class Context:
     silent: bool = False
     early: bool = False
     proves: bool = False
+    whole_until_ms: int | None = None
     watched_ticks: float = 1.0
     baseline: Baseline | None = None

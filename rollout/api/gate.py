@@ -149,8 +149,8 @@ class Judge(Model):
     however often it looks."""
     proven_ratio: ProvenRatio = 2.0
     """100 percent comes only once it is proved that the canary is not so many times as bad as
-    stable. Where traffic is low, 3 is proved three times sooner. ``Off``: promote on no evidence
-    against."""
+    stable; at least 1.5 times a gate's ``maxRatio``. Where traffic is low, 3 is proved three times
+    sooner. ``Off``: promote on no evidence against."""
     false_promote_percent: Annotated[float, Field(ge=0.001, le=50)] = 5
     """How many of 100 releases that are ``provenRatio`` times as bad may be promoted."""
     min_requests: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100

@@ -61,10 +61,19 @@ def of_gate(gate: Gate, plan: Plan) -> GateQuestion:
         advisory=gate.mode == "Observe",
         risk_ratio=_risk_ratio(gate, plan),
         false_rollback_ratio=judge.false_rollback_percent / 100,
-        proven_ratio=None if proven == OFF else float(proven),
+        proven_ratio=None if proven == OFF else _provable(float(proven), max_ratio),
         false_promote_ratio=judge.false_promote_percent / 100,
         steps_count=len(plan.strategy.steps) + 1,
     )
+
+
+PROVABLE_FACTOR = 1.5
+"""How much more than its tolerance a gate proves at least: between the two nothing is decided."""
+
+
+def _provable(proven: float, max_ratio: float | None) -> float:
+    """What is ruled out: a canary within the tolerance must have a way to prove it."""
+    return max(proven, PROVABLE_FACTOR * (max_ratio or 1.0))
 
 
 def _bounds(gate: Gate) -> tuple[GateKind, float | None, float | None, float | None]:

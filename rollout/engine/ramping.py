@@ -85,11 +85,13 @@ def _allowed(o: Observation, run: Run, ramp: Ramp) -> tuple[float, str]:
     if not reaction or not canary.requests:
         return run.weight, "the canary has had no request yet"
     stable, before = evidence.traffic.stable, evidence.traffic.stable_before
+    requests = stable.requests + before.requests
     seen = ramps.Seen(
         canary_requests=canary.requests,
         canary_failures=canary.bad,
-        stable_requests=stable.requests + before.requests,
-        stable_failures=stable.bad + before.bad,
+        stable_requests=requests,
+        # Of connections more may fail than were opened since the run began.
+        stable_failures=0 if stable.bad + before.bad > requests else stable.bad + before.bad,
     )
     miss_ratio = run.plan.judge.false_rollback_percent / 100
     dispersion = (evidence.baseline or Baseline()).dispersion_factor

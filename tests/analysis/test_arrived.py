@@ -43,7 +43,7 @@ def evidence(
     book = None
     if arrived is not None:
         seen = of_counts(arrived, stable)
-        book = Arrivals(origin_ms=1, gates={gate: seen})
+        book = Arrivals(origin_ms=1, newest_ms=60_000, gates={gate: seen})
     return RunEvidence(gates={gate: of_counts(sent, CALM)}, arrivals=book)
 
 

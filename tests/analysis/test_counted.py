@@ -42,7 +42,7 @@ def test_a_canary_over_the_limit_fails_with_its_numbers() -> None:
     assert judged(ERRORS, counts(742, 60)) == (
         Verdict.FAIL,
         (
-            "errors: 8.1 % of 742 canary requests failed, stable 0.098 % of 13,210; 82 times as"
+            "errors: 8.1 % of 742 canary requests failed, stable 0.098 % of 13,210; 83 times as"
             " often in this run (32 to 256 likely); the limit is 1 %; exceeded at 99 % confidence"
         ),
     )
@@ -131,7 +131,7 @@ def test_when_both_arms_exceed_the_limit_the_world_is_ill_and_it_holds() -> None
     assert judged(ERRORS, counts(742, 60), counts(13_210, 661)) == (
         Verdict.UNKNOWN,
         (
-            "errors: 8.1 % of 742 canary requests failed, stable 5 % of 13,210; 1.6 times as often"
+            "errors: 8.1 % of 742 canary requests failed, stable 5 % of 13,210; 1.7 times as often"
             " in this run (0.92 to 2.6 likely); the limit is 1 %; both exceed it, so it holds"
         ),
     )

@@ -55,7 +55,10 @@ def test_a_brown_out_of_both_proves_nothing_however_long_it_lasts() -> None:
     found = judged((750, 750, 8, 8), *[brown] * 20)
 
     assert found.verdict is Verdict.UNKNOWN
-    assert "both are bad far more often than usual, which proves nothing" in found.because
+    assert (
+        "both are bad far more often than usual: until that is over nothing is proved"
+        in found.because
+    )
     assert not found.growing, "nothing may grow meanwhile"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from rollout.analysis.cursor import SETTLE_MS
 from rollout.analysis.judge import case, counted, ledger
 from rollout.analysis.tally import added
 from rollout.analysis.verdict import (
@@ -75,7 +76,7 @@ def _with_copies(
     copies = max(0, counts.canary.requests - real)
     unit = Counted.ARRIVALS if real else Counted.COPIES
     told = f"; {copies:,} of them were mirrored, {real:,} real" if real else ""
-    arrived = _judged(gate, counts, context, unit=unit)
+    arrived = _judged(gate, counts, context, unit=unit, evidence=evidence)
     arrived = arrived.model_copy(update={"because": f"{arrived.because}{told}"})
     if arrived.verdict is Verdict.PASS and context.silent:
         return _unknown(gate, _stopped(context))
@@ -101,7 +102,7 @@ def _with_attempts(
     if is_measure and case.exceeds(gate, usual):
         # Callers are well all the same, or the other view would say so: only a difference counts.
         gate = replace(gate, max_percent=None, max_ratio=gate.max_ratio or ATTEMPTS_RATIO_MAX)
-    arrived = _judged(gate, counts, context, unit=Counted.ATTEMPTS)
+    arrived = _judged(gate, counts, context, unit=Counted.ATTEMPTS, evidence=evidence)
     if arrived.verdict is Verdict.FAIL and not is_measure and case.exceeds(gate, counts.stable):
         told = "both exceed it, and too few of stable's are left to compare, so it holds"
         because = f"{arrived.because}; {told}"
@@ -135,6 +136,7 @@ def _judged(
     context: Context,
     *,
     unit: Counted,
+    evidence: RunEvidence,
 ) -> GateVerdict:
     """What never found a pod is not among arrivals, and belongs to the other view."""
     narrowed = replace(
@@ -143,8 +145,15 @@ def _judged(
         share=None,
         counted=unit,
         baseline=ledger.at_pods(context.baseline),
+        whole_until_ms=_whole_until_ms(evidence),
     )
     return counted.judge(replace(gate, is_shown=False), counts, context=narrowed)
+
+
+def _whole_until_ms(evidence: RunEvidence) -> int:
+    """When the ticks end that all pods have told of, in milliseconds after the book's origin."""
+    book = evidence.arrivals
+    return 0 if book is None else book.newest_ms - book.origin_ms - evidence.tick_ms - SETTLE_MS
 
 
 def _counts(gate: GateQuestion, evidence: RunEvidence) -> GateEvidence:

@@ -130,9 +130,10 @@ def _times(case: Case) -> str:
     if case.is_full or not bad or not stable_bad or not requests or not stable_requests:
         return ""
     times = (bad / requests) / (stable_bad / stable_requests)
-    told = f"; {ratio_gate.digits(times)} times as often in this run"
     if not case.terms.is_shown:
-        return told
+        return f"; {ratio_gate.digits(times)} times as often in this run"
+    likeliest = ratio_gate.digits(case.state.lattice.likeliest())
+    told = f"; {likeliest} times as often in this run"
     possible = ratio_gate.possible_ratios(case.state, case.terms.promises)
     low = ratio_gate.digits(possible.low_ratio)
     high = "∞" if math.isinf(possible.high_ratio) else ratio_gate.digits(possible.high_ratio)

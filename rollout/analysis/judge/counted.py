@@ -37,6 +37,9 @@ SUSPECT_RATIO = 0.5
 waits while it may be the last one that is well."""
 
 
+BURSTY_FACTOR_MIN = 3.0
+"""Dispersion from which on it is told where it keeps a gate from a verdict."""
+
 SURE_NATS = 1e6
 """Evidence where a bound of 0 is exceeded: more than any risk asks for, and finite."""
 
@@ -69,7 +72,7 @@ def judge(
         return say(case, Verdict.UNKNOWN, "the gate has no bound")
     beside = {edge: _case_at(edge, gate, side, context) for edge, side in sides.items()}
     nats = _against(case, tuple(beside.values()))
-    if math.log(gate.risk_ratio) + nats >= -math.log(gate.false_rollback_ratio):
+    if math.log(gate.risk_ratio) + _sure(case, nats) >= -math.log(gate.false_rollback_ratio):
         worst = max((case, *beside.values()), key=_own_nats)
         told = f"{facts(worst)}; exceeded at {_confidence(gate.false_rollback_ratio)} confidence"
         return say(worst, Verdict.FAIL, told, nats=nats)
@@ -101,6 +104,14 @@ def _case(gate: GateQuestion, evidence: GateEvidence, context: Context) -> Case:
         terms=terms,
         ledger=kept,
     )
+
+
+def _sure(case: Case, nats: float) -> float:
+    """The evidence of whole ticks alone, where those that go on are not to be trusted yet."""
+    until_ms = case.context.whole_until_ms
+    if until_ms is None:
+        return nats
+    return _against(replace(case, state=ledger.now(case.ledger, case.terms, until_ms=until_ms)), ())
 
 
 def _case_at(edge_ms: float, gate: GateQuestion, side: GateEvidence, context: Context) -> Case:
@@ -296,7 +307,7 @@ def _open_minded(case: Case, nats: float) -> GateVerdict:
     bound = case.bound_ratio
     is_above = bound is not None and percent_of(case.canary) > 100 * bound and case.canary.bad > 0
     if nats >= SUSPECT_RATIO * needed or is_above:
-        told = f"{facts(case)}; too many for a pass, and too few to be sure"
+        told = f"{facts(case)}; too many for a pass, and too few to be sure{_burstiness(case)}"
         return say(case, Verdict.UNKNOWN, told)
     if not case.context.proves or case.gate.proven_ratio is None or case.is_full:
         return say(case, Verdict.PASS, facts(case))
@@ -304,6 +315,14 @@ def _open_minded(case: Case, nats: float) -> GateVerdict:
     told, verdict = f"{facts(case)}; {proof.told}", Verdict.PASS if proof.holds else Verdict.UNKNOWN
     growing = not proof.holds and not proof.is_hindered
     return say(case, verdict, told).model_copy(update={"growing": growing})
+
+
+def _burstiness(case: Case) -> str:
+    """That much more evidence is asked for than for errors that come one by one."""
+    phi = case.terms.promises.dispersion_factor
+    if phi < BURSTY_FACTOR_MIN:
+        return ""
+    return f", since bad requests come in bursts: {phi:,.3g} times the evidence is asked for"
 
 
 def _confidence(risk_ratio: float) -> str:

@@ -62,6 +62,14 @@ class Lattice:
             high_ratio=LATTICE[high] if high < len(LATTICE) else math.inf,
         )
 
+    def likeliest(self) -> float:
+        """The ratio of the lattice that explains the ticks best, whatever the weights were.
+
+        Sums over a run would mix ticks of little weight with others: an ill minute in which the
+        canary had much traffic looks like an ill canary.
+        """
+        return LATTICE[max(range(len(LATTICE)), key=self.logs.__getitem__)]
+
     def _refutes(self, null: int, gaps: range, direction: int, dispersion: float) -> float:
         """Logarithm of E against the ratio at a place of the lattice."""
         places = (null + direction * gap for gap in gaps)

@@ -29,6 +29,10 @@ OFFSET_FACTOR = 3.0
 """How much more evidence is needed where the two arms are not scraped at one moment: simulated with
 9 stable pods and brown-outs, false rollbacks of 7 % come to none."""
 
+OFFSET_TICKS = 4
+"""Ticks that are one there: an onset that some pods' scrapes have seen, and others' have not, is a
+small part of a longer one. It counts when it is over."""
+
 TICK_MS_MIN = 1_000
 """The shortest tick: shorter ones would cost more and find nothing sooner."""
 
@@ -69,14 +73,15 @@ class Terms:
         """The fraction of bad requests that a canary with all traffic may have; None: none tells.
 
         There is nobody to compare with any more, so what the stable revision had in this run, at
-        most, takes its place where the gate compares: the smaller one of the two bounds.
+        most, takes its place where the gate compares: the smaller one of the two bounds. The world
+        changes meanwhile, so the canary may have ``proven_ratio`` times that at least.
         """
         own = None if self.max_percent is None else self.max_percent / 100
         if self.max_ratio is None or requests < self.min_requests:
             return own
         risk = self.promises.false_rollback_ratio
         usual = absolute.limits(requests=requests, bad=min(bad, requests), miss_ratio=risk)[1]
-        compared = min(1.0, self.max_ratio * usual)
+        compared = min(1.0, max(self.max_ratio, self.promises.proven_ratio) * usual)
         return compared if own is None else min(own, compared)
 
 
@@ -193,11 +198,15 @@ def with_step(
     return _written(known.model_copy(update={"views": views, "begun_count": begun}), state, terms)
 
 
-def now(known: Ledger, terms: Terms) -> GateEvidence:
-    """All that is known now, what open ticks hold so far included."""
+def now(known: Ledger, terms: Terms, *, until_ms: int | None = None) -> GateEvidence:
+    """All that is known now, what open ticks hold so far included.
+
+    ``until_ms``: only those that end by then, in milliseconds after the origin. None: all of them.
+    """
     state = read(known, terms)
     begins = [view.after_ms for view in known.views]
-    for end_ms, *counts in known.open:
+    rows = known.open if until_ms is None else [r for r in known.open if r[0] <= until_ms]
+    for end_ms, *counts in rows:
         state = ratio_gate.with_tick(
             state,
             Counts(*counts),

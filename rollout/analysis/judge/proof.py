@@ -56,7 +56,7 @@ def proved(case: Case) -> Proof:
         sure = print_percent(100 * (1 - case.gate.false_promote_ratio))
         return Proof(holds=True, told=f"{less} at {sure} % confidence")
     if _is_ill(case):
-        told = f"both are bad far more often than usual, which proves nothing of {less}"
+        told = "both are bad far more often than usual: until that is over nothing is proved"
         return Proof(holds=False, told=told, is_hindered=True)
     eta_seconds = _eta_seconds(case, needed=needed)
     if eta_seconds is None:

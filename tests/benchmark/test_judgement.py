@@ -204,6 +204,7 @@ def test_what_pods_count_takes_as_many_times_the_evidence_as_in_the_product() ->
         for scraping in (worlds.Scraping.WHOLE, worlds.Scraping.POD_OFFSETS)
     ]
 
+    assert twin.OFFSET_TICKS == ledger.OFFSET_TICKS
     assert list(known[1]) == pytest.approx(
         [ledger.at_pods(Baseline(dispersion_factor=one)).dispersion_factor for one in known[0]]
     )

@@ -153,21 +153,28 @@ def _ours(
 ) -> Iterator[tuple[str, Seen]]:
     """Presets that differ in α alone."""
     levels = [one.false_rollback_ratio for one in presets]
-    promotes = twin.first_promotes(ticks, setting, presets[0])
-    verdicts = twin.first_rollbacks(ticks, setting, presets[0].tolerance_ratio, levels)
+    length = twin.OFFSET_TICKS if world.scraping is Scraping.POD_OFFSETS else 1
+    judged = ticks.merged(length)
+    setting = replace(setting, begins=tuple(begin // length for begin in setting.begins))
+    proved = _ends(twin.first_promotes(judged, setting, presets[0]), judged, ticks, length)
+    verdicts = twin.first_rollbacks(judged, setting, presets[0].tolerance_ratio, levels)
     for preset, verdict in zip(presets, verdicts, strict=True):
-        yield preset.name, _seen(world, ticks, verdict, onset, promotes)
+        yield preset.name, _seen(world, ticks, _ends(verdict, judged, ticks, length), onset, proved)
+
+
+def _ends(found: Whole, judged: Ticks, ticks: Ticks, length: int) -> Whole:
+    """The last ticks of those that were judged together; as many as there are: never."""
+    is_found = found < judged.bad.shape[1]
+    return np.where(is_found, (found + 1) * length - 1, ticks.bad.shape[1])
 
 
 def _rivals(world: World, ticks: Ticks, onset: int) -> Iterator[tuple[str, Seen]]:
     minute = round(MINUTE_SECONDS / world.tick_seconds)
     minutes = ticks.merged(minute)
-    length, last = minutes.bad.shape[1], ticks.bad.shape[1]
     looks = {name: rival(minutes) for name, rival in rivals.RIVALS.items()}
     looks |= {name: kayenta.judged(minutes, points_min=p) for name, p in KAYENTAS.items()}
     for name, found in looks.items():
-        verdict = np.where(found < length, (found + 1) * minute - 1, last)
-        yield name, _seen(world, ticks, verdict, onset)
+        yield name, _seen(world, ticks, _ends(found, minutes, ticks, minute), onset)
 
 
 def _seen(

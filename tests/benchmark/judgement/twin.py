@@ -30,6 +30,9 @@ CALM_TICKS = 4
 OFFSET_FACTOR = 3.0
 """How many times the evidence is asked for where pods are scraped at offsets of their own."""
 
+OFFSET_TICKS = 4
+"""So many ticks are one there, which counts when it is over."""
+
 BLOCK_MINUTES = (1, 5, 10, 20)
 ASSUMED_FACTOR = 2.0
 """φ where fewer than `BAD_COUNT_MIN` bad requests in the hours before tell nothing else."""

@@ -210,6 +210,22 @@ def test_what_pods_count_takes_as_many_times_the_evidence_as_in_the_product() ->
     )
 
 
+def test_what_pods_count_is_judged_when_a_minute_is_over() -> None:
+    world = World(requests_per_second=100, worse_factor=10)
+    at_pods = replace(world, scraping=worlds.Scraping.POD_OFFSETS)
+    preset = simulate.PRESETS[simulate.DEFAULT]
+
+    def seconds(one: World) -> Floats:
+        setting = simulate.known_before(one, 40, random_of("minutes", 0))
+        setting = replace(setting, begins=worlds.begins(FOUR_STEPS, one.tick_seconds))
+        ((_, seen),) = simulate._ours(one, drawn(one, FOUR_STEPS, 40), setting, 0, (preset,))
+        return seen.rollback_seconds
+
+    assert set(seconds(at_pods) % 60) == {0}
+    assert set(seconds(world) % 60) == {0, 15, 30, 45}
+    assert np.median(seconds(at_pods)) > np.median(seconds(world))
+
+
 def test_the_twin_estimates_dispersion_as_the_product_does() -> None:
     world = World(requests_per_second=3, bad_ratio=0.005, cluster_size_factor=5)
     bad, requests = worlds.history(world, 2, random_of("history", 0))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rollout.analysis import history, past, query
@@ -28,6 +28,9 @@ from rollout.ports import Metrics
 
 PATIENCE_SECONDS = 10.0
 """How long a run waits for its past; what it asks takes a healthy Prometheus milliseconds."""
+
+WORDS_LENGTH_MAX = 200
+"""Characters of the reason why there is no answer that are repeated."""
 
 RUNS_AT_ONCE_MAX = 2
 """Runs whose past is asked for at one time: each asks a few questions over hours."""
@@ -134,12 +137,19 @@ class Hindsight:
                 )
                 for asked, text in texts.items():
                     if isinstance(found.get(asked, _UNASKED), NoAnswer):
-                        found[asked] = await self._asker.past(text)
+                        found[asked] = _short(await self._asker.past(text))
             if case.baseline is None:
                 case.baseline = _read(found, case.gates)
                 self._ring(key)
         finally:
             slots.release()
+
+
+def _short(answer: Document | NoAnswer) -> Document | NoAnswer:
+    """An answer whose reason for being none leaves room for what follows from it."""
+    if not isinstance(answer, NoAnswer):
+        return answer
+    return replace(answer, sentence=answer.sentence[:WORDS_LENGTH_MAX])
 
 
 def _read(found: Mapping[Asked, Document | NoAnswer], gates: Sequence[GateQuestion]) -> Baseline:

@@ -67,6 +67,7 @@ async def test_the_examples_can_be_applied_and_say_what_they_need(world: Hands) 
     assert "rolloutaction.rollout.dev/reviews-abort-14 created" in applied
     assert {row["NAME"]: row["PHASE"] for row in found} == {
         "reviews": "Progressing",
+        "catalog": "Blocked",
         "checkout": "Blocked",
         "tcp-echo": "Blocked",
     }

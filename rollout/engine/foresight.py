@@ -166,13 +166,15 @@ def _usual(
     edge = _edge_ms(gate)
     if gate.kind is GateKind.ERRORS:
         bad_ratio, factor = history.bad_ratio, history.dispersion_factor
+        is_spotless = history.is_spotless
         lack = "it is not known how many requests usually fail"
     elif edge is not None:
         bad_ratio = history.slow_ratios.get(edge)
         factor = history.slow_dispersion_factors.get(edge, history.dispersion_factor)
+        is_spotless = edge in history.spotless_edges_ms
         lack = f"it is not known how many requests are usually slower than {edge:g} ms"
     else:
-        bad_ratio, factor = None, 1.0
+        bad_ratio, factor, is_spotless = None, 1.0, False
         what = "connections" if gate.kind is GateKind.TCP else "queries of your own"
         lack = f"past hours are not asked about {what}"
     if bad_ratio is None:
@@ -184,6 +186,7 @@ def _usual(
         bad_ratio=min(1.0, bad_ratio),
         dispersion_factor=factor,
         requests_per_second=rps,
+        is_spotless=is_spotless,
     )
 
 

@@ -24,6 +24,11 @@ LAG_SECONDS = 2.0
 VIEWS_COUNT = 2
 """Parts of the evidence of a regression, at the worst: one over all ticks, one since its step."""
 
+FINE_RATIO_MAX = 0.99
+"""A canary that fails more is fine by nothing, however many are usual."""
+
+WHOLE_PERCENT = 100
+
 _HALVINGS_COUNT = 60
 
 
@@ -54,6 +59,7 @@ class Usual:
         bad_ratio: p, above 0 and at most 1.
         dispersion_factor: φ.
         requests_per_second: R.
+        is_spotless: whether no bad request is known, so that p is only a limit.
     """
 
     gate: GateQuestion
@@ -61,6 +67,7 @@ class Usual:
     bad_ratio: float
     dispersion_factor: float
     requests_per_second: float
+    is_spotless: bool = False
 
 
 def in_step(usual: Usual, course: Course) -> GateStep:
@@ -180,10 +187,8 @@ def proof_seconds(usual: Usual, *, share: float, before: Sequence[Piece]) -> flo
         bad_fraction=usual.bad_ratio,
         dispersion=phi,
     )
-    asked = gate.max_percent
-    own_ratio = (FINE_PERCENT if asked is None or asked >= 100 else asked) / 100
     alone = planning.proof_alone_seconds(
-        bound_ratio=gate.proven_ratio * usual.bad_ratio if usual.bad_ratio > 0 else own_ratio,
+        bound_ratio=_fine_ratio(usual, gate.proven_ratio),
         false_promote=risk,
         requests_per_second=usual.requests_per_second,
         share=share,
@@ -193,3 +198,11 @@ def proof_seconds(usual: Usual, *, share: float, before: Sequence[Piece]) -> flo
     if alone is not None:  # at each share alike, per request of the canary
         alone = max(0.0, alone - sum(one.share * one.seconds for one in before) / share)
     return min((one for one in (compared, alone) if one is not None), default=math.inf)
+
+
+def _fine_ratio(usual: Usual, proven_ratio: float) -> float:
+    """Below which a canary is fine by itself, as `judge.proof` has it."""
+    if not usual.is_spotless:
+        return min(FINE_RATIO_MAX, proven_ratio * usual.bad_ratio)
+    asked = usual.gate.max_percent
+    return (FINE_PERCENT if asked is None or asked >= WHOLE_PERCENT else asked) / WHOLE_PERCENT

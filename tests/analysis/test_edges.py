@@ -8,6 +8,7 @@ from bisect import bisect_right
 
 import pytest
 
+from rollout.analysis import query
 from rollout.analysis.judge import edges, ratio
 from rollout.analysis.judge.ratio import Counts
 from rollout.base.errors import BadManifest
@@ -16,14 +17,15 @@ from rollout.base.errors import BadManifest
 @pytest.mark.parametrize(
     ("max_ms", "wanted"),
     [
-        (500, (500, 250, 100, 50)),
-        (800, (500, 250, 100, 50)),
-        (1_000, (1_000, 500, 250, 100)),
-        (5, (5, 1, 0.5)),
-        (0.5, (0.5,)),
+        (500, (500, 1_000, 250, 100)),
+        (800, (500, 1_000, 250, 100)),
+        (1_000, (1_000, 2_500, 500, 250)),
+        (5, (5, 10, 1, 0.5)),
+        (0.5, (0.5, 1)),
+        (3_600_000, (3_600_000, 1_800_000, 600_000, 300_000)),
     ],
 )
-def test_the_bounds_own_edge_and_those_below_it_are_kept(
+def test_the_bounds_own_edge_the_next_above_and_those_below_are_kept(
     max_ms: float, wanted: tuple[float, ...]
 ) -> None:
     assert edges.kept(max_ms) == wanted
@@ -36,7 +38,7 @@ def test_a_bound_below_every_edge_is_refused() -> None:
 
 def test_edges_weigh_alike_in_a_rollback_and_one_that_is_sure_is_enough() -> None:
     assert edges.log_rollback({500: math.log(400), 250: -math.inf}) == pytest.approx(math.log(200))
-    assert edges.log_rollback({500: 2_142.0, 250: -5, 100: -5, 50: -5}) == pytest.approx(
+    assert edges.log_rollback({500: 2_142.0, 1_000: -5, 250: -5, 100: -5}) == pytest.approx(
         2_142 - math.log(4)
     )
 
@@ -67,6 +69,32 @@ def test_a_body_that_moves_is_found_sooner_with_all_edges_than_with_the_tail_alo
                 first.setdefault(name, tick)
 
     assert first["together"] < first["alone"]
+
+
+def test_the_edge_above_finds_few_that_are_much_slower_sooner_than_those_below_alone() -> None:
+    """50 requests a second, a tenth to the canary, of which 1 % take a second more."""
+    kept, dice = edges.kept(500), random.Random(5)
+    below = [edge for edge in query.EDGES_MS if edge <= 500][-4:]
+    known = {edge: ratio.against_tolerance(1.2) for edge in {*kept, *below}}
+    first: dict[str, int] = {}
+    for tick in range(1, 400):
+        slow = {edge: [0, 0] for edge in known}
+        for number in range(750):
+            is_canary = number < 75
+            took = dice.lognormvariate(math.log(96), 0.7)
+            took += 1_000 * (is_canary and dice.random() < 0.01)
+            for edge in known:
+                slow[edge][0 if is_canary else 1] += took > edge
+        for edge, (canary, stable) in slow.items():
+            known[edge] = known[edge].with_tick(Counts(75, 675, canary, stable))
+        for name, judged in (("kept", kept), ("below", below)):
+            found = edges.log_rollback({edge: known[edge].log_evidence() for edge in judged})
+            if found >= math.log(100):
+                first.setdefault(name, tick)
+        if len(first) > 1:
+            break
+
+    assert first["kept"] < first["below"]
 
 
 def test_a_quantile_lies_between_edges() -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rollout.analysis import history
-from rollout.analysis.judge import absolute, dispersion, edges, ratio_gate
+from rollout.analysis.judge import absolute, dispersion, edges, ledger, proof, ratio_gate
 from rollout.analysis.judge import ramp as product_ramp
+from rollout.analysis.judge.case import Case
+from rollout.analysis.judge.ledger import Terms
 from rollout.analysis.judge.ratio import Counts
 from rollout.analysis.judge.ratio_gate import Promises
-from rollout.api.evidence import Verdict
+from rollout.analysis.verdict import Context, GateKind, GateQuestion
+from rollout.api.evidence import ArmCounts, Baseline, Ledger, Verdict
 from rollout.engine import ramping
 from tests.benchmark.judgement import (
     cells,
@@ -60,21 +63,49 @@ def counts_of(ticks: Ticks, run: int) -> list[Counts]:
     ]
 
 
-def by_the_product(
-    ticks: list[Counts], promises: Promises, begins: tuple[int, ...], reference: float | None
-) -> tuple[list[float], list[float], int | None]:
-    known = ratio_gate.begin(promises, steps_count=len(begins))
-    rollbacks, promotes, failed = [], [], None
+QUESTION = GateQuestion(name="errors", kind=GateKind.ERRORS, max_ratio=1.2, proven_ratio=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What the product says of a run after each tick, and the tick with which it takes it back."""
+
+    rollbacks: list[float]
+    promotes: list[float]
+    compared: list[float]
+    failed: int | None
+
+
+def by_the_product(ticks: list[Counts], terms: Terms, begins: tuple[int, ...]) -> Told:
+    promises, known = terms.promises, ratio_gate.begin(terms.promises, steps_count=len(begins))
+    rollbacks, promotes, compared, failed = [], [], [], None
     for number, tick in enumerate(ticks):
         if number in begins[1:]:
             known = ratio_gate.with_step(known, promises)
-        known = ratio_gate.with_tick(known, tick, promises, reference_ratio=reference)
+        known = ratio_gate.with_tick(known, tick, promises, reference_ratio=terms.reference_ratio)
         finding = ratio_gate.find(known, promises)
         rollbacks.append(finding.rollback_nats)
-        promotes.append(finding.promote_nats)
+        compared.append(finding.promote_nats)
+        promotes.append(proof._nats(case_of(known, terms), times=1))
         if failed is None and finding.verdict is Verdict.FAIL:
             failed = number
-    return rollbacks, promotes, failed
+    return Told(rollbacks=rollbacks, promotes=promotes, compared=compared, failed=failed)
+
+
+def case_of(known: ratio_gate.GateEvidence, terms: Terms) -> Case:
+    none = ArmCounts()
+    return Case(
+        gate=QUESTION,
+        canary=none,
+        stable=none,
+        reference=none,
+        lost=0,
+        context=Context(elapsed_seconds=60, weight_percent=10),
+        canary_bad_ms=0,
+        state=known,
+        terms=terms,
+        ledger=Ledger(),
+    )
 
 
 @pytest.mark.parametrize("schedule", [FOUR_STEPS, FIVE_MINUTES], ids=["four steps", "five steps"])
@@ -93,16 +124,106 @@ def test_the_twin_says_after_every_tick_what_the_product_says(
     promises = Promises(
         tolerance_ratio=tolerance, false_rollback_ratio=level, dispersion_factor=phi
     )
+    terms = Terms(
+        promises=promises,
+        steps_count=len(begins),
+        reference_ratio=reference,
+        is_spotless=reference is None,
+    )
 
     rollbacks = twin.rollback_nats(ticks, setting, tolerance)
     promotes = twin.promote_nats(ticks, setting, promises.proven_ratio)
+    compared = twin.compared_nats(ticks, setting, promises.proven_ratio)
     (verdicts,) = twin.first_rollbacks(ticks, setting, tolerance, [level])
 
     for run in range(3):
-        wanted = by_the_product(counts_of(ticks, run), promises, begins, reference)
-        assert rollbacks[run] == pytest.approx(wanted[0], rel=EXACT, abs=EXACT)
-        assert promotes[run] == pytest.approx(wanted[1], rel=EXACT, abs=EXACT)
-        assert verdicts[run] == (ticks.bad.shape[1] if wanted[2] is None else wanted[2])
+        wanted = by_the_product(counts_of(ticks, run), terms, begins)
+        assert rollbacks[run] == pytest.approx(wanted.rollbacks, rel=EXACT, abs=EXACT)
+        assert compared[run] == pytest.approx(wanted.compared, rel=EXACT, abs=EXACT)
+        assert promotes[run] == pytest.approx(wanted.promotes, rel=EXACT, abs=EXACT)
+        assert verdicts[run] == (ticks.bad.shape[1] if wanted.failed is None else wanted.failed)
+
+
+@pytest.mark.parametrize("spotless", [True, False], ids=["spotless before", "one in a million"])
+def test_where_nothing_ever_failed_the_twin_proves_less_than_one_percent_as_the_product_does(
+    *, spotless: bool
+) -> None:
+    ticks = drawn(World(requests_per_second=20, bad_ratio=2e-5), FOUR_STEPS, 12)
+    setting = Setting(
+        np.full(12, 2.0), np.full(12, 1e-6), (0, 40, 80, 120), np.full(12, fill_value=spotless)
+    )
+    terms = Terms(
+        promises=Promises(dispersion_factor=2.0),
+        steps_count=4,
+        reference_ratio=1e-6,
+        is_spotless=spotless,
+    )
+
+    promotes = twin.promote_nats(ticks, setting, 2)
+
+    struck = ticks.stable_failures.sum(axis=1) > 0
+    assert struck.any()
+    assert not struck.all()
+    for run in range(12):
+        told = by_the_product(counts_of(ticks, run), terms, setting.begins)
+        assert promotes[run] == pytest.approx(told.promotes, rel=EXACT, abs=EXACT)
+        assert (told.promotes[-1] > math.log(20)) is bool(spotless and not struck[run])
+
+
+def test_the_twin_of_the_ramp_proves_and_calms_as_that_of_steps() -> None:
+    """A ramp that cannot grow is a step: both must say the same of the same ticks."""
+    world, runs = World(requests_per_second=200, event=Event.ADDED), 6
+    setting = Setting(np.full(runs, 1.5), np.full(runs, 0.001), spotless=np.zeros(runs, np.bool_))
+    preset = simulate.PRESETS[simulate.DEFAULT]
+    ticks = drawn(world, ((0.05, 2400.0),), runs)
+    climb = ramp.Climb(
+        worlds.Stream(world, runs, random_of("ramp", 0)), preset, setting, ramp.Budget()
+    )
+    calm, promotes = twin.calm(ticks, setting), twin.promote_nats(ticks, setting, 2)
+    everyone = np.arange(runs)
+
+    assert not calm.all()
+    for tick in range(ticks.bad.shape[1]):
+        counts = (
+            ticks.canary_requests[:, tick],
+            ticks.stable_requests[:, tick],
+            ticks.canary_failures[:, tick],
+            ticks.stable_failures[:, tick],
+        )
+        climb.remember(counts)
+        climb.judged(counts, everyone)
+        assert list(climb._is_calm(setting, everyone)) == list(calm[:, tick])
+        assert climb._proof_nats(everyone)[:] == pytest.approx(
+            promotes[:, tick], rel=EXACT, abs=EXACT
+        )
+
+
+def test_what_pods_count_takes_as_many_times_the_evidence_as_in_the_product() -> None:
+    known = [
+        simulate.known_before(World(scraping=scraping), 4, random_of("pods", 0)).dispersion
+        for scraping in (worlds.Scraping.WHOLE, worlds.Scraping.POD_OFFSETS)
+    ]
+
+    assert twin.OFFSET_TICKS == ledger.OFFSET_TICKS
+    assert list(known[1]) == pytest.approx(
+        [ledger.at_pods(Baseline(dispersion_factor=one)).dispersion_factor for one in known[0]]
+    )
+
+
+def test_what_pods_count_is_judged_when_a_minute_is_over() -> None:
+    world = World(requests_per_second=100, worse_factor=10)
+    at_pods = replace(world, scraping=worlds.Scraping.POD_OFFSETS)
+    preset = simulate.PRESETS[simulate.DEFAULT]
+
+    def seconds(one: World) -> Floats:
+        setting = simulate.known_before(one, 40, random_of("minutes", 0))
+        setting = replace(setting, begins=worlds.begins(FOUR_STEPS, one.tick_seconds))
+        ((_, seen),) = simulate._ours(one, drawn(one, FOUR_STEPS, 40), setting, 0, (preset,))
+        return seen.rollback_seconds
+
+    assert set(seconds(at_pods) % 60) == {0}
+    assert set(seconds(world) % 60) == {0, 15, 30, 45}
+    assert np.median(seconds(at_pods)) > np.median(seconds(world))
 
 
 def test_the_twin_estimates_dispersion_as_the_product_does() -> None:
@@ -137,8 +258,8 @@ def test_the_twin_compares_with_a_bound_as_the_product_does(phi: float) -> None:
     ticks = drawn(World(requests_per_second=60, worse_factor=8), FOUR_STEPS, 1)
     setting = Setting(np.full(1, phi), None)
 
-    above = twin.bound_nats(ticks, setting, np.array([0.002]))[0, -1]
-    below = twin.bound_nats(ticks, setting, np.array([0.01]), twin.BETTER)[0, -1]
+    above = twin.bound_nats(ticks, setting, np.array([[0.002]]))[0, -1]
+    below = twin.bound_nats(ticks, setting, np.array([[0.01]]), twin.BETTER)[0, -1]
 
     for found, bound, product in (
         (above, 0.002, absolute.log_evidence_above),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,8 +107,30 @@ def test_a_check_waits_for_the_proof_of_the_gates_that_it_names_only() -> None:
 
     found = foresight.foresee(plan(strategy=strategy, gates=gates), HISTORY, requests_per_second=10)
 
-    assert [one.proof_seconds for one in found.gates[0].steps.values()] == [None, None]
-    assert not any(one.proves for one in found.steps)
+    weight, check = (one.proof_seconds for one in found.gates[0].steps.values())
+    assert weight is not None  # the last step that sends anything proves, and the check after it
+    assert check is None
+    assert [one.proves for one in found.steps] == [True, False, False]
+
+
+def test_where_nothing_ever_failed_the_proof_is_against_the_gates_own_percentage() -> None:
+    gates = [
+        {"name": "errors", "errorRate": {"maxRatio": 1.2, "maxPercent": 0.5}},
+        {"name": "slow", "latency": {"max": "500ms", "quantilePercent": 99, "maxRatio": 1.2}},
+    ]
+    spotless = replace(
+        HISTORY, bad_ratio=1e-7, is_spotless=True, spotless_edges_ms=frozenset({500.0})
+    )
+
+    def proofs(history: History) -> list[float]:
+        found = foresight.foresee(
+            plan(strategy=LADDER, gates=gates), history, requests_per_second=10
+        )
+        return [one.steps[3].proof_seconds or math.nan for one in found.gates]
+
+    assert proofs(spotless)[0] < 1_000  # 0.5 % at half of 10 requests a second
+    assert proofs(replace(spotless, is_spotless=False))[0] > 1_000_000
+    assert proofs(spotless)[1] != proofs(replace(spotless, spotless_edges_ms=frozenset()))[1]
 
 
 def test_a_run_may_take_longer_than_it_is_given() -> None:

@@ -94,11 +94,11 @@ def test_the_first_latency_gate_that_compares_does_so_at_four_edges() -> None:
 
     found = questions.of_plan(plan)
 
-    assert [q.name for q in found] == ["slow", "other", "slow@100", "slow@50", "slow@25"]
+    assert [q.name for q in found] == ["slow", "other", "slow@500", "slow@100", "slow@50"]
     assert [(q.beside, q.edge_ms, q.max_percent) for q in found[2:]] == [
+        ("slow", 500, None),
         ("slow", 100, None),
         ("slow", 50, None),
-        ("slow", 25, None),
     ]
 
 

@@ -115,7 +115,7 @@ def test_it_fits_the_terminal(width: int) -> None:
 
 
 def test_programs_get_numbers_and_null_where_there_is_none() -> None:
-    steps = [{"weight": 10, "hold": "5m"}, {"pause": {}}]
+    steps = [{"weight": 10, "hold": "1h"}, {"pause": {}}]
 
     gates = [{"name": "errors", "errorRate": {"maxPercent": 1}}]
 
@@ -123,10 +123,11 @@ def test_programs_get_numbers_and_null_where_there_is_none() -> None:
 
     assert found["requestsPerSecond"] == 100
     assert found["dispersionFactor"] == 3.1
-    assert [one["lastsSeconds"] for one in found["steps"]] == [300, None, 15]
+    assert [one["lastsSeconds"] for one in found["steps"]] == [3_600, None, 15]
     gate = found["gates"][0]
     first, pause = gate["steps"]
     assert (first["number"], pause["number"]) == (1, 2)
+    assert first["proofSeconds"] == pytest.approx(3_035, abs=1)  # of less than 2 times 0.123 %
     assert first["failures"]["outage"]["found"] is True
-    assert first["failures"]["double"] == {"count": pytest.approx(7.38), "found": False}
+    assert first["failures"]["double"] == {"count": pytest.approx(88.56), "found": False}
     assert pause["failures"]["double"] == {"count": None, "found": False}

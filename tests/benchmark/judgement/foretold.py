@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -151,17 +151,20 @@ def simulate_back_test(cell: BackTestCell, size: Size) -> Figures:
     runs_of = {"healthy": 4 * size.plan_runs, "backTest": size.plan_runs}
     for chunk, runs in enumerate(parts(runs_of["healthy"])):
         random = random_of(cell.name, chunk)
-        phi, reference = known_before(cell.world, runs, random)
-        phi = phi if cell.tempered else np.ones(runs)
+        known = known_before(cell.world, runs, random)
+        phi = known.dispersion if cell.tempered else np.ones(runs)
+        setting = replace(known, dispersion=phi)
         schedule = ((BACK_TEST_SHARE, RELEASE_SECONDS),)
         ticks = worlds.draw(cell.world, schedule, runs, random)
-        verdicts = _first(ticks, Setting(phi, reference), cell.tolerance, cell.false_rollback)
+        verdicts = _first(ticks, setting, cell.tolerance, cell.false_rollback)
         hits["healthy"] += int((verdicts < ticks.bad.shape[1]).sum())
         left = runs_of["backTest"] - chunk * CHUNK_RUNS
         if left > 0:
             bad, requests = worlds.history(cell.world, runs, random, seconds=RELEASE_SECONDS)
+            assert known.reference is not None
             for run in range(min(runs, left)):
-                trial = _trial(cell, bad[run], requests[run], phi[run], reference[run])
+                usual = known.reference[run]
+                trial = _trial(cell, bad[run], requests[run], phi[run], usual)
                 hits["backTest"] += trial.failed_minutes is not None
     return {
         "name": cell.name,

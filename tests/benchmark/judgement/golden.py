@@ -56,7 +56,7 @@ def _phi(length: int) -> float:
 
 def _bound(bad: int) -> float:
     ticks = of_one(((20_000, 0, bad, 0),))
-    return float(twin.bound_nats(ticks, Setting(np.ones(1), None), np.array([0.001]))[0, 0])
+    return float(twin.bound_nats(ticks, Setting(np.ones(1), None), np.array([[0.001]]))[0, 0])
 
 
 def _ramp() -> list[Golden]:

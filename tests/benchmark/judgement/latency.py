@@ -30,8 +30,8 @@ EDGES_MS = (
     *(300_000, 600_000, 1_800_000, 3_600_000),
 )
 BOUND_MS = 500
-JUDGED_MS = (500, 250, 100, 50)
-"""The bound and what stands below it, as the product keeps them."""
+JUDGED_MS = (500, 1000, 250, 100)
+"""The bound, the next above, and those below, as the product keeps them."""
 
 SPREAD = 0.7
 """Standard deviation of a latency's logarithm."""
@@ -178,7 +178,7 @@ def simulate(cell: LatencyCell, size: Size) -> Figures:
         random = random_of(cell.name, chunk)
         slow = 1 - below(BOUND_MS)
         world = World(requests_per_second=cell.requests_per_second, bad_ratio=slow)
-        phi, _ = known_of(world, runs, random)
+        phi = known_of(world, runs, random).dispersion
         phis.append(phi)
         is_alone = chunk * CHUNK_RUNS >= size.other_runs
         for gate, one in _judged(cell, draw(cell, runs, random), phi, is_alone=is_alone):

@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.benchmark.judgement import twin
 from tests.benchmark.judgement.arrays import Flags, Floats, Ticks, Whole
-from tests.benchmark.judgement.twin import Preset, Road, Setting
+from tests.benchmark.judgement.twin import Preset, Setting
 from tests.benchmark.judgement.worlds import Stream
 
 HALVINGS_COUNT = 60
@@ -130,6 +130,7 @@ class Climb:
         self.now, self.coming = np.full(runs, start), np.full(runs, start)
         self.every, self.calm, self.proof = (np.zeros((runs, 24)) for _ in range(3))
         self.sums = [np.zeros(runs) for _ in range(4)]
+        self.recent: list[tuple[Floats, Floats]] = []
         self.top_seconds = np.zeros(runs)
 
     def run(self, ticks: int) -> Climbed:
@@ -145,6 +146,7 @@ class Climb:
                 break
             for sums in (failures, lagging):
                 sums[climbing] += counts[2][climbing]
+            self.remember(counts)
             failed, proved = self.judged(counts, climbing)
             is_over = proved & (self.top_seconds[climbing] >= self.budget.hold_seconds)
             dying, ended = climbing[failed], climbing[is_over & ~failed]
@@ -157,6 +159,11 @@ class Climb:
             self.now, self.coming = self.coming, following
         return Climbed(rollback, prove, promote, failures, lagging)
 
+    def remember(self, counts: tuple[Floats, Floats, Floats, Floats]) -> None:
+        """The last ticks of all runs must be calm together."""
+        newest = counts[0] + counts[1], counts[2] + counts[3]
+        self.recent = [*self.recent[1 - twin.CALM_TICKS :], newest]
+
     def judged(
         self, counts: tuple[Floats, Floats, Floats, Floats], rows: Whole
     ) -> tuple[Flags, Flags]:
@@ -165,7 +172,7 @@ class Climb:
             known[rows] += more[rows]
         ticks = Ticks(*(one[rows, None] for one in counts))
         setting = self.setting.rows(rows)
-        quiet = twin.calm(ticks, setting)
+        quiet = self._is_calm(setting, rows)[:, None]
         phi = setting.dispersion[:, None]
         bad = twin.gains(ticks, self.preset.tolerance_ratio, twin.WORSE)[:, 0] / phi
         good = twin.gains(ticks, self.preset.proven_ratio, twin.BETTER)[:, 0] / phi
@@ -181,15 +188,25 @@ class Climb:
         proved = self._proof_nats(rows) >= self.preset.promote_nats
         return rollback >= self.preset.rollback_nats, proved & (self.top_seconds[rows] > 0)
 
+    def _is_calm(self, setting: Setting, rows: Whole) -> Flags:
+        """The newest tick by itself, and the last ones together."""
+        assert setting.reference is not None
+        found = np.ones(len(rows), dtype=np.bool_)
+        for times in (self.recent[-1:], self.recent):
+            requests, bad = (np.sum([one[part][rows] for one in times], axis=0) for part in (0, 1))
+            found &= twin.is_calm(requests, bad, setting.reference, setting.dispersion)
+        return found
+
     def _proof_nats(self, rows: Whole) -> Floats:
-        compared = twin.log_mean(self.proof[rows])
-        if self.preset.road is Road.RATIO:
-            return compared
-        fine = self.preset.road.bounds(self.setting, self.preset)[rows, None]
+        setting = self.setting.rows(rows)
+        assert setting.reference is not None
+        usual, phi = setting.reference[:, None], setting.dispersion[:, None]
+        stable_bad = self.sums[3][rows, None]
+        fine = twin.fine_ratio(usual, setting, stable_bad, self.preset.proven_ratio)
         requests, bad = self.sums[0][rows, None], self.sums[2][rows, None]
         logs = bad * twin.BETTER - fine * requests * np.expm1(twin.BETTER)
-        alone = twin.log_mean(logs / self.setting.dispersion[rows, None])
-        either: Floats = np.logaddexp(compared, alone) - math.log(2)
+        alone = twin.log_mean(logs / phi)
+        either: Floats = np.logaddexp(twin.log_mean(self.proof[rows]), alone) - math.log(2)
         return either
 
     def following(self, rows: Whole) -> Floats:

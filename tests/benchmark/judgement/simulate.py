@@ -13,8 +13,8 @@ import numpy as np
 from tests.benchmark.judgement import kayenta, ramp, rivals, twin, wilson, worlds
 from tests.benchmark.judgement.arrays import CHUNK_RUNS, Floats, Ticks, Whole, random_of
 from tests.benchmark.judgement.cells import SCHEDULES, Cell, Figures, Size, Way
-from tests.benchmark.judgement.twin import Preset, Road, Setting
-from tests.benchmark.judgement.worlds import Event, Stream, World
+from tests.benchmark.judgement.twin import Preset, Setting
+from tests.benchmark.judgement.worlds import Scraping, Stream, World
 
 MINUTE_SECONDS = 60
 LAG_SECONDS = 15.0
@@ -46,18 +46,7 @@ PRESETS: Mapping[str, Preset] = {
         Preset(name=PLAIN, tempered=False, tolerance_ratio=1.0, false_rollback_ratio=0.01),
     )
 }
-CALM_MINUTE = "ours, default, calm by the minute"
-"""A proposal: a tick is calm only if its last minute is too."""
-
-EITHER = "ours, default, or < 1 %"
-USUAL = "ours, default, or < 2× usual"
-CLIMBERS: Mapping[str, Preset] = {
-    **{name: PRESETS[name] for name in (DEFAULT, SENSITIVE, PLAIN)},
-    EITHER: replace(PRESETS[DEFAULT], name=EITHER, road=Road.PERCENT),
-    USUAL: replace(PRESETS[DEFAULT], name=USUAL, road=Road.USUAL),
-}
-ROADS = ("promoted", "promotedOrFine", "promotedOrUsual")
-"""Proofs by the ratio alone; by it or less than 1 %; by it or less than 2× what was usual."""
+CLIMBERS: Mapping[str, Preset] = {name: PRESETS[name] for name in (DEFAULT, SENSITIVE, PLAIN)}
 
 KAYENTAS: Mapping[str, int] = {"Kayenta, 5 min": 5, "Kayenta, 20 points": 20}
 
@@ -70,15 +59,14 @@ class Seen:
         rollback_seconds: from the beginning to the verdict.
         failures: the canary's, from the regression's beginning to the verdict or the horizon.
         failures_with_lag: likewise, until the verdict reaches the mesh.
-        promote_seconds: to the proof by the ratio alone, and by the ratio or another road; nothing
-            for gates that have no proof.
+        promote_seconds: to the proof; None for gates that have none.
         prove_seconds: to the proof on a ramp, which promotes after its least time at the top.
     """
 
     rollback_seconds: Floats
     failures: Floats
     failures_with_lag: Floats
-    promote_seconds: tuple[Floats, ...] = ()
+    promote_seconds: Floats | None = None
     prove_seconds: Floats | None = None
 
 
@@ -122,11 +110,14 @@ def _onset_seconds(cell: Cell) -> float:
     return worlds.onset_tick(cell.world, SCHEDULES[cell.way]) * cell.world.tick_seconds
 
 
-def known_before(world: World, runs: int, random: np.random.Generator) -> tuple[Floats, Floats]:
-    """φ̂ and p_ref of each run, from the hours before it."""
+def known_before(world: World, runs: int, random: np.random.Generator) -> Setting:
+    """φ̂ and p_ref of each run, from the hours before it; steps are not known here."""
     bad, requests = worlds.history(world, runs, random)
     totals = bad.sum(axis=(1, 2)), requests.sum(axis=(1, 2))
-    return twin.dispersion(bad, requests), (totals[0] + 1) / (totals[1] + 1)
+    phi = twin.dispersion(bad, requests)
+    if world.scraping is Scraping.POD_OFFSETS:
+        phi = twin.OFFSET_FACTOR * phi
+    return Setting(phi, (totals[0] + 1) / (totals[1] + 1), spotless=totals[0] == 0)
 
 
 def _step(
@@ -134,10 +125,10 @@ def _step(
 ) -> tuple[Floats, Iterator[tuple[str, Seen]]]:
     random = random_of(cell.name, chunk)
     schedule, world = SCHEDULES[cell.way], cell.world
-    phi, reference = known_before(world, runs, random)
+    known = known_before(world, runs, random)
     ticks = worlds.draw(world, schedule, runs, random)
-    setting = Setting(phi, reference, worlds.begins(schedule, world.tick_seconds))
-    onset = worlds.onset_tick(world, schedule)
+    setting = replace(known, begins=worlds.begins(schedule, world.tick_seconds))
+    phi, onset = known.dispersion, worlds.onset_tick(world, schedule)
     if is_alone:
         return phi, _ours(world, ticks, setting, onset, (PRESETS[DEFAULT],))
     plain = replace(setting, dispersion=np.ones_like(phi))
@@ -162,30 +153,32 @@ def _ours(
 ) -> Iterator[tuple[str, Seen]]:
     """Presets that differ in α alone."""
     levels = [one.false_rollback_ratio for one in presets]
-    promotes = twin.first_promotes(ticks, setting, presets[0])
-    verdicts = twin.first_rollbacks(ticks, setting, presets[0].tolerance_ratio, levels)
+    length = twin.OFFSET_TICKS if world.scraping is Scraping.POD_OFFSETS else 1
+    judged = ticks.merged(length)
+    setting = replace(setting, begins=tuple(begin // length for begin in setting.begins))
+    proved = _ends(twin.first_promotes(judged, setting, presets[0]), judged, ticks, length)
+    verdicts = twin.first_rollbacks(judged, setting, presets[0].tolerance_ratio, levels)
     for preset, verdict in zip(presets, verdicts, strict=True):
-        yield preset.name, _seen(world, ticks, verdict, onset, promotes)
-    if world.event is Event.ADDED and presets[0].name == DEFAULT:
-        minute = replace(setting, calm_ticks=round(MINUTE_SECONDS / world.tick_seconds))
-        proved = twin.first_promotes(ticks, minute, presets[0])
-        level = twin.first_rollbacks(ticks, minute, presets[0].tolerance_ratio, levels[:1])[0]
-        yield CALM_MINUTE, _seen(world, ticks, level, onset, proved)
+        yield preset.name, _seen(world, ticks, _ends(verdict, judged, ticks, length), onset, proved)
+
+
+def _ends(found: Whole, judged: Ticks, ticks: Ticks, length: int) -> Whole:
+    """The last ticks of those that were judged together; as many as there are: never."""
+    is_found = found < judged.bad.shape[1]
+    return np.where(is_found, (found + 1) * length - 1, ticks.bad.shape[1])
 
 
 def _rivals(world: World, ticks: Ticks, onset: int) -> Iterator[tuple[str, Seen]]:
     minute = round(MINUTE_SECONDS / world.tick_seconds)
     minutes = ticks.merged(minute)
-    length, last = minutes.bad.shape[1], ticks.bad.shape[1]
     looks = {name: rival(minutes) for name, rival in rivals.RIVALS.items()}
     looks |= {name: kayenta.judged(minutes, points_min=p) for name, p in KAYENTAS.items()}
     for name, found in looks.items():
-        verdict = np.where(found < length, (found + 1) * minute - 1, last)
-        yield name, _seen(world, ticks, verdict, onset)
+        yield name, _seen(world, ticks, _ends(found, minutes, ticks, minute), onset)
 
 
 def _seen(
-    world: World, ticks: Ticks, verdict: Whole, onset: int, promotes: Sequence[Whole] = ()
+    world: World, ticks: Ticks, verdict: Whole, onset: int, promotes: Whole | None = None
 ) -> Seen:
     bad = ticks.canary_failures.copy()
     bad[:, :onset] = 0.0
@@ -194,12 +187,12 @@ def _seen(
     length = bad.shape[1]
     ends = np.minimum(verdict + 1, length)[:, None]
     late = np.minimum(verdict + 1 + lag, length)[:, None]
-    times = [_seconds(one, length, world.tick_seconds) for one in (verdict, *promotes)]
+    proved = None if promotes is None else _seconds(promotes, length, world.tick_seconds)
     return Seen(
-        rollback_seconds=times[0],
+        rollback_seconds=_seconds(verdict, length, world.tick_seconds),
         failures=np.take_along_axis(sums, ends, axis=1)[:, 0],
         failures_with_lag=np.take_along_axis(sums, late, axis=1)[:, 0],
-        promote_seconds=tuple(times[1:]),
+        promote_seconds=proved,
     )
 
 
@@ -210,19 +203,17 @@ def _seconds(found: Whole, never: int, tick_seconds: float) -> Floats:
 def _climb(
     cell: Cell, runs: int, chunk: int, *, is_alone: bool
 ) -> tuple[Floats, Iterator[tuple[str, Seen]]]:
-    phi, reference = known_before(cell.world, runs, random_of(cell.name, chunk))
+    known = known_before(cell.world, runs, random_of(cell.name, chunk))
     names = [DEFAULT] if is_alone else list(CLIMBERS)
-    return phi, (
-        (name, _climbed(cell, runs, chunk, CLIMBERS[name], (phi, reference))) for name in names
+    return known.dispersion, (
+        (name, _climbed(cell, runs, chunk, CLIMBERS[name], known)) for name in names
     )
 
 
-def _climbed(
-    cell: Cell, runs: int, chunk: int, preset: Preset, known: tuple[Floats, Floats]
-) -> Seen:
+def _climbed(cell: Cell, runs: int, chunk: int, preset: Preset, known: Setting) -> Seen:
     world = cell.world
-    phi, reference = known
-    setting = Setting(phi if preset.tempered else np.ones_like(phi), reference)
+    plain = replace(known, dispersion=np.ones_like(known.dispersion))
+    setting = known if preset.tempered else plain
     stream = Stream(world, runs, random_of(f"{cell.name}, {preset.name}", chunk), CLIMB_SECONDS)
     ticks = round(CLIMB_SECONDS / world.tick_seconds)
     budget = ramp.Budget(reaction_seconds=world.tick_seconds + LAG_SECONDS)
@@ -231,7 +222,7 @@ def _climbed(
         rollback_seconds=_seconds(found.rollback_ticks, ticks, world.tick_seconds),
         failures=found.failures,
         failures_with_lag=found.failures_with_lag,
-        promote_seconds=(_seconds(found.promote_ticks, ticks, world.tick_seconds),),
+        promote_seconds=_seconds(found.promote_ticks, ticks, world.tick_seconds),
         prove_seconds=_seconds(found.prove_ticks, ticks, world.tick_seconds),
     )
 
@@ -260,12 +251,12 @@ def figures(seen: Sequence[Seen], *, onset_seconds: float = 0.0) -> Figures:
     proofs = [one.prove_seconds for one in seen if one.prove_seconds is not None]
     if proofs:
         shown["provedSecondsMedian"] = percentile(np.concatenate(proofs), 50)
-    by_road = zip(*(one.promote_seconds for one in seen), strict=True)
-    for name, times in zip(ROADS, by_road, strict=False):
-        proved = np.concatenate(times)
-        shown |= counted(name, int(np.isfinite(proved).sum()), runs)
-        shown[f"{name}SecondsMedian"] = percentile(proved, 50)
-        shown[f"{name}SecondsP95"] = percentile(proved, 95)
+    promotes = [one.promote_seconds for one in seen if one.promote_seconds is not None]
+    if promotes:
+        promoted = np.concatenate(promotes)
+        shown |= counted("promoted", int(np.isfinite(promoted).sum()), runs)
+        shown["promotedSecondsMedian"] = percentile(promoted, 50)
+        shown["promotedSecondsP95"] = percentile(promoted, 95)
     return shown
 
 

@@ -6,7 +6,6 @@ that a slip in one of them shows as a difference.
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,27 +21,23 @@ VIEWS_MAX = 4
 """Steps whose own evidence goes on at a time."""
 
 FINE_RATIO = 0.01
-"""Bad requests below which a canary is fine by itself."""
+"""Bad requests below which a canary is fine by itself where none of stable's is known."""
+
+FINE_RATIO_MAX = 0.99
+CALM_TICKS = 4
+"""So many up to a tick must be calm together, besides the tick by itself."""
+
+OFFSET_FACTOR = 3.0
+"""How many times the evidence is asked for where pods are scraped at offsets of their own."""
+
+OFFSET_TICKS = 4
+"""So many ticks are one there, which counts when it is over."""
 
 BLOCK_MINUTES = (1, 5, 10, 20)
 ASSUMED_FACTOR = 2.0
 """φ where fewer than `BAD_COUNT_MIN` bad requests in the hours before tell nothing else."""
 
 BAD_COUNT_MIN = 10
-
-
-class Road(enum.Enum):
-    """What proves that a canary is well, besides that it fails less than ρ1 times as often."""
-
-    RATIO = "nothing"
-    PERCENT = "it fails less than 1 %"
-    USUAL = "it fails less than ρ1 times what stable did in the hours before"
-
-    def bounds(self, setting: Setting, preset: Preset) -> Floats:
-        """The bound of each run."""
-        if self is Road.USUAL and setting.reference is not None:
-            return preset.proven_ratio * setting.reference
-        return np.full_like(setting.dispersion, FINE_RATIO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +51,6 @@ class Preset:
         false_rollback_ratio: α.
         proven_ratio: ρ1.
         false_promote_ratio: α'.
-        road: what proves it besides the ratio.
     """
 
     name: str
@@ -65,7 +59,6 @@ class Preset:
     false_rollback_ratio: float
     proven_ratio: float = 2.0
     false_promote_ratio: float = 0.05
-    road: Road = Road.RATIO
 
     @property
     def rollback_nats(self) -> float:
@@ -86,18 +79,19 @@ class Setting:
         dispersion: φ of each run.
         reference: p_ref of each run; None: the run's own stable arm before the tick.
         begins: ticks, counted from 0, with which a step begins; the first is 0.
-        calm_ticks: a tick is calm where it is by itself, and so many up to it are together.
+        spotless: runs of which no bad request is known from before; None: nothing is known.
     """
 
     dispersion: Floats
     reference: Floats | None
     begins: tuple[int, ...] = (0,)
-    calm_ticks: int = 1
+    spotless: Flags | None = None
 
     def rows(self, chosen: Flags | Whole) -> Setting:
         """Some of the runs."""
         reference = None if self.reference is None else self.reference[chosen]
-        return Setting(self.dispersion[chosen], reference, self.begins, self.calm_ticks)
+        spotless = None if self.spotless is None else self.spotless[chosen]
+        return Setting(self.dispersion[chosen], reference, self.begins, spotless)
 
 
 def log_mean(logs: Floats) -> Floats:
@@ -116,29 +110,42 @@ def gains(ticks: Ticks, null_ratio: float, steps: Floats) -> Floats:
     return found
 
 
+def is_calm(requests: Floats, bad: Floats, usual: Floats, dispersion: Floats) -> Flags:
+    """Whether times have about as few bad requests as is usual."""
+    found: Flags = bad <= 3 * requests * usual + 3 * dispersion
+    return found
+
+
 def calm(ticks: Ticks, setting: Setting) -> Flags:
-    """Ticks with about as few bad requests as before the run."""
+    """Ticks with about as few bad requests as before the run, and so the last few together."""
     if setting.reference is None:
-        return _calm_by_itself(ticks, setting)
+        return _calm_by_itself(ticks, setting)[0]
     found = np.ones(ticks.bad.shape, dtype=np.bool_)
-    for length in {1, setting.calm_ticks}:
-        usual = lately(ticks.requests, length) * setting.reference[:, None]
-        found &= lately(ticks.bad, length) <= 3 * usual + 3 * setting.dispersion[:, None]
+    usual, phi = setting.reference[:, None], setting.dispersion[:, None]
+    for length in (1, CALM_TICKS):
+        found &= is_calm(lately(ticks.requests, length), lately(ticks.bad, length), usual, phi)
     return found
 
 
-def _calm_by_itself(ticks: Ticks, setting: Setting) -> Flags:
-    """What the stable arm had in the run's calm ticks stands in for the hours before."""
-    runs, length = ticks.bad.shape
-    found = np.zeros((runs, length), dtype=np.bool_)
-    requests, bad = np.zeros(runs), np.zeros(runs)
-    for tick in range(length):
-        allowed = 3 * ticks.requests[:, tick] * (bad + 1) / (requests + 1)
-        is_calm = ticks.bad[:, tick] <= allowed + 3 * setting.dispersion
-        found[:, tick] = is_calm
-        requests += np.where(is_calm, ticks.stable_requests[:, tick], 0.0)
-        bad += np.where(is_calm, ticks.stable_failures[:, tick], 0.0)
-    return found
+def _calm_by_itself(ticks: Ticks, setting: Setting) -> tuple[Flags, Floats]:
+    """What the stable arm had in the run's calm ticks stands in for the hours before.
+
+    Returns:
+        Which ticks are calm, and stable's usual bad fraction after each.
+    """
+    found, usual = np.zeros(ticks.bad.shape, dtype=np.bool_), np.zeros(ticks.bad.shape)
+    requests, bad = np.zeros(ticks.bad.shape[0]), np.zeros(ticks.bad.shape[0])
+    minutes = lately(ticks.requests, CALM_TICKS), lately(ticks.bad, CALM_TICKS)
+    for tick in range(ticks.bad.shape[1]):
+        before = (bad + 1) / (requests + 1)
+        found[:, tick] = np.logical_and(
+            is_calm(ticks.requests[:, tick], ticks.bad[:, tick], before, setting.dispersion),
+            is_calm(minutes[0][:, tick], minutes[1][:, tick], before, setting.dispersion),
+        )
+        requests += np.where(found[:, tick], ticks.stable_requests[:, tick], 0.0)
+        bad += np.where(found[:, tick], ticks.stable_failures[:, tick], 0.0)
+        usual[:, tick] = (bad + 1) / (requests + 1)
+    return found, usual
 
 
 def lately(counts: Floats, length: int) -> Floats:
@@ -204,10 +211,38 @@ def rollback_nats(ticks: Ticks, setting: Setting, tolerance_ratio: float) -> Flo
     return rollback_views(ticks, setting, tolerance_ratio).nats()
 
 
-def promote_nats(ticks: Ticks, setting: Setting, proven_ratio: float) -> Floats:
-    """ln E' of the promotion after each tick; calm ticks alone count."""
+def compared_nats(ticks: Ticks, setting: Setting, proven_ratio: float) -> Floats:
+    """ln E' of the ratio after each tick; calm ticks alone count."""
     added = gains(ticks, proven_ratio, BETTER) / setting.dispersion[:, None, None]
     return log_mean(np.cumsum(np.where(calm(ticks, setting)[..., None], added, 0.0), axis=1))
+
+
+def fine_ratios(ticks: Ticks, setting: Setting, proven_ratio: float) -> Floats:
+    """The bound below which each run's canary is fine by itself, after each tick."""
+    if setting.reference is None:
+        usual = _calm_by_itself(ticks, setting)[1]
+    else:
+        usual = np.broadcast_to(setting.reference[:, None], ticks.bad.shape)
+    return fine_ratio(usual, setting, np.cumsum(ticks.stable_failures, axis=1), proven_ratio)
+
+
+def fine_ratio(usual: Floats, setting: Setting, stable_bad: Floats, proven_ratio: float) -> Floats:
+    """ρ1 times what is usual; `FINE_RATIO` where no bad request of stable's is known at all."""
+    bound = np.minimum(FINE_RATIO_MAX, proven_ratio * usual)
+    if setting.reference is not None:
+        spotless = setting.spotless
+        if spotless is None:
+            return bound
+        return np.where(spotless[:, None] & (stable_bad == 0), FINE_RATIO, bound)
+    return np.where(stable_bad == 0, FINE_RATIO, bound)
+
+
+def promote_nats(ticks: Ticks, setting: Setting, proven_ratio: float) -> Floats:
+    """ln E' of the promotion: half of it is the ratio's, half that of the canary by itself."""
+    bounds = fine_ratios(ticks, setting, proven_ratio)
+    alone = bound_nats(ticks, setting, bounds, BETTER)
+    either: Floats = np.logaddexp(compared_nats(ticks, setting, proven_ratio), alone) - math.log(2)
+    return either
 
 
 def first_rollbacks(
@@ -232,27 +267,16 @@ def first_rollbacks(
 def bound_nats(
     ticks: Ticks, setting: Setting, bound_ratio: Floats, steps: Floats = WORSE
 ) -> Floats:
-    """ln E against a bound of the canary's own bad fraction in each run, after each tick."""
+    """ln E against a bound of the canary's own bad fraction, (runs, ticks), after each tick."""
     bad = np.cumsum(ticks.canary_failures, axis=1)[..., None]
-    allowed = bound_ratio[:, None, None] * np.cumsum(ticks.canary_requests, axis=1)[..., None]
+    allowed = (bound_ratio * np.cumsum(ticks.canary_requests, axis=1))[..., None]
     logs = (bad * steps - allowed * np.expm1(steps)) / setting.dispersion[:, None, None]
     return log_mean(logs)
 
 
-def first_promotes(ticks: Ticks, setting: Setting, preset: Preset) -> tuple[Whole, ...]:
-    """The ticks at which the proof stands first, taken back before or not; ticks: never.
-
-    That of the ratio alone, then those by either road: half of the evidence is the ratio's, half
-    says that the canary fails less than the bound of each `Road`.
-    """
-    compared = promote_nats(ticks, setting, preset.proven_ratio)
-    found = [first(compared >= preset.promote_nats)]
-    for road in (Road.PERCENT, Road.USUAL):
-        bound = road.bounds(setting, preset)
-        alone = bound_nats(ticks, setting, bound, BETTER)
-        either = np.logaddexp(compared, alone) - math.log(2)
-        found.append(first(either >= preset.promote_nats))
-    return tuple(found)
+def first_promotes(ticks: Ticks, setting: Setting, preset: Preset) -> Whole:
+    """The ticks at which the proof stands first, taken back before or not; ticks: never."""
+    return first(promote_nats(ticks, setting, preset.proven_ratio) >= preset.promote_nats)
 
 
 def dispersion(bad: Floats, requests: Floats) -> Floats:

@@ -103,7 +103,7 @@ def _told(known: History, asked: Asked) -> History:
         rps = asked.requests_per_second
         known = replace(known, requests_per_second=rps, earlier_requests_per_second={})
     if asked.error_percent is not None:
-        known = replace(known, bad_ratio=asked.error_percent / 100)
+        known = replace(known, bad_ratio=asked.error_percent / 100, is_spotless=False)
     if asked.dispersion_factor is not None:
         factor = asked.dispersion_factor
         why = f"errors are taken to need {factor:g} times the evidence"

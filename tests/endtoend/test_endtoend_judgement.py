@@ -6,10 +6,12 @@ import asyncio
 import os
 import random
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from rollout.analysis import evidence, query, sample
 from rollout.analysis.arm import Arms
@@ -19,7 +21,9 @@ from rollout.api.evidence import RunEvidence
 from rollout.base.hosts import fqdn
 from rollout.engine import questions
 from rollout.sandbox.processes import Command, Process
-from tests.endtoend.hands import Diary, Hands, Json, gone, ladder, signal_to
+from rollout.sandbox.stage import Script, stage
+from tests.endtoend.conftest import CRDS
+from tests.endtoend.hands import RPS, Diary, Hands, Json, gone, ladder, signal_to
 
 pytestmark = [
     pytest.mark.servers,
@@ -42,6 +46,21 @@ PROMOTED_SECONDS_MAX = 300.0
 """What a healthy release at 300 requests a second with 1 % of errors may take."""
 
 KILLS_COUNT = 20
+
+
+USUAL_SECONDS = 15.0
+"""Traffic before the first run, with the errors that are usual here: it is what the past tells."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def _world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hands]:
+    """A world of its own, in which one request of a hundred has always failed."""
+    async with stage(Script(rps=RPS, crds=[CRDS])) as up:
+        for version in ("v1", "v2"):
+            await up.dial(version, errorPercent=1)
+        await up.until_scraped()
+        await asyncio.sleep(USUAL_SECONDS)
+        yield Hands(up, tmp_path_factory.mktemp("home"))
 
 
 def runs(diary: Diary) -> list[Json]:

@@ -88,7 +88,7 @@ async def test_a_healthy_version_with_usual_errors_is_promoted_by_a_ramp_with_a_
 
     print(status["history"][0]["because"], ramped(diary))  # noqa: T201 - for the report
     events = await world.told("StepBegan")
-    proved = [text for text in events if "less than 2 times stable at 95 %" in text]
+    proved = [text for text in events if "2 times" in text and "at 95 % confidence" in text]
     print(*proved)  # noqa: T201 - for the report
     assert status["history"][0]["outcome"] == "Promoted"
     assert proved, events

@@ -9,7 +9,7 @@ from rollout.analysis.judge import absolute
 from rollout.analysis.judge.case import Case
 from rollout.analysis.judge.mixture import log_mix
 from rollout.analysis.judge.planning import proof_speed
-from rollout.analysis.judge.ratio import Counts, is_calm
+from rollout.analysis.judge.ratio import Counts, RatioEvidence, is_calm
 from rollout.analysis.verdict import GateKind
 from rollout.base.quantity import print_duration, print_percent
 
@@ -49,10 +49,13 @@ def proved(case: Case) -> Proof:
     """
     ratio, needed = case.gate.proven_ratio or math.inf, -math.log(case.gate.false_promote_ratio)
     nats = _nats(case, times=1)
-    less = f"less than {ratio:g} times stable"
+    less, is_compared = f"less than {ratio:g} times stable", True
     if case.gate.kind is GateKind.TCP or _is_spotless(case):
-        less = f"less than {print_percent(_fine_percent(case))} %"
+        less, is_compared = f"less than {print_percent(_fine_percent(case))} %", False
     if nats >= needed:
+        if is_compared and _compared_nats(case, times=1) < needed:
+            usual = print_percent(float(f"{_fine_percent(case):.2g}"))
+            less = f"less than {usual} %, {ratio:g} times the usual,"
         sure = print_percent(100 * (1 - case.gate.false_promote_ratio))
         return Proof(holds=True, told=f"{less} at {sure} % confidence")
     if _is_ill(case):
@@ -89,11 +92,15 @@ def _nats(case: Case, *, times: float) -> float:
     )
     if case.gate.kind is GateKind.TCP:
         return alone
-    logs = tuple(times * one for one in case.state.proof.logs)
-    compared = type(case.state.proof)(
-        null_ratio=case.state.proof.null_ratio, steps=case.state.proof.steps, logs=logs
-    )
-    return log_mix([(0.5, compared.log_evidence(dispersion=phi)), (0.5, alone)])
+    return log_mix([(0.5, _compared_nats(case, times=times)), (0.5, alone)])
+
+
+def _compared_nats(case: Case, *, times: float) -> float:
+    """The half of it that compares with the stable revision."""
+    known = case.state.proof
+    logs = tuple(times * one for one in known.logs)
+    compared = RatioEvidence(null_ratio=known.null_ratio, steps=known.steps, logs=logs)
+    return compared.log_evidence(dispersion=case.terms.promises.dispersion_factor)
 
 
 def _is_spotless(case: Case) -> bool:

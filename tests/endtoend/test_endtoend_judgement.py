@@ -241,7 +241,8 @@ def replayed(series: tuple[Series, ...], told_runs: list[Json], end: RunEvidence
         canary=f"reviews-{run.canary_revision}",
     )
     known = RunEvidence()
-    for until_ms in [end.origin_ms, *begins.values(), end.newest_ms]:
+    moments = [(end.origin_ms, False), *((at, True) for at in begins.values())]
+    for until_ms, begins_step in [*moments, (end.newest_ms, False)]:
         seen = tuple(
             Series(metric=one.metric, samples=kept)
             for one in series
@@ -251,7 +252,7 @@ def replayed(series: tuple[Series, ...], told_runs: list[Json], end: RunEvidence
         known = evidence.absorb(known, answers, arms=arms, gates=gates, step_ms=end.tick_ms)
         if known.baseline is None and end.baseline is not None:
             known = known.model_copy(update={"baseline": end.baseline})
-        if until_ms in begins.values() and until_ms != end.newest_ms:
+        if begins_step:
             known = evidence.begin_step(known, gates)
     return known
 

@@ -121,7 +121,7 @@ def rollout(cast: Cast, *steps: Manifest, **spec: Any) -> Manifest:
             "revision": cast.versions[0],
             "strategy": {"steps": list(steps), "bake": "2s"},
             "gates": [gate],
-            "judge": {"minRequests": 20},
+            "judge": {"minRequests": 20, "provenRatio": "Off"},
             **spec,
         },
     }

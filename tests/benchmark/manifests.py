@@ -120,7 +120,7 @@ def _rollout(index: int, *, hold_seconds: float) -> Manifest:
             "host": name_of(index),
             "revision": VERSIONS[0],
             "strategy": {"steps": steps, "bake": BAKE},
-            "judge": {"minRequests": enough},
+            "judge": {"minRequests": enough, "provenRatio": "Off"},
             "gates": [{"name": "errors", "errorRate": {"maxPercent": MAX_ERRORS_PERCENT}}],
         },
     )

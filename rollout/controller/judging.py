@@ -6,7 +6,7 @@ the status after a restart, and is thrown away with the step.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ from rollout.analysis.cursor import SETTLE_MS
 from rollout.analysis.evidence import Book
 from rollout.analysis.judge import arrived, budget
 from rollout.analysis.query import Shape
-from rollout.analysis.verdict import Context, GateKind, GateQuestion, Share
+from rollout.analysis.verdict import Context, GateKind, GateQuestion, Share, may_arrive
 from rollout.api.evidence import (
     SENTENCE_LENGTH_MAX,
     GateVerdict,
@@ -96,13 +96,14 @@ class Judging:
         """Count what was seen since the last look, and judge it."""
         sight = self._telescope.seen(key)
         hidden = _hidden(run, routing)
-        evidence = self._begun(key, run, arms, now=now)
+        asked = questions.of_plan(run.plan)
+        evidence = self._begun(key, run, arms, asked, now=now)
         if arms is not None and sight.answers and evidence.baseline is not None:
             evidence = evidences.absorb(
                 evidence,
                 sight.answers,
                 arms=arms,
-                gates=questions.of_plan(run.plan),
+                gates=asked,
                 step_ms=self._telescope.step_ms,
                 book=hidden.book,
             )
@@ -118,16 +119,25 @@ class Judging:
         silence = self._silent(key, run, sight, arms=arms, arrived=hidden.shapes)
         doubt = sight.problem or sight.doubt or silence
         told, verdicts = plans.told(run.plan, run.step), []
+        by_name = {question.name: question for question in asked}
         for gate in plans.judged(run.plan, run.step):
-            question = questions.of_gate(gate, run.plan)
+            question = by_name[gate.name]
             verdict = _verdict(question, evidence, own, context)
             verdict = verdict if gate in told else _unasked(verdict, question.kind)
             verdict = verdict.model_copy(update={"advisory": question.advisory})
             verdicts.append(_doubted(verdict, doubt))
-        together = budget.together(verdicts, questions.of_plan(run.plan))
+        together = budget.together(verdicts, asked)
         return Judged(evidence=evidence, verdicts=together, problem=sight.problem)
 
-    def _begun(self, key: Key, run: Run, arms: Arms | None, *, now: datetime) -> RunEvidence:
+    def _begun(
+        self,
+        key: Key,
+        run: Run,
+        arms: Arms | None,
+        asked: Sequence[GateQuestion],
+        *,
+        now: datetime,
+    ) -> RunEvidence:
         """The newest evidence; it begins when it is known what was usual before the run."""
         evidence = self._newest(key, run)
         if evidence.baseline is not None or arms is None:
@@ -137,7 +147,7 @@ class Judging:
             run.id,
             host=fqdn(run.plan.host, namespace=key.namespace),
             arms=arms,
-            gates=questions.of_plan(run.plan),
+            gates=asked,
             now=now,
         )
         return evidence.model_copy(update={"baseline": baseline})
@@ -163,8 +173,7 @@ class Judging:
         wish = Wish(
             host=fqdn(run.plan.host, namespace=key.namespace),
             edges_ms=tuple(sorted(edges_ms)),
-            arrivals=hidden.book is not None
-            and any(q.kind in {GateKind.ERRORS, GateKind.LATENCY} for q in asked),
+            arrivals=hidden.book is not None and any(may_arrive(q) for q in asked),
             arrival_edges_ms=tuple(sorted(edges_ms)) if hidden.mirrors else (),
             tcp=any(q.kind is GateKind.TCP for q in asked),
             queries=self._texts(key, run, asked, now=now),

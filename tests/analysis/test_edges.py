@@ -43,11 +43,6 @@ def test_edges_weigh_alike_in_a_rollback_and_one_that_is_sure_is_enough() -> Non
     )
 
 
-@pytest.mark.parametrize(("slow", "may"), [(0.0, True), (0.05, True), (0.051, False), (0.9, False)])
-def test_a_proof_rests_on_rare_slowness_only(slow: float, *, may: bool) -> None:
-    assert edges.may_prove(slow) is may
-
-
 def test_a_body_that_moves_is_found_sooner_with_all_edges_than_with_the_tail_alone() -> None:
     """10 requests a second, a tenth to the canary, which takes 1.5 times as long."""
     kept, dice = edges.kept(500), random.Random(8)

@@ -18,6 +18,7 @@ from rollout.analysis.verdict import (
     Counted,
     GateKind,
     GateQuestion,
+    may_arrive,
 )
 from rollout.api.evidence import (
     ArmCounts,
@@ -41,7 +42,7 @@ def judge(gate: GateQuestion, evidence: RunEvidence, *, context: Context) -> Gat
         context=context,
         sides=_sides(gate, evidence),
     )
-    if context.mirrors and gate.kind in {GateKind.ERRORS, GateKind.LATENCY}:
+    if context.mirrors and may_arrive(gate):
         return sent if sent.verdict is Verdict.FAIL else _with_copies(gate, sent, evidence, context)
     if context.retries and gate.kind is GateKind.ERRORS:
         return (

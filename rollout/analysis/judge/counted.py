@@ -178,7 +178,7 @@ def _beyond_percent(case: Case) -> float:
         return SURE_NATS if is_beyond and not exceeds(case.gate, case.stable) else 0.0
     view = 0.5 / case.terms.steps_count
     scopes = (
-        (0.5, _counts(case.state.canary), _counts(case.state.stable)),
+        (0.5, ledger.counts_of(case.state.canary), ledger.counts_of(case.state.stable)),
         (view, case.canary, case.stable),
     )
     found = [
@@ -188,10 +188,6 @@ def _beyond_percent(case: Case) -> float:
         for part, canary, stable in scopes
     ]
     return log_mix([*found, (0.5 - view * max(1, case.state.begun_count), 0.0)])
-
-
-def _counts(pair: tuple[int, int]) -> ArmCounts:
-    return ArmCounts(requests=pair[0], bad=pair[1])
 
 
 def _beyond_alone(case: Case) -> float:

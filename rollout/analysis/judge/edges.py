@@ -2,8 +2,8 @@
 
 "At most 500 ms for 99 %" is "at most 1 % slower than 500 ms", and a fraction of slow requests is
 judged as one of failed ones. A tail that is judged alone misses a body that moves: with the edges
-below the bound (half, a quarter, an eighth) a canary that is slower by half is found in a fraction
-of the time, and one that is slower for few requests no later.
+below the bound a canary that is slower by half is found in a fraction of the time, with the one
+above it one that is much slower for few requests.
 """
 
 from __future__ import annotations
@@ -16,10 +16,6 @@ from rollout.analysis.query import EDGES_MS, edge_below
 
 EDGES_COUNT_MAX = 4
 """Edges of which counts are kept: a status has 32 KiB."""
-
-RARE_RATIO_MAX = 0.05
-"""Slow requests at an edge that a proof may rest on. Where half of all are slow nothing can be
-twice as slow, so its proof would be empty; and the calm rule takes what is bad to be rare."""
 
 
 def kept(max_ms: float) -> tuple[float, ...]:
@@ -46,11 +42,6 @@ def log_rollback(log_evidence: Mapping[float, float]) -> float:
         log_evidence: by edge, the logarithm of E against the tolerance at it; not empty.
     """
     return log_mix((1 / len(log_evidence), log_e) for log_e in log_evidence.values())
-
-
-def may_prove(slow_ratio: float) -> bool:
-    """Whether a proof at an edge means something: slow requests are rare there."""
-    return slow_ratio <= RARE_RATIO_MAX
 
 
 def quantile_interval_ms(

@@ -37,6 +37,9 @@ small part of a longer one. It counts when it is over."""
 TICK_MS_MIN = 1_000
 """The shortest tick: shorter ones would cost more and find nothing sooner."""
 
+Row = tuple[int, ...]
+"""An open tick as a ledger keeps it: its end, and its counts."""
+
 Ticks = Mapping[int, tuple[int, int, int, int]]
 """By their end, in milliseconds after the origin: requests of the canary and of stable, bad ones of
 the canary and of stable."""
@@ -161,18 +164,8 @@ def closed(known: Ledger, terms: Terms, *, newest_ms: int, tick_ms: int) -> Ledg
         ripe = list(known.open[: len(ripe) + spare])
     if not ripe:
         return known
-    state = read(known, terms)
-    begins = [view.after_ms for view in known.views]
-    for end_ms, *counts in ripe:
-        early = sum(after_ms >= end_ms for after_ms in begins)
-        state = ratio_gate.with_tick(
-            state,
-            Counts(*counts),
-            terms.promises,
-            reference_ratio=terms.reference_ratio,
-            early_count=early,
-            is_shown=terms.is_shown,
-        )
+    state = replace(read(known, terms), lattice=_lattice(known, ()))
+    state = _with_ticks(state, known, terms, ripe, is_shown=terms.is_shown)
     watch = _watched(known, terms, ripe)
     update = {
         "open": known.open[len(ripe) :],
@@ -200,7 +193,7 @@ def with_step(
         known = known.model_copy(
             update={"watched_ratio": bound, "watched_ms": max(1, newest_ms), "watch": ""}
         )
-    before = read(known, terms)
+    before = replace(read(known, terms), lattice=_lattice(known, ()))
     state = ratio_gate.with_step(before, terms.promises) if known.begun_count else before
     if known.begun_count and state.begun_count == before.begun_count:
         return known
@@ -210,13 +203,19 @@ def with_step(
 
 
 def now(known: Ledger, terms: Terms, *, until_ms: int | None = None) -> GateEvidence:
-    """All that is known now, what open ticks hold so far included; for `lattice` see there.
+    """All that is known now, what open ticks hold so far included; for the lattice see `lattice`.
 
     ``until_ms``: only those that end by then, in milliseconds after the origin. None: all of them.
     """
-    state = read(known, terms)
-    begins = [view.after_ms for view in known.views]
     rows = known.open if until_ms is None else [r for r in known.open if r[0] <= until_ms]
+    return _with_ticks(read(known, terms), known, terms, rows, is_shown=False)
+
+
+def _with_ticks(
+    state: GateEvidence, known: Ledger, terms: Terms, rows: Sequence[Row], *, is_shown: bool
+) -> GateEvidence:
+    """What is known with some of the ledger's ticks, each in the views that had begun by then."""
+    begins = [view.after_ms for view in known.views]
     for end_ms, *counts in rows:
         state = ratio_gate.with_tick(
             state,
@@ -224,15 +223,20 @@ def now(known: Ledger, terms: Terms, *, until_ms: int | None = None) -> GateEvid
             terms.promises,
             reference_ratio=terms.reference_ratio,
             early_count=sum(after_ms >= end_ms for after_ms in begins),
-            is_shown=False,
+            is_shown=is_shown,
         )
     return state
 
 
 def lattice(known: Ledger) -> Lattice:
     """What all ticks say of each ratio, open ones included: for the interval that is shown."""
+    return _lattice(known, known.open)
+
+
+def _lattice(known: Ledger, rows: Sequence[Row]) -> Lattice:
+    """What closed ticks say of each ratio, and some more."""
     found = Lattice(unpack(known.lattice, count=len(LATTICE)))
-    for row in known.open:
+    for row in rows:
         found = found.with_tick(Counts(*row[1:]))
     return found
 
@@ -267,7 +271,7 @@ def watch(known: Ledger, terms: Terms) -> Detector | None:
     return _watched(known, terms, known.open)
 
 
-def _watched(known: Ledger, terms: Terms, rows: Sequence[tuple[int, ...]]) -> Detector | None:
+def _watched(known: Ledger, terms: Terms, rows: Sequence[Row]) -> Detector | None:
     """The watch with the ticks among rows that belong to it."""
     bound = known.watched_ratio
     if bound is None or not 0 < bound < 1:
@@ -283,7 +287,7 @@ def _watched(known: Ledger, terms: Terms, rows: Sequence[tuple[int, ...]]) -> De
 
 
 def read(known: Ledger, terms: Terms) -> GateEvidence:
-    """What closed ticks have shown."""
+    """What closed ticks have shown, save the lattice: nothing is decided on it."""
     fresh = against_tolerance(terms.promises.tolerance_ratio)
     proof = for_proof(terms.promises.proven_ratio)
     views = tuple(_with(fresh, view.logs) for view in known.views) or (fresh,)
@@ -295,7 +299,6 @@ def read(known: Ledger, terms: Terms) -> GateEvidence:
         begun_count=max(1, known.begun_count),
         stopped_e_nats=-math.inf if known.stopped_nats is None else known.stopped_nats,
         proof=_with(proof, known.proof),
-        lattice=Lattice(unpack(known.lattice, count=len(LATTICE))),
         canary=_pair(known.canary),
         stable=_pair(known.stable),
         calm_stable=_pair(known.calm_stable),
@@ -312,9 +315,9 @@ def _written(known: Ledger, state: GateEvidence, terms: Terms) -> Ledger:
     )
     return known.model_copy(
         update={
-            "canary": _counts(state.canary),
-            "stable": _counts(state.stable),
-            "calm_stable": _counts(state.calm_stable),
+            "canary": counts_of(state.canary),
+            "stable": counts_of(state.stable),
+            "calm_stable": counts_of(state.calm_stable),
             "recent": state.recent,
             "every": pack(state.every.logs) if compared else "",
             "calm": pack(state.calm.logs) if compared else "",
@@ -335,5 +338,6 @@ def _pair(counts: ArmCounts) -> tuple[int, int]:
     return counts.requests, counts.bad
 
 
-def _counts(pair: tuple[int, int]) -> ArmCounts:
+def counts_of(pair: tuple[int, int]) -> ArmCounts:
+    """Requests and bad ones, as statuses keep them."""
     return ArmCounts(requests=pair[0], bad=pair[1])

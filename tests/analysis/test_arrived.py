@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rollout.analysis.judge import arrived
+from rollout.analysis.judge.budget import together
 from rollout.analysis.verdict import Context, GateKind, GateQuestion
 from rollout.api.evidence import (
     ArmCounts,
     Arrivals,
     Baseline,
     GateEvidence,
+    Ledger,
     RunEvidence,
     Verdict,
 )
@@ -267,3 +269,20 @@ def test_a_stable_revision_whose_attempts_failed_as_often_all_along_is_a_measure
     verdict, _ = judged(with_stable_before(known, counts(9_000, 450)), full)
 
     assert verdict is Verdict.PASS
+
+
+def test_what_a_minute_of_attempts_that_goes_on_says_takes_nobody_back_by_any_way() -> None:
+    """An onset that some pods' scrapes have seen, and others' have not yet, looks like it."""
+    ticks = ((60_000, 900, 9_000, 90, 9),)
+    gate = replace(ERRORS, max_percent=None, max_ratio=1.2)
+    seen = GateEvidence(canary=counts(900, 90), stable=counts(9_000, 9), ledger=Ledger(open=ticks))
+    book = Arrivals(origin_ms=1, newest_ms=30_000, gates={"errors": seen})
+    sent = {"errors": of_counts(GOOD, CALM)}
+    known = RunEvidence(tick_ms=15_000, gates=sent, arrivals=book)
+
+    early = together([arrived.judge(gate, known, context=RETRY)], [gate])
+    over = known.model_copy(update={"arrivals": book.model_copy(update={"newest_ms": 90_000})})
+    late = together([arrived.judge(gate, over, context=RETRY)], [gate])
+
+    assert early[0].verdict is Verdict.UNKNOWN
+    assert late[0].verdict is Verdict.FAIL

@@ -71,8 +71,9 @@ def judge(
     if gate.max_percent is None and gate.max_ratio is None:
         return say(case, Verdict.UNKNOWN, "the gate has no bound")
     beside = {edge: _case_at(edge, gate, side, context) for edge, side in sides.items()}
-    nats = _against(case, tuple(beside.values()))
-    if math.log(gate.risk_ratio) + _sure(case, nats) >= -math.log(gate.false_rollback_ratio):
+    seen = _against(case, tuple(beside.values()))
+    nats = _sure(case, seen)
+    if math.log(gate.risk_ratio) + nats >= -math.log(gate.false_rollback_ratio):
         worst = max((case, *beside.values()), key=_own_nats)
         sure = _confidence(gate.false_rollback_ratio)
         told = f"{facts(worst, is_final=True)}; exceeded at {sure} confidence"
@@ -81,7 +82,7 @@ def judge(
         verdict = rule(case)
         if verdict is not None:
             return verdict.model_copy(update={"nats": nats})
-    return _open_minded(case, nats).model_copy(update={"nats": nats})
+    return _open_minded(case, seen).model_copy(update={"nats": nats})
 
 
 def _case(gate: GateQuestion, evidence: GateEvidence, context: Context) -> Case:

@@ -169,12 +169,12 @@ class Judging:
         asked = questions.of_plan(run.plan)
         step_ms = self._telescope.step_ms
         hidden = _hidden(run, routing)
-        edges_ms = {query.edge_below(q.edge_ms) for q in asked if q.edge_ms is not None}
+        edges_ms = _edges_ms(asked)
         wish = Wish(
             host=fqdn(run.plan.host, namespace=key.namespace),
-            edges_ms=tuple(sorted(edges_ms)),
+            edges_ms=edges_ms,
             arrivals=hidden.book is not None and any(may_arrive(q) for q in asked),
-            arrival_edges_ms=tuple(sorted(edges_ms)) if hidden.mirrors else (),
+            arrival_edges_ms=_edges_ms(filter(may_arrive, asked)) if hidden.mirrors else (),
             tcp=any(q.kind is GateKind.TCP for q in asked),
             queries=self._texts(key, run, asked, now=now),
             since_ms=evidences.oldest_live_ms(evidence, step_ms=step_ms),
@@ -299,6 +299,11 @@ def _context(
         silent=book is not None
         and evidence.newest_ms - book.newest_ms > evidences.LAG_INTERVALS_MAX * step_ms,
     )
+
+
+def _edges_ms(asked: Iterable[GateQuestion]) -> tuple[float, ...]:
+    """The bucket edges of latency gates, rising."""
+    return tuple(sorted({query.edge_below(q.edge_ms) for q in asked if q.edge_ms is not None}))
 
 
 def _watched_seconds(run: Run) -> float:

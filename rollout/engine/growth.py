@@ -37,7 +37,9 @@ def pieces(
     """
     reaction = max(REACTION_SECONDS_MIN, REACTION_TICKS * SCRAPE_SECONDS) * requests_per_second
     top = ramp.max_weight / 100
-    share = ramps.first_ratio(budget_requests=ramp.risk_budget_requests, reaction_requests=reaction)
+    share = ramps.allowed_ratio(
+        budget_requests=ramp.risk_budget_requests, reaction_requests=reaction
+    )
     share = max(share, FIRST_PERCENT_MIN / 100)
     found: list[Piece] = []
     canary = stable = 0.0
@@ -45,12 +47,11 @@ def pieces(
         found.append(Piece(share=share, seconds=SCRAPE_SECONDS))
         requests = requests_per_second * SCRAPE_SECONDS
         canary, stable = canary + share * requests, stable + (1 - share) * requests
-        allowed = ramps.next_ratio(
-            _seen(canary, stable, bad_ratio=bad_ratio, usual_ratio=usual_ratio),
+        seen = _seen(canary, stable, bad_ratio=bad_ratio, usual_ratio=usual_ratio)
+        allowed = ramps.allowed_ratio(
             budget_requests=ramp.risk_budget_requests,
             reaction_requests=reaction,
-            miss_ratio=miss_ratio,
-            dispersion=dispersion_factor,
+            excess=ramps.excess_ratio(seen, miss_ratio=miss_ratio, dispersion=dispersion_factor),
         )
         share = max(share, min(allowed, ramps.GROWTH_FACTOR_MAX * share))
     if share < top:

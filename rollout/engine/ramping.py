@@ -53,7 +53,9 @@ def first_percent(o: Observation, run: Run, step: int) -> float:
     reaction = _reaction_requests(o, run)
     if not reaction:
         return min(ramp.max_weight, UNKNOWN_TRAFFIC_PERCENT)
-    ratio = ramps.first_ratio(budget_requests=ramp.risk_budget_requests, reaction_requests=reaction)
+    ratio = ramps.allowed_ratio(
+        budget_requests=ramp.risk_budget_requests, reaction_requests=reaction
+    )
     return _rounded(min(100 * ratio, _ceiling_percent(o, run, ramp)))
 
 
@@ -96,12 +98,8 @@ def _allowed(o: Observation, run: Run, ramp: Ramp) -> tuple[float, str]:
     miss_ratio = run.plan.judge.false_rollback_percent / 100
     dispersion = (evidence.baseline or Baseline()).dispersion_factor
     excess = ramps.excess_ratio(seen, miss_ratio=miss_ratio, dispersion=dispersion)
-    ratio = ramps.next_ratio(
-        seen,
-        budget_requests=ramp.risk_budget_requests,
-        reaction_requests=reaction,
-        miss_ratio=miss_ratio,
-        dispersion=dispersion,
+    ratio = ramps.allowed_ratio(
+        budget_requests=ramp.risk_budget_requests, reaction_requests=reaction, excess=excess
     )
     carried = _ceiling_percent(o, run, ramp)
     if carried < min(100 * ratio, ramp.max_weight):

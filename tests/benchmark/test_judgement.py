@@ -303,14 +303,15 @@ def test_the_twin_of_the_ramp_allows_what_the_product_allows(
         canary_requests=requests, canary_failures=bad, stable_requests=57_000, stable_failures=58
     )
     budget = {"budget_requests": 30.0, "reaction_requests": 30_000.0}
-    wanted = product_ramp.next_ratio(seen, **budget, miss_ratio=0.01, dispersion=phi)
+    excess = product_ramp.excess_ratio(seen, miss_ratio=0.01, dispersion=phi)
+    wanted = product_ramp.allowed_ratio(**budget, excess=excess)
 
     upper = ramp.upper_limit(np.array([requests / phi]), np.array([bad / phi]), 0.01)
     usual = ramp.stable_ratio(np.array([57_000.0]), np.array([58.0]))
     found = ramp.allowed_shares(ramp.Budget(), 1000.0, upper - usual)
 
     assert found[0] == pytest.approx(wanted, rel=EXACT)
-    assert ramp.first_share(ramp.Budget(), 1000.0) == product_ramp.first_ratio(**budget)
+    assert ramp.first_share(ramp.Budget(), 1000.0) == product_ramp.allowed_ratio(**budget)
 
 
 @pytest.mark.parametrize("percent", [0.04, 0.1, 0.299, 0.3, 8.1, 9.99, 10.7, 49.95])

@@ -44,14 +44,6 @@ class Seen:
     stable_failures: int
 
 
-def first_ratio(*, budget_requests: float, reaction_requests: float) -> float:
-    """The weight to begin with, as a fraction: B/(R(Δ+L)), which may be more than 1.
-
-    ``reaction_requests`` is R·(Δ+L), above 0.
-    """
-    return budget_requests / reaction_requests
-
-
 def excess_ratio(seen: Seen, *, miss_ratio: float, dispersion: float = 1.0) -> float:
     """How much larger the canary's bad fraction may be than stable's: p_U - p_s, never 0.
 
@@ -66,14 +58,14 @@ def excess_ratio(seen: Seen, *, miss_ratio: float, dispersion: float = 1.0) -> f
     return max(high - usual, EXCESS_RATIO_MIN)
 
 
-def next_ratio(
-    seen: Seen,
-    *,
-    budget_requests: float,
-    reaction_requests: float,
-    miss_ratio: float,
-    dispersion: float = 1.0,
+def allowed_ratio(
+    *, budget_requests: float, reaction_requests: float, excess: float = 1.0
 ) -> float:
-    """The weight that the evidence allows now, as a fraction that may be more than 1."""
-    excess = excess_ratio(seen, miss_ratio=miss_ratio, dispersion=dispersion)
+    """The weight that the budget pays for, as a fraction that may be more than 1.
+
+    Args:
+        budget_requests: B.
+        reaction_requests: R·(Δ+L), above 0.
+        excess: see `excess_ratio`; 1 before anything is known, when every request may fail.
+    """
     return budget_requests / (reaction_requests * excess)

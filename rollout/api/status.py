@@ -124,6 +124,8 @@ class Run(Model):
     rolling back, since when no traffic has been routed to it."""
     ramped_at: Time | None = None
     """When a ``ramp`` last raised the weight. Absent: the step is none."""
+    ramped_weight: Annotated[float, Field(ge=0, le=100)] = 0
+    """The greatest weight that the present ramp had come to, in percent."""
     ramped_ms: Annotated[int, Field(ge=0)] = 0
     """The newest sample that the weight of a ramp rests on, milliseconds on Prometheus' clock."""
     look_again_at: Time | None = None

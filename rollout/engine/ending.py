@@ -324,7 +324,7 @@ def max_weight(run: Run) -> float:
     reached = run.plan.strategy.steps[: run.step]
     named = [s.top_weight for s in reached if s.top_weight is not None]
     if run.ramped_at is not None:
-        named[-1:] = [run.weight]
+        named[-1:] = [run.ramped_weight]
     return max(named, default=0.0)
 
 

@@ -248,8 +248,14 @@ def _go_on(o: Observation, run: Run, orders: Orders, *, rung: Rung, known: Known
     if growth is not None:
         if growth.percent > run.weight and known.is_over and guards.stands(o, run):
             seen_ms = o.evidence.newest_ms if o.evidence is not None else 0
-            update = {"weight": growth.percent, "ramped_at": o.now, "ramped_ms": seen_ms}
-            run = run.model_copy(update=update)
+            run = run.model_copy(
+                update={
+                    "weight": growth.percent,
+                    "ramped_at": o.now,
+                    "ramped_weight": max(run.ramped_weight, growth.percent),
+                    "ramped_ms": seen_ms,
+                }
+            )
             known = propagation.of_weight(o, run)
         return staying.ramping(o, run, orders, growth=growth, known=known)
     return staying.hold(o, run, orders, rung=rung, known=known)
@@ -310,6 +316,7 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int, proof: str = 
             "retreated": False,
             "settled_since": None,
             "ramped_at": o.now if is_ramp else None,
+            "ramped_weight": max(run.ramped_weight, weight) if is_ramp else 0.0,
             "ramped_ms": run.evidence.newest_ms if is_ramp and run.evidence is not None else 0,
             "unrouted_since": None,
             "evidence": evidence,

@@ -16,11 +16,12 @@ from rollout.api.evidence import (
     RunEvidence,
     Verdict,
 )
+from rollout.api.phase import Phase
 from rollout.api.status import Run
 from rollout.engine import ramping
 from rollout.engine.observation import Observation
 from rollout.engine.ramping import Growth
-from tests.world.engine_world import World, at_step, spec_of
+from tests.world.engine_world import World, always, at_step, spec_of
 
 TICK_MS = 15_000
 STEPS = [{"ramp": {"maxWeight": 50, "riskBudgetRequests": 30}}, {"weight": 100}]
@@ -157,3 +158,14 @@ def test_at_its_maximum_and_in_other_steps_it_says_nothing() -> None:
     assert ramping.growth(*ramping_at(50)) is None
     other: World = at_step(1)
     assert ramping.growth(other.observe(), other.run) is None
+
+
+def test_a_ramp_that_is_taken_back_is_remembered_with_the_weight_that_it_had_come_to() -> None:
+    world = at_step(1, spec=spec_of(strategy={"steps": STEPS}))
+    began = world.run.weight
+    world.says = always(Verdict.FAIL)
+
+    world.until(Phase.ROLLED_BACK)
+
+    assert began > 0
+    assert world.status.history[0].max_weight == began

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from rollout.analysis.judge.ramp import GROWTH_FACTOR_MAX
 from rollout.api.match import Match
 from rollout.api.phase import Phase
 from rollout.api.status import Run
@@ -310,15 +311,21 @@ def _drift(
         return propagation.condition(o, run, known=known), ()
     found = "somebody else had removed the managed routes"
     if foreign:
-        found = (
-            f"somebody else had set the weight of {run.canary_revision} to {percent(foreign[0])}"
-        )
+        found = _blame(run, foreign[0])
     if o.routing.problems:
         return ("False", "Moved", f"{found}; it is put back when routes can be written"), ()
     as_it_was = f"to {percent(run.weight)} " if foreign else ""
     told = f"{found}; it was put back {as_it_was}at {calendar_time(o.now)}"
     event = Happening(type="Warning", reason="PutBack", message=told)
     return ("True", "PutBack", told), () if _was_put_back(o) else (event,)
+
+
+def _blame(run: Run, foreign: float) -> str:
+    """Whose a weight is that is not ours; on a ramp it may be a raise that a kill cut short."""
+    found = f"somebody else had set the weight of {run.canary_revision} to {percent(foreign)}"
+    if run.ramped_at is not None and run.weight < foreign <= GROWTH_FACTOR_MAX * run.weight:
+        found += ", or a restart came before a raise to it was recorded"
+    return found
 
 
 def _unguarded(o: Observation, run: Run) -> tuple[Happening, ...]:

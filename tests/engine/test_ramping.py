@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -169,3 +170,16 @@ def test_a_ramp_that_is_taken_back_is_remembered_with_the_weight_that_it_had_com
 
     assert began > 0
     assert world.status.history[0].max_weight == began
+
+
+def test_a_raise_that_a_kill_cut_short_is_undone_and_nobody_is_blamed_for_sure() -> None:
+    """The route was written, the status was not; after the restart nothing new is known yet."""
+    world = at_step(1, spec=spec_of(strategy={"steps": STEPS}))
+    recorded = world.run.weight
+    raised = Fraction(3 * round(recorded), 100)
+    world.shares = {"v1": 1 - raised, "v2": raised}
+
+    world.reconcile()
+
+    assert world.percent == recorded
+    assert "or a restart came before a raise" in world.told("PutBack")[0].message

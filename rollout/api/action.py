@@ -26,6 +26,10 @@ class Verb(StrEnum):
     """End a Pause."""
     RETRY = "Retry"
     """Run the revision of the named, finished run once more."""
+    APPROVE = "Approve"
+    """Say yes to the approval that is the named step."""
+    REJECT = "Reject"
+    """Say no to it: the run ends."""
 
 
 class ActionOutcome(StrEnum):
@@ -44,13 +48,15 @@ class ActionSpec(Model):
     run: Annotated[str, Field(min_length=1, max_length=20)]
     """The run that is meant: ``status.run.id``."""
     step: Annotated[int, Field(ge=0, le=100)] | None = None
-    """The step that is meant: needed for Promote and Resume."""
+    """The step that is meant: needed for Promote, Resume, Approve and Reject."""
     verb: Verb
     """What to do."""
     actor: Annotated[str, Field(min_length=1, max_length=253)]
-    """Who says so: the user name as the API server knows it."""
+    """Who says so: the user name as the API server knows it, or the e-mail of a Slack user, or
+    ``slack:`` with the member id of one."""
     groups: Annotated[tuple[Annotated[str, Field(max_length=253)], ...], Field(max_length=64)] = ()
-    """Groups of the actor."""
+    """Groups of the actor; of a Slack user ``slack:`` with the member id and with the ids of the
+    user groups."""
     sequence: Annotated[int, Field(ge=0, le=1_000_000)] = 1
     """Tells two equal commands of one person apart."""
     via: Annotated[str, Field(max_length=63)] = ""

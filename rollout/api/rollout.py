@@ -9,6 +9,7 @@ from pydantic import Field
 from rollout.api.gate import GATES_MAX, NAME_PATTERN, ErrorRate, Gate, Judge, Name
 from rollout.api.guard import Guard
 from rollout.api.meta import Model
+from rollout.api.notify import Notify
 from rollout.api.step import Strategy
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
@@ -98,6 +99,8 @@ class RolloutSpec(Model):
     """What protects users during a run. Absent: nothing but what is there already."""
     on_failure: Literal["Rollback", "Hold"] = "Rollback"
     """What to do when a gate fails."""
+    notify: Notify = Notify()
+    """Whom to tell what happens."""
     suspend: bool = False
     """True stops starts and increases; judging, abort and rollback go on."""
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from rollout.api.evidence import RunEvidence, Verdict
 from rollout.api.meta import Model, Time
+from rollout.api.notify import OUTBOX_MAX, Telling, Thread
 from rollout.api.phase import ConditionType, Outcome, Phase
 from rollout.api.rollout import Plan
 
@@ -98,6 +99,27 @@ class Ending(Model):
     """Whether ``spec.revision`` has been another since: the canary, wanted again, then may run."""
 
 
+APPROVALS_MAX = 60
+"""Decisions of people in one run: more would be three to each step of a long ladder."""
+
+
+class Decided(Model):
+    """What a person said to an approval."""
+
+    step: Annotated[int, Field(ge=1)]
+    """The step that asked."""
+    verdict: Literal["Approved", "Rejected"]
+    """Yes or no."""
+    by: Word
+    """The person's name, as in the command."""
+    via: Annotated[str, Field(max_length=63)] = ""
+    """The tool: ``cli``, ``slack`` and so on."""
+    at: Time
+    """When it took effect."""
+    reason: Annotated[str, Field(max_length=256)] = ""
+    """What the person gave as reason, cut to what fits."""
+
+
 class Run(Model):
     """The run in progress, or the last one."""
 
@@ -136,6 +158,8 @@ class Run(Model):
     """Who paused the run. Absent: nobody."""
     promoted_full: Command | None = None
     """Who sent the run straight to 100 percent. Absent: nobody."""
+    approvals: Annotated[tuple[Decided, ...], Field(max_length=APPROVALS_MAX)] = ()
+    """What people said to approvals, oldest first."""
     retreated: bool = False
     """True while the canary gets no traffic because it had no ready endpoint."""
     guarded: Annotated[tuple[GuardedField, ...], Field(max_length=2)] = ()
@@ -212,5 +236,11 @@ class RolloutStatus(Model):
     """Revisions that get no traffic any more and are neither stable nor canary: safe to remove."""
     notes: Annotated[tuple[Note, ...], Field(max_length=NOTES_MAX)] = ()
     """What is worth knowing about routes and rules while the run goes on."""
+    outbox: Annotated[tuple[Telling, ...], Field(max_length=OUTBOX_MAX)] = ()
+    """Messages that somebody has not been told yet, oldest first."""
+    told: Annotated[int, Field(ge=0)] = 0
+    """The id of the newest message there was."""
+    slack: Thread | None = None
+    """Where the messages of the newest run stand in Slack."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8)] = ()
     """Facts for other tools."""

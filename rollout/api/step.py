@@ -47,8 +47,40 @@ class Ramp(Model):
     """The least time to stay at ``maxWeight``."""
 
 
+ChatId = Annotated[str, Field(min_length=2, max_length=32, pattern=r"^[A-Z][A-Z0-9]+$")]
+"""How Slack names a user or a user group for ever: ``U0123ABCD``; names there may change."""
+
+Person = Annotated[str, Field(min_length=1, max_length=253)]
+
+
+class Approvers(Model):
+    """Who may approve: anybody whom one of the lists names."""
+
+    slack_users: Annotated[tuple[ChatId, ...], Field(max_length=50)] = ()
+    """Member ids of Slack, such as U0123ABCD."""
+    slack_groups: Annotated[tuple[ChatId, ...], Field(max_length=20)] = ()
+    """Ids of Slack's user groups, such as S0123ABCD."""
+    users: Annotated[tuple[Person, ...], Field(max_length=50)] = ()
+    """User names as the API server knows them; the e-mail of a Slack user counts too."""
+    groups: Annotated[tuple[Person, ...], Field(max_length=20)] = ()
+    """Groups as the API server knows them."""
+
+
+class Approval(Model):
+    """Wait at the present weight until people approve; the gates go on judging."""
+
+    approvers: Approvers
+    """Who may; at least one of its lists names somebody."""
+    quorum: Annotated[int, Field(ge=1, le=20)] = 1
+    """How many different people must approve. One who rejects ends the run."""
+    expires_after: Duration | None = None
+    """How long it may take. Absent: as long as the run may."""
+    on_expiry: Literal["Abort", "Hold"] = "Abort"
+    """What to do then: end the run, or wait on until somebody decides."""
+
+
 class Step(Model):
-    """One rung of the ladder: a weight, match, mirror, ramp, pause or check."""
+    """One rung of the ladder: a weight, match, mirror, ramp, pause, approval or check."""
 
     weight: Annotated[float, Field(ge=0.01, le=100)] | None = None
     """Percent of the traffic that goes to the canary; may be fractional, and never falls."""
@@ -65,6 +97,8 @@ class Step(Model):
     every gate passes. Absent: the step ends as soon as the gates pass."""
     pause: Pause | None = None
     """Wait, for a time or for ``promote``. ``pause: {}`` waits for ``promote``."""
+    approval: Approval | None = None
+    """Wait until people approve. Nothing passes it but them."""
     check: Check | None = None
     """Stay at the present weight until the named gates pass."""
 
@@ -74,7 +108,7 @@ class Step(Model):
         return self.ramp.max_weight if self.ramp is not None else self.weight
 
 
-STEP_KINDS = ("weight", "match", "mirror", "ramp", "pause", "check")
+STEP_KINDS = ("weight", "match", "mirror", "ramp", "pause", "approval", "check")
 """The fields of `Step` of which exactly one is given."""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from rollout.analysis import delta, sample
 from rollout.analysis.arm import Arms
 from rollout.analysis.cursor import SETTLE_MS, Cursors
-from rollout.analysis.judge import ledger
+from rollout.analysis.judge import ledger, split
 from rollout.analysis.query import ARRIVED, Shape
 from rollout.analysis.sample import Series
 from rollout.analysis.tally import Grid, Tally, added
@@ -85,6 +85,7 @@ def begin_step(
         update={
             "gates": _next_page(evidence, gates, evidence.baseline, is_full=is_full),
             "traffic": _fresh(evidence.traffic),
+            "split": split.begun(evidence),
             "unattributed": 0,
             "unattributed_before": evidence.unattributed_before + evidence.unattributed,
             "arrivals": book
@@ -193,6 +194,7 @@ def look(
         canary_run=added(evidence.canary_run, tally.traffic.canary),
         unattributed=evidence.unattributed + tally.unattributed,
         unattributed_before=evidence.unattributed_before,
+        split=split.counted(evidence.split, tally.traffic.rows, tick_ms=tick_ms),
         arrivals=arrivals,
     )
     return Look(evidence=evidence if fresh == evidence else fresh, notes=(*notes, *noted))

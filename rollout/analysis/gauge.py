@@ -82,7 +82,9 @@ def judge(
     reading = read(document)
     if isinstance(reading, Lack):
         only = reading.natural and _is_stable_alone(itself, between)
-        return _unknown(gate, reading.sentence, incomparable=only)
+        return _unknown(gate, reading.sentence, incomparable=only).model_copy(
+            update={"dataless": True}
+        )
     if not gate.relative_to_stable:
         return _compare(
             gate,

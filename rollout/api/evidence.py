@@ -173,6 +173,23 @@ class Arrivals(Model):
     error and latency gates have them."""
 
 
+class Split(Model):
+    """How requests were shared in two stretches of a step, to see whether the mesh does as told."""
+
+    after_ms: Stamp = 0
+    """Ticks that end later count, milliseconds after ``originMs``."""
+    stretch: Count = 0
+    """Which stretch is being counted, from 0."""
+    canary: Count = 0
+    """Requests of the canary in it."""
+    stable: Count = 0
+    """Requests of the stable revision in it."""
+    canary_before: Count = 0
+    """Requests of the canary in the stretch before."""
+    stable_before: Count = 0
+    """Requests of the stable revision in the stretch before."""
+
+
 class RunEvidence(Model):
     """All that has been counted in a run."""
 
@@ -206,6 +223,8 @@ class RunEvidence(Model):
     to no revision; 0 or more."""
     unattributed_before: Count = 0
     """The same in the earlier steps of this run; what was so before is not the canary's doing."""
+    split: Split = Split()
+    """How requests are shared since the step's weight has surely been in force."""
     arrivals: Arrivals | None = None
     """What arrived at the pods, mirrored requests and each attempt of retried ones among it.
     Absent: it is not asked for."""
@@ -232,5 +251,7 @@ class GateVerdict(Model):
     """Whether all that keeps the gate from Pass is traffic that is still to come."""
     advisory: bool = False
     """Whether the gate only observes: it decides nothing."""
+    dataless: bool = False
+    """Whether Prometheus has nothing about the canary for the gate in this step."""
     incomparable: bool = False
     """Whether all that keeps the gate from Pass is a stable number: at 100 percent none comes."""

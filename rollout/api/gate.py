@@ -136,6 +136,10 @@ ProvenRatio = Annotated[
 ]
 
 
+Absence = Literal["Hold", "Rollback", "Continue"]
+"""What to do without data."""
+
+
 class Judge(Model):
     """How sure a verdict must be.
 
@@ -157,3 +161,13 @@ class Judge(Model):
     """Requests per revision and step before a gate may pass."""
     max_interval: Duration = "15s"
     """The longest time between two looks; a look follows each new sample anyway."""
+    on_no_data: Absence = "Hold"
+    """What to do when Prometheus answers, and has nothing about the canary for a gate that decides:
+    wait for data until ``maxDuration``; take the canary back; or go on without those gates, which
+    nothing then protects. A ramp does not grow without data in any case."""
+    no_data_deadline: Duration = "5m"
+    """How long that must last before the canary is taken back, or goes on without."""
+    on_metrics_outage: Absence = "Hold"
+    """What to do when Prometheus does not answer at all; likewise."""
+    metrics_outage_deadline: Duration = "5m"
+    """How long that must last before the canary is taken back, or goes on without."""

@@ -30,7 +30,7 @@ from rollout.api.traffic import Routing
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.base.quantity import parse_duration
-from rollout.controller import texts
+from rollout.controller import missent, texts
 from rollout.controller.hindsight import Hindsight
 from rollout.controller.sight import Sight, Wish
 from rollout.controller.silence import Look, Silence
@@ -51,14 +51,20 @@ class Judged:
     """What is known of a run in its present step.
 
     Attributes:
-        evidence: all that has been counted.
+        evidence: all that has been counted; None: there is no run.
         verdicts: what the gates say to it; none while preparing.
         problem: why there is no fresh data, in a sentence; empty when there is.
+        is_out: whether that is because Prometheus does not answer.
     """
 
-    evidence: RunEvidence
+    evidence: RunEvidence | None
     verdicts: tuple[GateVerdict, ...]
     problem: str
+    is_out: bool = False
+
+
+NOT_JUDGED = Judged(evidence=None, verdicts=(), problem="")
+"""Of a Rollout at rest."""
 
 
 class Judging:
@@ -109,7 +115,9 @@ class Judging:
             )
         self._evidence[key] = (_step_of(run), evidence)
         if run.step == 0:
-            return Judged(evidence=evidence, verdicts=(), problem=sight.problem)
+            return Judged(
+                evidence=evidence, verdicts=(), problem=sight.problem, is_out=sight.is_out
+            )
         context = _context(run, evidence, hidden, now=now, step_ms=self._telescope.step_ms)
         context = replace(context, early=self._is_early(key, hidden, evidence, now=now))
         own = _Own(
@@ -117,17 +125,21 @@ class Judging:
             unaskable=self._unaskable.get(key, {}),
         )
         silence = self._silent(key, run, sight, arms=arms, arrived=hidden.shapes)
-        doubt = sight.problem or sight.doubt or silence
+        doubt = sight.problem or sight.doubt or silence or missent.told(run, evidence, routing)
+        dumb = bool(silence or (sight.problem and not sight.is_out))
         told, verdicts = plans.told(run.plan, run.step), []
         by_name = {question.name: question for question in asked}
         for gate in plans.judged(run.plan, run.step):
             question = by_name[gate.name]
             verdict = _verdict(question, evidence, own, context)
+            lacks = gate in told and (dumb or _lacks(verdict, evidence, asks=question.kind))
             verdict = verdict if gate in told else _unasked(verdict, question.kind)
-            verdict = verdict.model_copy(update={"advisory": question.advisory})
+            verdict = verdict.model_copy(update={"advisory": question.advisory, "dataless": lacks})
             verdicts.append(_doubted(verdict, doubt))
         together = budget.together(verdicts, asked)
-        return Judged(evidence=evidence, verdicts=together, problem=sight.problem)
+        return Judged(
+            evidence=evidence, verdicts=together, problem=sight.problem, is_out=sight.is_out
+        )
 
     def _begun(
         self,
@@ -339,6 +351,15 @@ def _verdict(
         between=documents.get(texts.about_stable_itself(question)),
     )
     return _doubted(verdict, own.sight.age)
+
+
+def _lacks(verdict: GateVerdict, evidence: RunEvidence, *, asks: GateKind) -> bool:
+    """Whether Prometheus has told nothing of the canary in this step that the gate could use."""
+    if asks is GateKind.QUERY:
+        return verdict.dataless
+    books = (evidence.gates, evidence.arrivals.gates if evidence.arrivals is not None else {})
+    pages = [book[verdict.name] for book in books if verdict.name in book]
+    return not any(page.canary.requests for page in pages)
 
 
 def _unasked(verdict: GateVerdict, kind: GateKind) -> GateVerdict:

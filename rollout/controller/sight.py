@@ -49,6 +49,7 @@ class Sight:
         about: run and step that the documents are about.
         age: that the documents are out of date, in a sentence; empty when they are not.
         problem: why there is no good answer, in a sentence; empty when there is.
+        is_out: whether that is because Prometheus does not answer, or answers an error.
         doubt: why what is known is not enough, though nothing is wrong yet: nothing new was seen
             since the start. Empty when something was.
     """
@@ -58,4 +59,5 @@ class Sight:
     about: tuple[object, ...] = ()
     age: str = ""
     problem: str = ""
+    is_out: bool = False
     doubt: str = ""

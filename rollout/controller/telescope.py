@@ -148,7 +148,8 @@ class Telescope:
     def seen(self, key: Key) -> Sight:
         """What was last seen for a run; nothing at first."""
         if self._metrics is None:
-            return Sight(problem="no Prometheus address is configured: set --prometheus")
+            told = "no Prometheus address is configured: set --prometheus"
+            return Sight(problem=told, is_out=True)
         known = self._watched.get(key)
         if known is None:
             return Sight(doubt=NOT_SEEN)
@@ -342,7 +343,7 @@ class Telescope:
         problem = bad[0] if bad else self._silence(watched, now=now)
         changed = hit or bool(problem) != bool(watched.sight.problem) or not watched.looked
         watched.looked = True
-        watched.sight = replace(watched.sight, answers=good, problem=problem)
+        watched.sight = replace(watched.sight, answers=good, problem=problem, is_out=bool(bad))
         if changed:
             self._ring(key)
         return hit

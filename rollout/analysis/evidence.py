@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rollout.analysis import delta, sample
+from rollout.analysis import blocks, delta, sample
 from rollout.analysis.arm import Arms
 from rollout.analysis.cursor import SETTLE_MS, Cursors
 from rollout.analysis.judge import ledger, split
@@ -86,6 +86,7 @@ def begin_step(
             "gates": _next_page(evidence, gates, evidence.baseline, is_full=is_full),
             "traffic": _fresh(evidence.traffic),
             "split": split.begun(evidence),
+            "blocks": blocks.begun(evidence, gates),
             "unattributed": 0,
             "unattributed_before": evidence.unattributed_before + evidence.unattributed,
             "arrivals": book
@@ -195,6 +196,7 @@ def look(
         unattributed=evidence.unattributed + tally.unattributed,
         unattributed_before=evidence.unattributed_before,
         split=split.counted(evidence.split, tally.traffic.rows, tick_ms=tick_ms),
+        blocks=evidence.blocks,
         arrivals=arrivals,
     )
     return Look(evidence=evidence if fresh == evidence else fresh, notes=(*notes, *noted))

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from rollout.analysis import blocks, gauge, query
 from rollout.analysis import evidence as evidences
-from rollout.analysis import gauge, query
 from rollout.analysis.arm import Arms
 from rollout.analysis.cursor import SETTLE_MS
 from rollout.analysis.evidence import Book
@@ -32,7 +32,7 @@ from rollout.base.hosts import fqdn
 from rollout.base.quantity import parse_duration
 from rollout.controller import missent, texts
 from rollout.controller.hindsight import Hindsight
-from rollout.controller.sight import Sight, Wish
+from rollout.controller.sight import Own, Sight, Wish
 from rollout.controller.silence import Look, Silence
 from rollout.controller.telescope import Telescope
 from rollout.engine import plan as plans
@@ -113,6 +113,9 @@ class Judging:
                 step_ms=self._telescope.step_ms,
                 book=hidden.book,
             )
+        mine = sight if sight.about == _step_of(run) else Sight()
+        if run.step > 0:
+            evidence = _asked_about(evidence, asked, mine, step_ms=self._telescope.step_ms)
         self._evidence[key] = (_step_of(run), evidence)
         if run.step == 0:
             return Judged(
@@ -120,10 +123,7 @@ class Judging:
             )
         context = _context(run, evidence, hidden, now=now, step_ms=self._telescope.step_ms)
         context = replace(context, early=self._is_early(key, hidden, evidence, now=now))
-        own = _Own(
-            sight=sight if sight.about == _step_of(run) else Sight(),
-            unaskable=self._unaskable.get(key, {}),
-        )
+        own = _Own(sight=mine, unaskable=self._unaskable.get(key, {}))
         silence = self._silent(key, run, sight, arms=arms, arrived=hidden.shapes)
         doubt = sight.problem or sight.doubt or silence or missent.told(run, evidence, routing)
         dumb = bool(silence or (sight.problem and not sight.is_out))
@@ -188,7 +188,7 @@ class Judging:
             arrivals=hidden.book is not None and any(may_arrive(q) for q in asked),
             arrival_edges_ms=_edges_ms(filter(may_arrive, asked)) if hidden.mirrors else (),
             tcp=any(q.kind is GateKind.TCP for q in asked),
-            queries=self._texts(key, run, asked, now=now),
+            queries=self._texts(key, run, evidence, now=now),
             since_ms=evidences.oldest_live_ms(evidence, step_ms=step_ms),
             next_ms=evidences.next_sample_ms(evidence, step_ms=step_ms),
             seen_ms=evidence.newest_ms,
@@ -196,15 +196,14 @@ class Judging:
         )
         self._telescope.want(key, wish)
 
-    def _texts(
-        self, key: Key, run: Run, asked: Iterable[GateQuestion], *, now: datetime
-    ) -> dict[str, str]:
+    def _texts(self, key: Key, run: Run, evidence: RunEvidence, *, now: datetime) -> dict[str, Own]:
         """The run's own queries filled in; one that cannot be is not asked, and says so."""
-        found: dict[str, str] = {}
+        found: dict[str, Own] = {}
         unaskable: dict[str, str] = {}
-        for question in asked if run.step > 0 else ():
+        for question in questions.of_plan(run.plan) if run.step > 0 else ():
+            end_ms = blocks.due_ms(evidence, question, step_ms=self._telescope.step_ms)
             try:
-                found |= texts.fill(question, key, run, now=now)
+                found |= texts.fill(question, key, run, now=now, end_ms=end_ms)
             except BadManifest as error:
                 unaskable[question.name] = str(error)
         self._unaskable[key] = unaskable
@@ -335,22 +334,29 @@ def _verdict(
 ) -> GateVerdict:
     if question.kind is not GateKind.QUERY:
         return arrived.judge(question, evidence, context=context)
-    documents = own.sight.documents
-    document = documents.get(question.name)
     why_not = own.unaskable.get(question.name, "")
-    if document is None and not why_not:
+    if not why_not and question.block_ms is not None:
+        return blocks.judge(question, evidence)
+    told = texts.told(question, own.sight.documents, end_ms=None)
+    if told is None and not why_not:
         why_not = "Prometheus has not answered the query yet"
-    if document is None or why_not:
-        told = f"{question.name}: {why_not}"[:SENTENCE_LENGTH_MAX]
-        return GateVerdict(name=question.name, verdict=Verdict.UNKNOWN, because=told)
-    verdict = gauge.judge(
-        question,
-        document,
-        documents.get(texts.about_stable(question)),
-        itself=documents.get(texts.about_itself(question)),
-        between=documents.get(texts.about_stable_itself(question)),
-    )
-    return _doubted(verdict, own.sight.age)
+    if told is None or why_not:
+        because = f"{question.name}: {why_not}"[:SENTENCE_LENGTH_MAX]
+        return GateVerdict(name=question.name, verdict=Verdict.UNKNOWN, because=because)
+    return _doubted(gauge.judge(question, told), own.sight.age)
+
+
+def _asked_about(
+    evidence: RunEvidence, asked: Sequence[GateQuestion], sight: Sight, *, step_ms: int
+) -> RunEvidence:
+    """The evidence with what was answered about blocks of time."""
+    evidence = blocks.missing(evidence, asked)
+    for question in asked:
+        end_ms = blocks.due_ms(evidence, question, step_ms=step_ms)
+        told = texts.told(question, sight.documents, end_ms=end_ms) if end_ms else None
+        if end_ms is not None and told is not None:
+            evidence = blocks.absorbed(evidence, question, told, end_ms=end_ms)
+    return evidence
 
 
 def _lacks(verdict: GateVerdict, evidence: RunEvidence, *, asks: GateKind) -> bool:

@@ -39,14 +39,14 @@ def told(known: Split, percent: float = 5) -> str:
 def test_what_is_sent_as_asked_is_nothing_to_tell() -> None:
     known = split.counted(step(), ticks(16, share=0.05), tick_ms=TICK_MS)
 
-    assert known.canary + known.stable == 8 * 1500
+    assert known.canary_count + known.stable_count == 8 * 1500
     assert told(known) == ""
 
 
 def test_another_share_is_told_with_its_numbers_and_what_to_look_at() -> None:
     known = split.counted(step(), ticks(3, share=0.11), tick_ms=TICK_MS)
 
-    canary = known.canary
+    canary = known.canary_count
     assert told(known) == (
         f"the mesh does not send what was asked: 5 % are to go to the canary, and {canary} of the"
         f" last 4,500 requests did ({100 * canary / 4500:.3g} %); see whether every caller's proxy"
@@ -69,8 +69,8 @@ def test_few_requests_prove_nothing() -> None:
 def test_what_is_sure_and_small_hurts_nobody() -> None:
     known = split.counted(step(), ticks(8, share=0.055, per_tick=20_000), tick_ms=TICK_MS)
 
-    total = known.canary + known.stable
-    nats = split.log_evidence(known.canary, total - known.canary, share=0.05)
+    total = known.canary_count + known.stable_count
+    nats = split.log_evidence(known.canary_count, total - known.canary_count, share=0.05)
     assert nats > split.SURE_NATS
     assert told(known) == ""
 
@@ -97,7 +97,7 @@ def test_after_a_long_gap_only_the_newest_ticks_count() -> None:
 
     known = split.counted(wrong, ticks(1, share=0.05, begin=40), tick_ms=TICK_MS)
 
-    assert (known.canary_before, known.stable_before) == (0, 0)
+    assert (known.canary_before_count, known.stable_before_count) == (0, 0)
     assert told(known) == ""
 
 

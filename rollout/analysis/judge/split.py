@@ -73,24 +73,27 @@ def counted(known: Split, ticks: Mapping[int, tuple[int, int, int, int]], *, tic
 
 def _at(known: Split, stretch: int) -> Split:
     """The counts with a stretch as the present one, if it is newer."""
-    if stretch <= known.stretch:
+    if stretch <= known.stretch_index:
         return known
-    follows = stretch == known.stretch + 1
+    follows = stretch == known.stretch_index + 1
     return Split(
         after_ms=known.after_ms,
-        stretch=stretch,
-        canary_before=known.canary if follows else 0,
-        stable_before=known.stable if follows else 0,
+        stretch_index=stretch,
+        canary_before_count=known.canary_count if follows else 0,
+        stable_before_count=known.stable_count if follows else 0,
     )
 
 
 def _with(known: Split, stretch: int, canary: int, stable: int) -> Split:
-    if stretch == known.stretch:
-        update = {"canary": known.canary + canary, "stable": known.stable + stable}
-    elif stretch == known.stretch - 1:
+    if stretch == known.stretch_index:
         update = {
-            "canary_before": known.canary_before + canary,
-            "stable_before": known.stable_before + stable,
+            "canary_count": known.canary_count + canary,
+            "stable_count": known.stable_count + stable,
+        }
+    elif stretch == known.stretch_index - 1:
+        update = {
+            "canary_before_count": known.canary_before_count + canary,
+            "stable_before_count": known.stable_before_count + stable,
         }
     else:
         return known
@@ -103,7 +106,10 @@ def mismatch(known: Split, *, weight_percent: float) -> str:
     ``weight_percent`` is above 0 and below 100.
     """
     share = weight_percent / 100
-    canary, stable = known.canary + known.canary_before, known.stable + known.stable_before
+    canary, stable = (
+        known.canary_count + known.canary_before_count,
+        known.stable_count + known.stable_before_count,
+    )
     total = canary + stable
     if not total or log_evidence(canary, stable, share=share) < SURE_NATS:
         return ""

@@ -187,7 +187,7 @@ def _counting_gates_have_room(spec: RolloutSpec) -> Iterator[BadManifest]:
         yield _wrong(
             "spec.gates",
             f"has {count} gates that count requests, and each keeps evidence in the status",
-            f"use at most {COUNTING_GATES_MAX}; a query takes no room",
+            f"use at most {COUNTING_GATES_MAX}; a query takes little room",
         )
 
 

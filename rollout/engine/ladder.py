@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -38,13 +39,16 @@ def read(
     settled_at: datetime | None,
     promoted: bool,
     blind: bool = False,
+    excused: Collection[str] = frozenset(),
 ) -> Rung:
     """Where the run stands; ``promoted`` means that a person ends the step.
 
     A step takes at least until its weight has settled, so that what that does can be seen at all.
     While Prometheus is silent the run is ``blind``, and what was seen before excuses no gate.
+    ``excused`` are the names of gates that the run goes on without.
     """
-    phase, least_seconds, required = _demands(run)
+    phase, least_seconds, demanded = _demands(run)
+    required = demanded.difference(excused)
     # At 100 percent the stable revision has no new number to compare with.
     excuses = run.weight >= plans.FULL_PERCENT and not blind
     missing = tuple(

@@ -10,6 +10,7 @@ from rollout.api.phase import Outcome, Phase
 from rollout.api.status import Ending, Run
 from rollout.base.quantity import parse_duration, print_duration
 from rollout.engine import (
+    absence,
     commands,
     ending,
     guards,
@@ -31,7 +32,7 @@ from rollout.engine.propagation import Known
 def in_run(o: Observation, run: Run) -> Decision:
     """What to do while a run is on: ends come first, then what is missing, then the ladder."""
     missing = _missing(o, run)
-    run = _counting(o, run, hindered=missing is not None)
+    run = absence.noted(o, _counting(o, run, hindered=missing is not None))
     standing = Standing(end=_end(o, run), missing=missing[1] if missing else "")
     orders = commands.read(o, standing)
     run = run.model_copy(
@@ -104,6 +105,9 @@ def _end(o: Observation, run: Run) -> Ending | None:
     if failing and run.plan.on_failure == "Rollback":
         name, because = failing
         return ending.taken_back(Outcome.ROLLED_BACK, because, now=o.now, gate=name)
+    without_data = absence.end(o, run)
+    if without_data is not None:
+        return without_data
     strategy = run.plan.strategy
     if ladder.overdue(run, now=o.now) and strategy.on_deadline == "Rollback":
         because = f"not promoted within maxDuration ({strategy.max_duration})"
@@ -221,6 +225,7 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
         settled_at=known.due,
         promoted=orders.promote is not None,
         blind=bool(o.metrics_problem),
+        excused=absence.excused(o, run),
     )
     failing = _failing(o)
     if failing is not None:

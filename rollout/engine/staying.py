@@ -9,7 +9,7 @@ from rollout.api.match import Match
 from rollout.api.phase import Phase
 from rollout.api.status import Run
 from rollout.base.quantity import parse_duration
-from rollout.engine import ending, guards, ladder, propagation
+from rollout.engine import absence, ending, guards, ladder, propagation
 from rollout.engine import plan as plans
 from rollout.engine.commands import Orders
 from rollout.engine.conclude import (
@@ -99,7 +99,7 @@ def hold(
         orders,
         phase=rung.phase,
         reason=reason,
-        message=f"{share(run)} {where(run)}; {then}",
+        message=f"{share(run)} {where(run)}; {then}{absence.told(o, run)}",
         look=look,
         known=known,
         news=news,
@@ -252,9 +252,7 @@ def stay(  # noqa: PLR0913 - one for each part of a decision
     looks = [o.now + timedelta(seconds=parse_duration(run.plan.judge.max_interval))]
     if look is not None:
         looks.append(look)
-    deadline = ladder.deadline(run)
-    if deadline is not None and deadline > o.now:
-        looks.append(deadline)
+    looks += [t for t in (ladder.deadline(run), absence.due(o, run)) if t is not None and t > o.now]
     look_again_at = min(looks)
     before = o.status.run
     assert before is not None, "a run in progress has been written down"

@@ -33,7 +33,8 @@ MISTAKES = {
         "{host: a, revision: v2, judge: {zzz: 5}}",
         (
             "spec.judge.zzz is not a field; known here: falsePromotePercent, falseRollbackPercent, "
-            "maxInterval, minRequests, provenRatio"
+            "maxInterval, metricsOutageDeadline, minRequests, noDataDeadline, onMetricsOutage, "
+            "onNoData, provenRatio"
         ),
     ),
     "a missing host": ("{revision: v2}", "spec.host is missing; add it"),

@@ -82,6 +82,13 @@ def spoken(status: RolloutStatus, spread: Spread, *told: bool) -> Propagation:
     )
 
 
+WITHOUT_DATA: list[dict[str, str]] = [
+    {},
+    {"onNoData": "Rollback", "noDataDeadline": "30s", "onMetricsOutage": "Continue"},
+    {"onNoData": "Continue", "onMetricsOutage": "Rollback", "metricsOutageDeadline": "0s"},
+]
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> RolloutSpec:
     steps: list[dict[str, Any]] = []
@@ -108,6 +115,7 @@ def specs(draw: st.DrawFn) -> RolloutSpec:
         gates=gates,
         guard=draw(st.sampled_from(GUARDS)),
         onFailure=draw(st.sampled_from(["Rollback", "Hold"])),
+        judge={"maxInterval": "15s", **draw(st.sampled_from(WITHOUT_DATA))},
         strategy={
             "steps": steps,
             "bake": draw(st.sampled_from(["0s", "30s"])),
@@ -165,6 +173,8 @@ def runs(draw: st.DrawFn) -> Run:
         paused=None if ending else draw(st.none() | st.just(ALICE)),
         promoted_full=draw(st.none() | st.just(ALICE)),
         retreated=retreated and ending is None,
+        data_lost_since=draw(st.none() | st.just(present)),
+        metrics_lost_since=draw(st.none() | st.just(present)),
         ending=ending,
         plan=plan,
     )
@@ -221,6 +231,7 @@ def worlds(draw: st.DrawFn) -> World:
         status=status,
         ready={name: draw(st.integers(0, 2)) for name in REVISIONS},
         says=always(draw(VERDICTS)),
+        dataless=draw(st.booleans()),
         metrics_problem=draw(st.sampled_from(["", "Prometheus cannot be reached: refused"])),
         arms_problem=draw(st.sampled_from([None, None, ALIKE])),
         route_problems=draw(st.sampled_from([(), (), (TROUBLE,)])),

@@ -11,7 +11,7 @@ from rollout.api.match import NAME_PATTERN, TEXT_MATCH_KINDS, Match
 from rollout.api.meta import Model
 from rollout.api.remedies import place
 from rollout.api.rollout import RolloutSpec
-from rollout.api.step import STEP_KINDS, STEPS_MAX, Step
+from rollout.api.step import STEP_KINDS, STEPS_MAX, Approvers, Step
 from rollout.base.errors import BadManifest, BadQuantity
 from rollout.base.quantity import decimal_of, parse_duration
 
@@ -57,12 +57,16 @@ def _steps_have_one_kind(spec: RolloutSpec) -> Iterator[BadManifest]:
     for i, step in enumerate(spec.strategy.steps):
         path = f"spec.strategy.steps[{i}]"
         yield from _one_kind(path, step, STEP_KINDS)
-        if step.hold is not None and (step.pause or step.check or step.ramp) is not None:
+        others = step.pause or step.check or step.ramp or step.approval
+        if step.hold is not None and others is not None:
             problem = "goes with weight, match or mirror"
             remedy = "use `for` in pause or check, and minHold in ramp"
             yield _wrong(f"{path}.hold", problem, remedy)
         if step.match is not None:
             yield from _match_can_be_made(f"{path}.match", step.match)
+        if step.approval is not None and step.approval.approvers == Approvers():
+            remedy = "name some under users, groups, slackUsers or slackGroups"
+            yield _wrong(f"{path}.approval.approvers", "names nobody, so nobody could", remedy)
 
 
 def _match_can_be_made(path: str, match: Match) -> Iterator[BadManifest]:
@@ -274,6 +278,8 @@ def _step_durations(path: str, step: Step) -> Iterator[tuple[str, str]]:
         yield f"{path}.pause.for", step.pause.for_
     if step.check is not None and step.check.for_ is not None:
         yield f"{path}.check.for", step.check.for_
+    if step.approval is not None and step.approval.expires_after is not None:
+        yield f"{path}.approval.expiresAfter", step.approval.expires_after
 
 
 def _guard_durations(guard: Guard) -> Iterator[tuple[str, str]]:

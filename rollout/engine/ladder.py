@@ -11,6 +11,7 @@ from rollout.api.phase import Phase
 from rollout.api.status import Run
 from rollout.api.step import Step
 from rollout.base.quantity import parse_duration
+from rollout.engine import approvals
 from rollout.engine import plan as plans
 
 
@@ -88,6 +89,8 @@ def _demands(run: Run) -> tuple[Phase, float | None, frozenset[str]]:
     step = steps[run.step - 1]
     least = _least_seconds(step)
     ends = _lasting(run) if run.step == len(steps) and bake == 0 else frozenset()
+    if step.approval is not None:
+        return Phase.WAITING, 0.0 if approvals.is_given(run, run.step) else None, frozenset()
     if step.pause is not None:
         return Phase.WAITING, least, ends if least is not None else frozenset()
     full = run.weight >= plans.FULL_PERCENT

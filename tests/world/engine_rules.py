@@ -177,6 +177,7 @@ def _check_rise(o: Observation, d: Decision, *, before: Run, after: Run) -> None
     assert not o.routing.problems
     assert o.arms_problem is None
     asked = {gate.name for gate in plans.asked(before.plan, before.step)}
+    _check_approvals(o, before, after)
     watching = {gate.name for gate in before.plan.gates if gate.mode == "Observe"}
     says = {v.name: v.verdict for v in o.verdicts if v.name not in watching}
     assert Verdict.FAIL not in says.values(), "nothing rises on a failing gate"
@@ -187,7 +188,7 @@ def _check_rise(o: Observation, d: Decision, *, before: Run, after: Run) -> None
     assert after.paused is None
     assert _due(before) <= o.now, "the hold is kept to the end"
     step = before.plan.strategy.steps[before.step - 1]
-    if step.pause is not None:
+    if step.pause is not None or step.approval is not None:
         return
     needed = (
         step.check.gates
@@ -197,6 +198,18 @@ def _check_rise(o: Observation, d: Decision, *, before: Run, after: Run) -> None
     for name in needed:
         if name in asked and not _goes_without(o, after, name):
             assert says.get(name) is Verdict.PASS, "unknown holds"
+
+
+def _check_approvals(o: Observation, before: Run, after: Run) -> None:
+    """Nobody comes past an approval but by those it names, or one of them who skips it."""
+    for number in range(max(1, before.step), after.step):
+        step = after.plan.strategy.steps[number - 1]
+        if step.approval is None:
+            continue
+        said = [d for d in after.approvals if d.step == number and d.verdict == "Approved"]
+        skipped = after.promoted_full is not None
+        assert skipped or len({d.by for d in said}) >= step.approval.quorum, "people have approved"
+        assert not o.unverified or before.approvals == after.approvals, "names were checked"
 
 
 def _sent_by_person(o: Observation, d: Decision) -> bool:

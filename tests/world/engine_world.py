@@ -128,6 +128,7 @@ class World:
     says: Says = field(default_factory=lambda: passes_after(15))
     metrics_problem: str = ""
     dataless: bool = False
+    unverified: str = ""
     arms_problem: Problem | None = None
     unread: str = ""
     settle_seconds: float = SETTLE_SECONDS
@@ -203,6 +204,7 @@ class World:
             metrics_problem=self.metrics_problem,
             metrics_out=bool(self.metrics_problem),
             actions=tuple(self.waiting),
+            unverified=self.unverified,
             settle_seconds=self.settle_seconds,
             propagation=self.propagation,
         )

@@ -9,6 +9,7 @@ from datetime import datetime
 from rollout.api.action import ActionSpec
 from rollout.api.evidence import GateVerdict, RunEvidence
 from rollout.api.meta import Key
+from rollout.api.notify import News, Sink, Thread
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import RolloutStatus
 from rollout.api.traffic import Problem, Propagation, Routing, SubsetTable
@@ -56,6 +57,9 @@ class Observation:
             told by the verdicts.
         actions: commands without an answer, oldest first.
         unverified: why names in commands cannot be trusted, with the remedy; empty: they can.
+        sinks: who is to be told, and of what; None: of everything.
+        delivered: messages of the outbox, by number, and who has been told them.
+        thread: where the messages of the run stand in Slack, if the status does not know it yet.
         settle_seconds: how long proxies are given to take a change where nobody can tell.
         propagation: what istiod knows of that.
     """
@@ -81,5 +85,8 @@ class Observation:
     metrics_out: bool = False
     actions: tuple[GivenAction, ...] = ()
     unverified: str = ""
+    sinks: Mapping[Sink, tuple[News, ...] | None] = field(default_factory=dict)
+    delivered: frozenset[tuple[int, Sink]] = frozenset()
+    thread: Thread | None = None
     settle_seconds: float
     propagation: Propagation = field(default_factory=Propagation)

@@ -20,6 +20,7 @@ from rollout.engine import (
     questions,
     ramping,
     staying,
+    words,
 )
 from rollout.engine import plan as plans
 from rollout.engine.commands import Orders, Standing
@@ -352,6 +353,6 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int, proof: str = 
     )
     known = propagation.of_weight(o, run)
     rung = ladder.read(run, (), now=o.now, settled_at=known.due, promoted=False)
-    told = f"{staying.share(run)} {staying.where(run)}{proof and '; '}{proof}"
+    told = f"{words.share(run)} {words.where(run)}{proof and '; '}{proof}"
     news = Happening(type="Normal", reason="StepBegan", message=told)
     return staying.hold(o, run, orders, rung=rung, known=known, news=news)

@@ -18,6 +18,7 @@ from typing import Any
 from rollout.api.action import ActionSpec, Verb
 from rollout.api.evidence import ArmCounts, GateEvidence, GateVerdict, RunEvidence, Verdict
 from rollout.api.meta import Key
+from rollout.api.notify import News, Sink, Thread
 from rollout.api.phase import Phase
 from rollout.api.rollout import RolloutSpec
 from rollout.api.rules import check
@@ -129,6 +130,9 @@ class World:
     metrics_problem: str = ""
     dataless: bool = False
     unverified: str = ""
+    sinks: dict[Sink, tuple[News, ...] | None] = field(default_factory=dict)
+    delivered: set[tuple[int, Sink]] = field(default_factory=set)
+    thread: Thread | None = None
     arms_problem: Problem | None = None
     unread: str = ""
     settle_seconds: float = SETTLE_SECONDS
@@ -205,6 +209,9 @@ class World:
             metrics_out=bool(self.metrics_problem),
             actions=tuple(self.waiting),
             unverified=self.unverified,
+            sinks=dict(self.sinks),
+            delivered=frozenset(self.delivered),
+            thread=self.thread,
             settle_seconds=self.settle_seconds,
             propagation=self.propagation,
         )

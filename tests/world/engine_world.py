@@ -128,6 +128,7 @@ class World:
     says: Says = field(default_factory=lambda: passes_after(15))
     metrics_problem: str = ""
     dataless: bool = False
+    lost_at: datetime = MORNING
     arms_problem: Problem | None = None
     unread: str = ""
     settle_seconds: float = SETTLE_SECONDS
@@ -201,7 +202,7 @@ class World:
             evidence=evidence,
             verdicts=self._verdicts(run) if run is not None else (),
             metrics_problem=self.metrics_problem,
-            metrics_out=bool(self.metrics_problem),
+            metrics_out_since=self.lost_at if self.metrics_problem else None,
             actions=tuple(self.waiting),
             settle_seconds=self.settle_seconds,
             propagation=self.propagation,
@@ -274,7 +275,9 @@ class World:
                     verdict=verdict,
                     because=because,
                     failed_sample_ms=stamp,
-                    dataless=self.dataless,
+                    dataless_since=max(self.lost_at, run.step_started_at)
+                    if self.dataless
+                    else None,
                 )
             )
         return tuple(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from rollout.api.traffic import ManagedRoutes, Problem, RouteRef, Routing, Subse
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import endpoints
-from rollout.controller.cache import versions
+from rollout.controller.cache import key_of, versions
 from rollout.controller.damper import Damper
 from rollout.controller.judging import NOT_JUDGED, Judging
 from rollout.controller.refusals import Denial, Refusals
@@ -179,7 +179,7 @@ class Observer:
             evidence=judged.evidence,
             verdicts=judged.verdicts,
             metrics_problem=judged.problem,
-            metrics_out=judged.is_out,
+            metrics_out_since=judged.out_since,
         )
         return Seen(
             observation=observation,
@@ -285,7 +285,13 @@ class Observer:
             routing,
             problems=(*around.problems, *routing.problems, *denied),
             notes=(*self._world.notes(), *routing.notes, *around.notes),
+            has_others=routing.has_others or self._is_sent_elsewhere(host, services),
         )
+
+    def _is_sent_elsewhere(self, host: str, mine: Sequence[Manifest]) -> bool:
+        """Whether VirtualServices that are not the Rollout's send requests to its host too."""
+        known = {key_of(manifest) for manifest in mine}
+        return any(key_of(m) not in known for m in self._world.virtual_services.by("host", host))
 
     def _managed_ever(self, key: Key, plan: Plan | RolloutSpec | None) -> tuple[ManagedRoutes, ...]:
         """See `plan.managed_ever`; found once for each plan that is read."""

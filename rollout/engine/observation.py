@@ -53,8 +53,8 @@ class Observation:
         evidence: what has been counted up to now in the present step; None before the first look.
         verdicts: the gates' verdicts on that evidence.
         metrics_problem: why there is no answer from Prometheus, in a sentence; empty when there is.
-        metrics_out: whether that is because Prometheus does not answer: what it has no sample of is
-            told by the verdicts.
+        metrics_out_since: since when Prometheus does not answer at all; None: it does, and what it
+            has no sample of is told by the verdicts.
         actions: commands without an answer, oldest first.
         unverified: why names in commands cannot be trusted, with the remedy; empty: they can.
         sinks: who is to be told, and of what; None: of everything.
@@ -82,7 +82,7 @@ class Observation:
     evidence: RunEvidence | None = None
     verdicts: tuple[GateVerdict, ...] = ()
     metrics_problem: str = ""
-    metrics_out: bool = False
+    metrics_out_since: datetime | None = None
     actions: tuple[GivenAction, ...] = ()
     unverified: str = ""
     sinks: Mapping[Sink, tuple[News, ...] | None] = field(default_factory=dict)

@@ -34,7 +34,7 @@ from rollout.engine.propagation import Known
 def in_run(o: Observation, run: Run) -> Decision:
     """What to do while a run is on: ends come first, then what is missing, then the ladder."""
     missing = _missing(o, run)
-    run = absence.noted(o, _counting(o, run, hindered=missing is not None))
+    run = _counting(o, run, hindered=missing is not None)
     standing = Standing(end=_end(o, run), missing=missing[1] if missing else "")
     orders = commands.read(o, standing)
     run = run.model_copy(

@@ -133,6 +133,7 @@ class World:
     sinks: dict[Sink, tuple[News, ...] | None] = field(default_factory=dict)
     delivered: set[tuple[int, Sink]] = field(default_factory=set)
     thread: Thread | None = None
+    lost_at: datetime = MORNING
     arms_problem: Problem | None = None
     unread: str = ""
     settle_seconds: float = SETTLE_SECONDS
@@ -206,7 +207,7 @@ class World:
             evidence=evidence,
             verdicts=self._verdicts(run) if run is not None else (),
             metrics_problem=self.metrics_problem,
-            metrics_out=bool(self.metrics_problem),
+            metrics_out_since=self.lost_at if self.metrics_problem else None,
             actions=tuple(self.waiting),
             unverified=self.unverified,
             sinks=dict(self.sinks),
@@ -283,7 +284,9 @@ class World:
                     verdict=verdict,
                     because=because,
                     failed_sample_ms=stamp,
-                    dataless=self.dataless,
+                    dataless_since=max(self.lost_at, run.step_started_at)
+                    if self.dataless
+                    else None,
                 )
             )
         return tuple(found)

@@ -103,11 +103,6 @@ class Acknowledge(Protocol):
         ...
 
 
-async def _unheard(problem: str = "") -> bool:
-    """Nobody waits for an answer."""
-    return bool(problem) and False
-
-
 class Pressed(StrEnum):
     """What was pressed."""
 
@@ -145,7 +140,7 @@ class Press:
     thread: str = ""
     trigger: str = field(default="", repr=False)
     answer_url: str = field(default="", repr=False)
-    ack: Acknowledge = field(default=_unheard, compare=False, repr=False)
+    ack: Acknowledge = field(compare=False, repr=False)
 
 
 def text_of(document: Mapping[str, Any], *path: str) -> str:
@@ -156,6 +151,6 @@ def text_of(document: Mapping[str, Any], *path: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def unusable(why: str) -> BadInput:
+def unusable(*, why: str) -> BadInput:
     """The error for what was pressed and cannot be understood."""
     return BadInput(f"what was pressed cannot be understood: {why}")

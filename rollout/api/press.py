@@ -39,7 +39,7 @@ def read(payload: object, *, ack: Acknowledge) -> Press | None:
         BadInput: it says nothing that a press of ours would say.
     """
     if not isinstance(payload, Mapping):
-        raise unusable("no object")
+        raise unusable(why="no object")
     match payload.get("type"):
         case "block_actions":
             return _button(payload, ack)
@@ -58,7 +58,7 @@ def note(value: str, spot: Spot | None, *, thread: str = "") -> str:
 def _button(payload: Mapping[str, Any], ack: Acknowledge) -> Press | None:
     actions = payload.get("actions")
     if not isinstance(actions, list) or not actions or not isinstance(actions[0], Mapping):
-        raise unusable("no action")
+        raise unusable(why="no action")
     action = actions[0]
     name = text_of(action, "action_id")
     if name == LINK_ACTION or action.get("type") != "button":
@@ -70,7 +70,7 @@ def _button(payload: Mapping[str, Any], ack: Acknowledge) -> Press | None:
     spot = Spot(channel=_id(channel), ts=_id(ts)) if channel and ts else None
     moment = text_of(action, "action_ts") or text_of(payload, "trigger_id")
     return Press(
-        id="/".join((member, channel, ts, name, moment))[: 4 * ID_LENGTH_MAX],
+        id=f"{member}/{channel}/{ts}/{name}/{moment}"[: 4 * ID_LENGTH_MAX],
         what=Pressed.BUTTON,
         member=member,
         action=name,
@@ -106,19 +106,19 @@ def _noted(text: str) -> Mapping[str, Any]:
     try:
         told = json.loads(text[: 2 * VALUE_LENGTH_MAX])
     except (ValueError, RecursionError) as error:
-        raise unusable("the dialog's note is not ours") from error
+        raise unusable(why="the dialog's note is not ours") from error
     if not isinstance(told, dict):
-        raise unusable("the dialog's note is not ours")
+        raise unusable(why="the dialog's note is not ours")
     return told
 
 
 def _id(text: str, what: str = "where") -> str:
     if not text or len(text) > ID_LENGTH_MAX or not text.isascii() or not text.isprintable():
-        raise unusable(f"it does not say {what}")
+        raise unusable(why=f"it does not say {what}")
     return text
 
 
 def _short(text: str, length_max: int) -> str:
     if len(text) > length_max:
-        raise unusable("its value is longer than any of ours")
+        raise unusable(why="its value is longer than any of ours")
     return text

@@ -48,9 +48,7 @@ SENTENCES = {
     "Uncertain": (
         "Slack may have done chat.postMessage in C0123, and may not: no answer within 10 s"
     ),
-    "ChatRefused": (
-        "the chat refused chat.postMessage in C0123: not_in_channel; invite the app"
-    ),
+    "ChatRefused": ("the chat refused chat.postMessage in C0123: not_in_channel; invite the app"),
     "NotFound": "VirtualService shop/checkout does not exist",
     "Gone": "the history of Rollouts does not go back that far",
     "Denied": "writing shop/checkout was refused: not allowed",
@@ -148,7 +146,9 @@ def test_a_process_that_did_not_come_up_shows_its_last_lines() -> None:
     assert str(error) == "Envoy did not come up: it ended at once; its last lines:\nbad flag"
 
 
-@pytest.mark.parametrize("name", ["Conflict", "Unreachable", "Overloaded", "Uncertain", "Unanswered"])
+@pytest.mark.parametrize(
+    "name", ["Conflict", "Unreachable", "Overloaded", "Uncertain", "Unanswered"]
+)
 def test_what_may_be_tried_again_is_a_retry(name: str) -> None:
     assert isinstance(SAMPLES[name], errors.Retry)
 

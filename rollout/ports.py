@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
-from rollout.api.chat import Dialog, Member, Message, Press, Spot
+from rollout.api.chat import Dialog, Handle, Member, Message, Press, Spot
 from rollout.api.meta import Key, Kind, Manifest
 
 Patch = Sequence[Mapping[str, Any]] | Mapping[str, Any]
@@ -208,26 +208,25 @@ class Workspace:
     scopes: frozenset[str] = frozenset()
 
 
-class Presses(Protocol):
-    """Where presses come from: a socket that we hold, or a door for signed requests."""
-
-    def presses(self) -> AsyncGenerator[Press, None]:
-        """Every press that arrives, until closed (``contextlib.aclosing``).
-
-        Whoever takes one keeps it and then calls its ``ack``, within three seconds. Slack delivers
-        a press at most once, except when it does it twice: what is made of one must bear repeating.
-        Raises `ChatRefused` when presses cannot come before an operator mends something.
-        """
-        ...
-
-
-class Chat(Presses, Protocol):
+class Chat(Protocol):
     """Slack.
 
-    Calls raise `Overloaded` (nothing was done; how long to wait), `Unreachable` (nothing was done),
-    `Uncertain` (it may have been done), `ChatRefused` (it never will, and whose fault that is) or
-    `BrokenAnswer`, and nothing else for what the server or the network does.
+    Calls raise `Overloaded` (nothing was done; how long to wait), `Unreachable` (nothing was done,
+    or it does no harm to ask again), `Uncertain` (it may have been done), `ChatRefused` (it will
+    not be done, and whose fault that is) or `BrokenAnswer`, and nothing else for what the server
+    or the network does.
     """
+
+    async def serve(self, handle: Handle) -> None:
+        """Hold a socket, and call ``handle`` for every press that comes over it, until cancelled.
+
+        Several presses are handled at a time. A press is delivered at most once, except when it
+        is delivered twice: what is made of one must bear repeating. One that ``handle`` does not
+        acknowledge within three seconds has failed, as the person sees. `ChatRefused` when no
+        press can come before an operator mends something. Presses that come by HTTP instead come
+        through ``rollout.web.slack``, and are the same.
+        """
+        ...
 
     async def workspace(self) -> Workspace:
         """Whom the chat takes us for; to be asked once at the start, so that errors show early."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -141,6 +141,10 @@ class Press:
     trigger: str = field(default="", repr=False)
     answer_url: str = field(default="", repr=False)
     ack: Acknowledge = field(compare=False, repr=False)
+
+
+Handle = Callable[[Press], Awaitable[None]]
+"""What is done about a press: keep it, then call its ``ack``, then whatever may take longer."""
 
 
 def text_of(document: Mapping[str, Any], *path: str) -> str:

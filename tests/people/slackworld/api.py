@@ -54,6 +54,7 @@ class Api:
             "chat.postEphemeral": ("bot", "chat:write", self._ephemeral),
             "chat.getPermalink": ("bot", "", self._permalink),
             "conversations.info": ("bot", "channels:read", self._info),
+            "conversations.list": ("bot", "channels:read", self._list),
             "conversations.history": ("bot", "channels:history", self._history),
             "conversations.replies": ("bot", "channels:history", self._replies),
             "users.info": ("bot", "users:read", self._user),
@@ -254,6 +255,15 @@ class Api:
 
     def _info(self, arguments: Arguments) -> Document:
         return {"channel": self._channel(arguments, writing=False).document()}
+
+    def _list(self, arguments: Arguments) -> Document:
+        known = [
+            channel.document()
+            for channel in self.world.channels.values()
+            if not channel.private or BOT_USER in channel.members
+        ]
+        page = self._page(known, arguments)
+        return {**page, "channels": page.pop("messages")}
 
     def _readable(self, arguments: Arguments) -> Channel:
         channel = self._channel(arguments, writing=False)

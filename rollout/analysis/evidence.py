@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rollout.analysis import delta, sample
+from rollout.analysis import blocks, delta, sample
 from rollout.analysis.arm import Arms
 from rollout.analysis.cursor import SETTLE_MS, Cursors
-from rollout.analysis.judge import ledger
+from rollout.analysis.judge import ledger, split
 from rollout.analysis.query import ARRIVED, Shape
 from rollout.analysis.sample import Series
 from rollout.analysis.tally import Grid, Tally, added
@@ -85,6 +85,8 @@ def begin_step(
         update={
             "gates": _next_page(evidence, gates, evidence.baseline, is_full=is_full),
             "traffic": _fresh(evidence.traffic),
+            "split": split.begun(evidence),
+            "blocks": blocks.begun(evidence, gates),
             "unattributed": 0,
             "unattributed_before": evidence.unattributed_before + evidence.unattributed,
             "arrivals": book
@@ -193,6 +195,8 @@ def look(
         canary_run=added(evidence.canary_run, tally.traffic.canary),
         unattributed=evidence.unattributed + tally.unattributed,
         unattributed_before=evidence.unattributed_before,
+        split=split.counted(evidence.split, tally.traffic.rows, tick_ms=tick_ms),
+        blocks=evidence.blocks,
         arrivals=arrivals,
     )
     return Look(evidence=evidence if fresh == evidence else fresh, notes=(*notes, *noted))

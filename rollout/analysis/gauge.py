@@ -1,4 +1,4 @@
-"""Judges custom queries: one number between bounds, or the same number over the stable revision's.
+"""Reads what custom queries say, and judges by threshold: one number, or its ratio to stable's.
 
 Only a single finite number is evidence. Nothing, several series, NaN and infinity are Unknown, each
 with a sentence of its own; there is no default that could pass for good news.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rollout.analysis import sample
@@ -33,17 +33,19 @@ class Lack:
         sentence: why not, for people.
         natural: Prometheus answered as it should, and what was asked about has no number: what a
             revision without traffic looks like. An error, a warning or several series are not.
+        answered: Prometheus has answered, whatever it was; another time it may say no more.
     """
 
     sentence: str
     natural: bool = False
+    answered: bool = True
 
 
 def read(document: Mapping[str, Any] | NoAnswer) -> Reading | Lack:
     """The one number of an instant query's answer (vector or scalar), or why there is none."""
     found = document if isinstance(document, NoAnswer) else sample.parse_instant(document)
     if isinstance(found, NoAnswer):
-        return Lack(sentence=found.sentence)
+        return Lack(sentence=found.sentence, answered=False)
     if not found:
         return Lack(sentence="the query found nothing", natural=True)
     if len(found) > 1:
@@ -56,22 +58,12 @@ def read(document: Mapping[str, Any] | NoAnswer) -> Reading | Lack:
     return Reading(value=value, at_ms=at_ms)
 
 
-def judge(
-    gate: GateQuestion,
-    document: Mapping[str, Any] | NoAnswer,
-    stable: Mapping[str, Any] | NoAnswer | None = None,
-    *,
-    itself: Mapping[str, Any] | NoAnswer | None = None,
-    between: Mapping[str, Any] | NoAnswer | None = None,
-) -> GateVerdict:
-    """The verdict of a query gate; bounds are inclusive.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What Prometheus was asked about one gate, and what it answered.
 
-    Unknown is told to be incomparable only where it is proved that the canary has its number and
-    the stable revision has none, because nothing goes to it: not because nobody could tell.
-
-    Args:
-        gate: the question.
-        document: the answer about the canary.
+    Attributes:
+        about: the answer about the canary.
         stable: the answer to the same query about the stable revision, where the gate is relative.
         itself: the answer to the same query with the canary in the place of the stable revision. A
             number there shows that a query which compares by itself does not lack the canary's.
@@ -79,26 +71,94 @@ def judge(
             No number there shows that it lacks the stable one. A 0 is a number, and infinitely
             much is one: the worst.
     """
-    reading = read(document)
+
+    about: Mapping[str, Any] | NoAnswer
+    stable: Mapping[str, Any] | NoAnswer | None = None
+    itself: Mapping[str, Any] | NoAnswer | None = None
+    between: Mapping[str, Any] | NoAnswer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """The numbers of a query: the canary's and, where it is relative, the stable revision's."""
+
+    canary: Reading
+    stable: Reading | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Why there is nothing to compare.
+
+    Attributes:
+        sentence: for people.
+        value: the canary's number, if that is there.
+        dataless: Prometheus has no number about the canary.
+        incomparable: it is proved that the canary has its number and the stable revision has none,
+            because nothing goes to it: not because nobody could tell.
+        answered: whether Prometheus has answered all that was asked.
+    """
+
+    sentence: str
+    value: float | None = None
+    dataless: bool = False
+    incomparable: bool = False
+    answered: bool = True
+
+
+def numbers(gate: GateQuestion, told: Told) -> Numbers | Missing:
+    """The numbers that a gate compares, or why there are none."""
+    reading = read(told.about)
     if isinstance(reading, Lack):
-        only = reading.natural and _is_stable_alone(itself, between)
-        return _unknown(gate, reading.sentence, incomparable=only)
+        only = reading.natural and _is_stable_alone(told.itself, told.between)
+        return Missing(
+            sentence=reading.sentence,
+            dataless=reading.natural and not only,
+            incomparable=only,
+            answered=reading.answered,
+        )
     if not gate.relative_to_stable:
+        return Numbers(canary=reading)
+    base = read(told.stable) if told.stable is not None else NOT_YET
+    if isinstance(base, Lack):
+        return Missing(
+            sentence=f"about the stable revision: {base.sentence}",
+            value=reading.value,
+            incomparable=base.natural,
+            answered=base.answered,
+        )
+    return Numbers(canary=reading, stable=base)
+
+
+NOT_YET = Lack(sentence="Prometheus has not answered the query yet", answered=False)
+
+
+def judge(gate: GateQuestion, told: Told) -> GateVerdict:
+    """The verdict of a query gate that a threshold decides; bounds are inclusive."""
+    found = numbers(gate, told)
+    if isinstance(found, Missing):
+        unknown = _unknown(gate, found.sentence, value=found.value, incomparable=found.incomparable)
+        return unknown.model_copy(update={"dataless": found.dataless})
+    reading, base = found.canary, found.stable
+    if base is None:
         return _compare(
             gate,
             reading.value,
             at_ms=reading.at_ms,
-            told=f"the query gave {_number(reading.value)}",
+            told=f"the query gave {number(reading.value)}",
         )
-    base = _divisor(reading, stable)
-    if isinstance(base, Lack):
-        return _unknown(gate, base.sentence, value=reading.value, incomparable=base.natural)
+    if base.value == 0:
+        lack = "the stable revision's number is 0, so there is no ratio to it"
+        return _unknown(gate, lack, value=reading.value)
     ratio = reading.value / base.value
-    told = (
-        f"the query gave {_number(reading.value)}, {_number(ratio)} times the stable revision's"
-        f" {_number(base.value)}"
+    if not math.isfinite(ratio):
+        lack = "the ratio to the stable revision is too large to compare"
+        return _unknown(gate, lack, value=reading.value)
+    said = (
+        f"the query gave {number(reading.value)}, {number(ratio)} times the stable revision's"
+        f" {number(base.value)}"
     )
-    return _compare(gate, ratio, at_ms=reading.at_ms, told=told)
+    return _compare(gate, ratio, at_ms=reading.at_ms, told=said)
 
 
 def _is_stable_alone(
@@ -111,38 +171,29 @@ def _is_stable_alone(
     return isinstance(read(itself), Reading) and isinstance(theirs, Lack) and theirs.natural
 
 
-def _divisor(reading: Reading, stable: Mapping[str, Any] | NoAnswer | None) -> Reading | Lack:
-    """The stable revision's number, or why there is no ratio to it."""
-    if stable is None:
-        return Lack(sentence="about the stable revision: Prometheus has not answered the query yet")
-    base = read(stable)
-    if isinstance(base, Lack):
-        return replace(base, sentence=f"about the stable revision: {base.sentence}")
-    if base.value == 0:
-        told = "the stable revision's number is 0, so there is no ratio to it"
-        return Lack(sentence=told)
-    if not math.isfinite(reading.value / base.value):
-        return Lack(sentence="the ratio to the stable revision is too large to compare")
-    return base
-
-
 def _compare(gate: GateQuestion, value: float, *, at_ms: int, told: str) -> GateVerdict:
     low, high = gate.min, gate.max
     if low is None and high is None:
         return _unknown(gate, "the gate has no bound")
     fine = (low is None or value >= low) and (high is None or value <= high)
-    bounds = [f"at least {_number(low)}"] if low is not None else []
-    bounds += [f"at most {_number(high)}"] if high is not None else []
     return GateVerdict(
         name=gate.name,
         verdict=Verdict.PASS if fine else Verdict.FAIL,
-        because=f"{gate.name}: {told}; allowed is {' and '.join(bounds)}",
+        because=f"{gate.name}: {told}; {allowed(gate)}",
         failed_sample_ms=None if fine else at_ms,
         value=value,
     )
 
 
-def _number(value: float) -> str:
+def allowed(gate: GateQuestion) -> str:
+    """What a gate's number may be, in words."""
+    bounds = [f"at least {number(gate.min)}"] if gate.min is not None else []
+    bounds += [f"at most {number(gate.max)}"] if gate.max is not None else []
+    return f"allowed is {' and '.join(bounds)}"
+
+
+def number(value: float) -> str:
+    """A number as people are told it."""
     return f"{value:.6g}"
 
 

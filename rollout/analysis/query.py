@@ -299,6 +299,35 @@ def render_itself(template: str, variables: Variables) -> tuple[str, str] | None
     return canary, stable
 
 
+_RANGE = re.compile(r"\[\s*((?:\d+(?:ms|[smhdwy]))+)\s*[:\]]")
+_PART = re.compile(r"(\d+)(ms|[smhdwy])")
+_UNIT_SECONDS = {
+    "ms": 0.001,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3_600.0,
+    "d": 86_400.0,
+    "w": 604_800.0,
+    "y": 31_536_000.0,
+}
+"""PromQL's units of time; a year has 365 days."""
+
+
+def lookback_seconds(template: str) -> float:
+    """The longest range in a user's query, ``[5m]`` or ``[1h:30s]``; 0 where none is written out.
+
+    Ranges within ranges add up in truth; the longest is what can be told without reading PromQL.
+    """
+    bare = _QUOTED_OR_COMMENT.sub("", template)
+    return max(
+        (
+            sum(int(number) * _UNIT_SECONDS[unit] for number, unit in _PART.findall(found))
+            for found in _RANGE.findall(bare)
+        ),
+        default=0.0,
+    )
+
+
 def _fill(text: str, variables: Variables, *, quoted: bool) -> str:
     def value_of(match: re.Match[str]) -> str:
         name = match.group(1).strip()

@@ -48,6 +48,11 @@ class Sums:
             self.canary_bad_ms = max(self.canary_bad_ms, at_ms)
 
     @property
+    def rows(self) -> Mapping[int, tuple[int, int, int, int]]:
+        """Requests of the canary and of stable, and bad ones of both, by the end of the tick."""
+        return {end: (a, b, c, d) for end, (a, b, c, d) in self.ticks.items()}
+
+    @property
     def canary(self) -> ArmCounts:
         """What the canary did."""
         return self._arm(Side.CANARY)
@@ -128,7 +133,7 @@ class Tally:
 
     def ticks(self, name: str) -> Mapping[int, tuple[int, int, int, int]]:
         """What a gate counted, by the end of the tick."""
-        return {end: (a, b, c, d) for end, (a, b, c, d) in self._sums[name].ticks.items()}
+        return self._sums[name].rows
 
     def _add_requests(self, row: delta.Row, side: Side) -> None:
         if side is Side.NOBODY:

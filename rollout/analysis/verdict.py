@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rollout.api.evidence import Baseline
+from rollout.api.gate import Range
 
 
 class GateKind(StrEnum):
@@ -38,6 +39,8 @@ class GateQuestion:
         min: for a query the least its number may be.
         max: for a query the most its number may be.
         relative_to_stable: for a query whether its number is divided by the stable revision's.
+        block_ms: for a query how long a block is, in milliseconds; None: each number decides alone.
+        span: for a query the smallest and the largest number it can give; None: not known.
         min_requests: requests per arm before the gate may pass.
         advisory: it only observes.
         risk_ratio: its part of the run's false-rollback risk, from 0 to 1.
@@ -59,6 +62,8 @@ class GateQuestion:
     min: float | None = None
     max: float | None = None
     relative_to_stable: bool = False
+    block_ms: int | None = None
+    span: Range | None = None
     min_requests: int = 100
     advisory: bool = False
     risk_ratio: float = 1.0
@@ -68,6 +73,12 @@ class GateQuestion:
     steps_count: int = 1
     beside: str = ""
     is_shown: bool = True
+
+    @property
+    def shares_risk(self) -> bool:
+        """Whether it may fail by evidence, and so has a part of the run's risk."""
+        by_counts = self.kind is not GateKind.QUERY
+        return not self.advisory and (by_counts or self.span is not None)
 
 
 def beside(gate: GateQuestion, edge_ms: float) -> GateQuestion:

@@ -7,7 +7,7 @@ restart, a second look or another leader counts every sample exactly once.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -173,6 +173,48 @@ class Arrivals(Model):
     error and latency gates have them."""
 
 
+class Blocks(Model):
+    """What the numbers of a query have shown, one for each block of time."""
+
+    after_ms: Stamp = 0
+    """Where the step's blocks begin, milliseconds after ``originMs``."""
+    closed_ms: Stamp = 0
+    """The end of the newest block that was asked about, milliseconds after ``originMs``."""
+    counted_ms: Stamp = 0
+    """The end of the newest block that gave a number."""
+    count: Count = 0
+    """Blocks with a number in this step."""
+    begun_count: Count = 1
+    """How many steps have begun."""
+    canary_total: float = 0.0
+    """The sum of their numbers."""
+    stable_total: float = 0.0
+    """The sum of the stable revision's."""
+    beyond: Annotated[tuple[Numbers, ...], Field(max_length=2)] = ()
+    """What speaks against the bounds, ``max`` first."""
+    lack: Annotated[str, Field(max_length=256)] = ""
+    """Why the newest block has no number, in a sentence; empty: it has one."""
+    lacks: Literal["", "canary", "stable"] = ""
+    """Whose number it is that Prometheus does not have."""
+
+
+class Split(Model):
+    """How requests were shared in two stretches of a step, to see whether the mesh does as told."""
+
+    after_ms: Stamp = 0
+    """Ticks that end later count, milliseconds after ``originMs``."""
+    stretch_index: Count = 0
+    """Which stretch is being counted, from 0."""
+    canary_count: Count = 0
+    """Requests of the canary in it."""
+    stable_count: Count = 0
+    """Requests of the stable revision in it."""
+    canary_before_count: Count = 0
+    """Requests of the canary in the stretch before."""
+    stable_before_count: Count = 0
+    """Requests of the stable revision in the stretch before."""
+
+
 class RunEvidence(Model):
     """All that has been counted in a run."""
 
@@ -195,7 +237,7 @@ class RunEvidence(Model):
     """The newest stamp seen at all, milliseconds on Prometheus' clock; 0 when there was none."""
     gates: Annotated[dict[str, GateEvidence], Field(max_length=LEDGERS_MAX, default_factory=dict)]
     """Counts by the name of the gate, at other bucket edges as ``name@edge``;
-    custom queries keep none."""
+    custom queries have ``blocks`` instead."""
     traffic: GateEvidence = GateEvidence()
     """All requests whatever became of them (connections too, where a tcp gate counts them): the
     weight as it was observed."""
@@ -206,6 +248,10 @@ class RunEvidence(Model):
     to no revision; 0 or more."""
     unattributed_before: Count = 0
     """The same in the earlier steps of this run; what was so before is not the canary's doing."""
+    blocks: Annotated[dict[str, Blocks], Field(max_length=16, default_factory=dict)]
+    """What custom queries have shown, by the name of the gate, where evidence decides."""
+    split: Split = Split()
+    """How requests are shared since the step's weight has surely been in force."""
     arrivals: Arrivals | None = None
     """What arrived at the pods, mirrored requests and each attempt of retried ones among it.
     Absent: it is not asked for."""
@@ -232,5 +278,7 @@ class GateVerdict(Model):
     """Whether all that keeps the gate from Pass is traffic that is still to come."""
     advisory: bool = False
     """Whether the gate only observes: it decides nothing."""
+    dataless: bool = False
+    """Whether Prometheus has nothing about the canary for the gate in this step."""
     incomparable: bool = False
     """Whether all that keeps the gate from Pass is a stable number: at 100 percent none comes."""

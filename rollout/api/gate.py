@@ -57,19 +57,54 @@ class TcpFailures(Model):
     """Failed connections in percent of all, at most."""
 
 
+class Range(Model):
+    """Between which numbers every answer of a query lies."""
+
+    low: float
+    """The smallest."""
+    high: float
+    """The largest."""
+
+
 class Query(Model):
-    """A query of your own in PromQL that gives one number."""
+    """A query of your own in PromQL that gives one number.
+
+    Judged by evidence it is asked once for each block of time, and its mean decides: as long as
+    chance may explain what is seen the gate does not fail. With a ``range`` the false-rollback risk
+    is kept exactly; without one the verdict is approximate, so that it holds and takes no canary
+    back. Judged by threshold a single number decides, at the risk of whoever wrote the query.
+    """
 
     promql: Annotated[str, Field(min_length=1, max_length=4096)]
-    """The query. ``{{ window }}`` is the time since the step began; ``{{ revision }}``,
-    ``{{ stable }}``, ``{{ canary }}``, ``{{ host }}``, ``{{ namespace }}``, ``{{ weight }}``,
-    ``{{ step }}`` and ``{{ name }}`` are filled in, quoted for use inside a PromQL string."""
+    """The query. ``{{ window }}`` is the length of a block, by threshold the time since the step
+    began; ``{{ revision }}``, ``{{ stable }}``, ``{{ canary }}``, ``{{ host }}``,
+    ``{{ namespace }}``, ``{{ weight }}``, ``{{ step }}`` and ``{{ name }}`` are filled in, quoted
+    for use inside a PromQL string."""
     min: float | None = None
     """The least the number may be. At least one of ``min`` and ``max`` is needed."""
     max: float | None = None
     """The most the number may be."""
     relative_to: Literal["stable"] | None = None
     """``stable`` divides by the same query for the stable revision."""
+    decide: Literal["Evidence", "Threshold"] = "Evidence"
+    """``Evidence``: by the mean of blocks, as sure as ``judge`` says. ``Threshold``: each number by
+    itself, the first one outside of the bounds fails the gate."""
+    range: Range | None = None
+    """Between which numbers all answers lie, such as 0 and 1 for a share. Absent: not known."""
+    block: Duration | None = None
+    """How far back the query looks, at least, and so how long a block is. Absent: a minute, or the
+    longest range in the query."""
+
+
+def beyond_range(bound: float, span: Range, *, is_max: bool, relative: bool) -> tuple[float, float]:
+    """Between which numbers a bound can be exceeded by: the most negative, and the largest excess.
+
+    The excess over ``max`` is x - max, relative to the stable revision x - max·s; under ``min`` the
+    same the other way round. ``span`` has all x and s.
+    """
+    products = [bound * span.low, bound * span.high] if relative else [bound, bound]
+    least, most = span.low - max(products), span.high - min(products)
+    return (least, most) if is_max else (-most, -least)
 
 
 COUNTING_GATES_MAX = 5
@@ -136,6 +171,10 @@ ProvenRatio = Annotated[
 ]
 
 
+Absence = Literal["Hold", "Rollback", "Continue"]
+"""What to do without data."""
+
+
 class Judge(Model):
     """How sure a verdict must be.
 
@@ -157,3 +196,13 @@ class Judge(Model):
     """Requests per revision and step before a gate may pass."""
     max_interval: Duration = "15s"
     """The longest time between two looks; a look follows each new sample anyway."""
+    on_no_data: Absence = "Hold"
+    """What to do when Prometheus answers, and has nothing about the canary for a gate that decides:
+    wait for data until ``maxDuration``; take the canary back; or go on without those gates, which
+    nothing then protects. A ramp does not grow without data in any case."""
+    no_data_deadline: Duration = "5m"
+    """How long that must last before the canary is taken back, or goes on without."""
+    on_metrics_outage: Absence = "Hold"
+    """What to do when Prometheus does not answer at all; likewise."""
+    metrics_outage_deadline: Duration = "5m"
+    """How long that must last before the canary is taken back, or goes on without."""

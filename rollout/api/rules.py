@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from rollout.api.gate import COUNTING_GATES_MAX, GATE_KINDS, Gate
+from rollout.api.gate import COUNTING_GATES_MAX, GATE_KINDS, Gate, Query, Range, beyond_range
 from rollout.api.guard import Guard
 from rollout.api.match import NAME_PATTERN, TEXT_MATCH_KINDS, Match
 from rollout.api.meta import Model
 from rollout.api.remedies import place
 from rollout.api.rollout import RolloutSpec
-from rollout.api.step import STEP_KINDS, STEPS_MAX, Step
+from rollout.api.step import STEP_KINDS, STEPS_MAX, Approvers, Step
 from rollout.base.errors import BadManifest, BadQuantity
 from rollout.base.quantity import decimal_of, parse_duration
 
@@ -57,12 +57,16 @@ def _steps_have_one_kind(spec: RolloutSpec) -> Iterator[BadManifest]:
     for i, step in enumerate(spec.strategy.steps):
         path = f"spec.strategy.steps[{i}]"
         yield from _one_kind(path, step, STEP_KINDS)
-        if step.hold is not None and (step.pause or step.check or step.ramp) is not None:
+        others = step.pause or step.check or step.ramp or step.approval
+        if step.hold is not None and others is not None:
             problem = "goes with weight, match or mirror"
             remedy = "use `for` in pause or check, and minHold in ramp"
             yield _wrong(f"{path}.hold", problem, remedy)
         if step.match is not None:
             yield from _match_can_be_made(f"{path}.match", step.match)
+        if step.approval is not None and step.approval.approvers == Approvers():
+            remedy = "name some under users, groups, slackUsers or slackGroups"
+            yield _wrong(f"{path}.approval.approvers", "names nobody, so nobody could", remedy)
 
 
 def _match_can_be_made(path: str, match: Match) -> Iterator[BadManifest]:
@@ -187,47 +191,82 @@ def _counting_gates_have_room(spec: RolloutSpec) -> Iterator[BadManifest]:
         yield _wrong(
             "spec.gates",
             f"has {count} gates that count requests, and each keeps evidence in the status",
-            f"use at most {COUNTING_GATES_MAX}; a query takes no room",
+            f"use at most {COUNTING_GATES_MAX}; a query takes little room",
         )
 
 
 def _gate_has_bound(path: str, gate: Gate) -> Iterator[BadManifest]:
-    rate, query, latency = gate.error_rate, gate.query, gate.latency
+    rate, latency = gate.error_rate, gate.latency
     if rate is not None and rate.max_percent is None and rate.max_ratio is None:
         yield _wrong(f"{path}.errorRate", "has no bound", "give maxPercent, maxRatio or both")
-    if query is not None and query.min is None and query.max is None:
-        yield _wrong(f"{path}.query", "has no bound", "give min, max or both")
-    if query is not None and None not in (query.min, query.max):
-        low, high = query.min, query.max
-        if low is not None and high is not None and low > high:
-            yield _wrong(f"{path}.query.min", f"{low:g} is above max {high:g}", "swap the two")
+    if gate.query is not None:
+        yield from _query_can_fail(f"{path}.query", gate.query)
     if latency is not None and latency.max is None and latency.max_ratio is None:
         yield _wrong(f"{path}.latency", "has no bound", "give max, maxRatio or both")
 
 
+def _query_can_fail(path: str, query: Query) -> Iterator[BadManifest]:
+    low, high = query.min, query.max
+    if low is None and high is None:
+        yield _wrong(path, "has no bound", "give min, max or both")
+    if low is not None and high is not None and low > high:
+        yield _wrong(f"{path}.min", f"{low:g} is above max {high:g}", "swap the two")
+    if query.decide == "Threshold":
+        for field in ("range", "block"):
+            if getattr(query, field) is not None:
+                remedy = "remove it, or remove `decide`"
+                yield _wrong(f"{path}.{field}", "means nothing where a threshold decides", remedy)
+    elif query.range is not None:
+        yield from _range_has_room(path, query, query.range)
+
+
+def _range_has_room(path: str, query: Query, span: Range) -> Iterator[BadManifest]:
+    """A bound at or beyond the end of the range can never be exceeded, or always is."""
+    if span.low >= span.high:
+        yield _wrong(f"{path}.range.low", f"{span.low:g} is not below high", "swap the two")
+        return
+    for field in ("min", "max"):
+        bound: float | None = getattr(query, field)
+        if bound is None:
+            continue
+        relative = query.relative_to is not None
+        least, most = beyond_range(bound, span, is_max=field == "max", relative=relative)
+        if not least < 0 < most:
+            problem = f"{bound:g} never decides, with numbers from {span.low:g} to {span.high:g}"
+            yield _wrong(f"{path}.{field}", problem, "use another, or another range")
+
+
 def _durations_can_be_read(spec: RolloutSpec) -> Iterator[BadManifest]:
-    strategy = spec.strategy
+    strategy, judge = spec.strategy, spec.judge
     fields = {
         "spec.strategy.bake": strategy.bake,
         "spec.strategy.maxDuration": strategy.max_duration,
         "spec.strategy.undoWindow": strategy.undo_window,
-        "spec.judge.maxInterval": spec.judge.max_interval,
+        "spec.judge.maxInterval": judge.max_interval,
+        "spec.judge.noDataDeadline": judge.no_data_deadline,
+        "spec.judge.metricsOutageDeadline": judge.metrics_outage_deadline,
     }
     for i, step in enumerate(strategy.steps):
         fields.update(_step_durations(f"spec.strategy.steps[{i}]", step))
     fields.update(_guard_durations(spec.guard))
     for i, gate in enumerate(spec.gates):
-        if gate.latency is not None and gate.latency.max is not None:
-            fields[f"spec.gates[{i}].latency.max"] = gate.latency.max
+        fields.update(_gate_durations(f"spec.gates[{i}]", gate))
     for field, text in fields.items():
         try:
             seconds = parse_duration(text)
         except BadQuantity as error:
             yield _wrong(field, f"is {text!r}", f"use {error.wanted}")
         else:
-            is_never_zero = field.endswith(("maxDuration", "latency.max", "maxInterval"))
+            is_never_zero = field.endswith(("maxDuration", "latency.max", "maxInterval", "block"))
             if seconds == 0 and (is_never_zero or field.startswith("spec.guard.")):
                 yield _wrong(field, "is zero", "use a longer duration")
+
+
+def _gate_durations(path: str, gate: Gate) -> Iterator[tuple[str, str]]:
+    if gate.latency is not None and gate.latency.max is not None:
+        yield f"{path}.latency.max", gate.latency.max
+    if gate.query is not None and gate.query.block is not None:
+        yield f"{path}.query.block", gate.query.block
 
 
 def _step_durations(path: str, step: Step) -> Iterator[tuple[str, str]]:
@@ -239,6 +278,8 @@ def _step_durations(path: str, step: Step) -> Iterator[tuple[str, str]]:
         yield f"{path}.pause.for", step.pause.for_
     if step.check is not None and step.check.for_ is not None:
         yield f"{path}.check.for", step.check.for_
+    if step.approval is not None and step.approval.expires_after is not None:
+        yield f"{path}.approval.expiresAfter", step.approval.expires_after
 
 
 def _guard_durations(guard: Guard) -> Iterator[tuple[str, str]]:

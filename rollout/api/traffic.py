@@ -138,12 +138,15 @@ class Routing:
         problems: what a person must mend; empty when traffic may move.
         notes: what is worth knowing about the owned routes.
         managed: the routes of our own that stand there for this Rollout.
+        has_others: whether these objects send the host's requests by further routes too, which no
+            weight of ours reaches.
     """
 
     routes: tuple[RouteState, ...]
     problems: tuple[Problem, ...]
     notes: tuple[Note, ...] = ()
     managed: tuple[ManagedRoute, ...] = ()
+    has_others: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,21 +54,24 @@ class Asker:
                 tasks.create_task(ask(question))
         return found
 
-    async def own(self, text: str) -> Document | NoAnswer:
+    async def own(self, text: str, *, at_ms: int | None = None) -> Document | NoAnswer:
         """The answer to a query that a user wrote; it may have to wait for others like it."""
         async with self._own_slots:
-            return await self._ask(text, shape="custom")
+            at_seconds = None if at_ms is None else at_ms / 1000
+            return await self._ask(text, shape="custom", at_seconds=at_seconds)
 
     async def past(self, text: str) -> Document | NoAnswer:
         """The answer to a question of ours about the hours before a run."""
         return await self._ask(text, shape="past")
 
-    async def _ask(self, text: str, *, shape: str) -> Document | NoAnswer:
+    async def _ask(
+        self, text: str, *, shape: str, at_seconds: float | None = None
+    ) -> Document | NoAnswer:
         assert self._metrics is not None, "without an address nothing is asked"
         async with self._slots:
             try:
                 answer = await self._metrics.query(
-                    text, time_seconds=None, timeout_seconds=QUERY_SECONDS_MAX
+                    text, time_seconds=at_seconds, timeout_seconds=QUERY_SECONDS_MAX
                 )
             except RolloutError as error:
                 self._record.asked_prometheus(shape, _outcome(error))

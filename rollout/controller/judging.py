@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from rollout.analysis import blocks, gauge, query
 from rollout.analysis import evidence as evidences
-from rollout.analysis import gauge, query
 from rollout.analysis.arm import Arms
 from rollout.analysis.cursor import SETTLE_MS
 from rollout.analysis.evidence import Book
@@ -30,9 +30,9 @@ from rollout.api.traffic import Routing
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.base.quantity import parse_duration
-from rollout.controller import texts
+from rollout.controller import missent, texts
 from rollout.controller.hindsight import Hindsight
-from rollout.controller.sight import Sight, Wish
+from rollout.controller.sight import Own, Sight, Wish
 from rollout.controller.silence import Look, Silence
 from rollout.controller.telescope import Telescope
 from rollout.engine import plan as plans
@@ -51,14 +51,20 @@ class Judged:
     """What is known of a run in its present step.
 
     Attributes:
-        evidence: all that has been counted.
+        evidence: all that has been counted; None: there is no run.
         verdicts: what the gates say to it; none while preparing.
         problem: why there is no fresh data, in a sentence; empty when there is.
+        is_out: whether that is because Prometheus does not answer.
     """
 
-    evidence: RunEvidence
+    evidence: RunEvidence | None
     verdicts: tuple[GateVerdict, ...]
     problem: str
+    is_out: bool = False
+
+
+NOT_JUDGED = Judged(evidence=None, verdicts=(), problem="")
+"""Of a Rollout at rest."""
 
 
 class Judging:
@@ -107,27 +113,33 @@ class Judging:
                 step_ms=self._telescope.step_ms,
                 book=hidden.book,
             )
+        mine = sight if sight.about == _step_of(run) else Sight()
+        if run.step > 0:
+            evidence = _asked_about(evidence, asked, mine, step_ms=self._telescope.step_ms)
         self._evidence[key] = (_step_of(run), evidence)
         if run.step == 0:
-            return Judged(evidence=evidence, verdicts=(), problem=sight.problem)
+            return Judged(
+                evidence=evidence, verdicts=(), problem=sight.problem, is_out=sight.is_out
+            )
         context = _context(run, evidence, hidden, now=now, step_ms=self._telescope.step_ms)
         context = replace(context, early=self._is_early(key, hidden, evidence, now=now))
-        own = _Own(
-            sight=sight if sight.about == _step_of(run) else Sight(),
-            unaskable=self._unaskable.get(key, {}),
-        )
+        own = _Own(sight=mine, unaskable=self._unaskable.get(key, {}))
         silence = self._silent(key, run, sight, arms=arms, arrived=hidden.shapes)
-        doubt = sight.problem or sight.doubt or silence
+        doubt = sight.problem or sight.doubt or silence or missent.told(run, evidence, routing)
+        dumb = bool(silence or (sight.problem and not sight.is_out))
         told, verdicts = plans.told(run.plan, run.step), []
         by_name = {question.name: question for question in asked}
         for gate in plans.judged(run.plan, run.step):
             question = by_name[gate.name]
             verdict = _verdict(question, evidence, own, context)
+            lacks = gate in told and (dumb or _lacks(verdict, evidence, asks=question.kind))
             verdict = verdict if gate in told else _unasked(verdict, question.kind)
-            verdict = verdict.model_copy(update={"advisory": question.advisory})
+            verdict = verdict.model_copy(update={"advisory": question.advisory, "dataless": lacks})
             verdicts.append(_doubted(verdict, doubt))
         together = budget.together(verdicts, asked)
-        return Judged(evidence=evidence, verdicts=together, problem=sight.problem)
+        return Judged(
+            evidence=evidence, verdicts=together, problem=sight.problem, is_out=sight.is_out
+        )
 
     def _begun(
         self,
@@ -176,7 +188,7 @@ class Judging:
             arrivals=hidden.book is not None and any(may_arrive(q) for q in asked),
             arrival_edges_ms=_edges_ms(filter(may_arrive, asked)) if hidden.mirrors else (),
             tcp=any(q.kind is GateKind.TCP for q in asked),
-            queries=self._texts(key, run, asked, now=now),
+            queries=self._texts(key, run, evidence, now=now),
             since_ms=evidences.oldest_live_ms(evidence, step_ms=step_ms),
             next_ms=evidences.next_sample_ms(evidence, step_ms=step_ms),
             seen_ms=evidence.newest_ms,
@@ -184,15 +196,14 @@ class Judging:
         )
         self._telescope.want(key, wish)
 
-    def _texts(
-        self, key: Key, run: Run, asked: Iterable[GateQuestion], *, now: datetime
-    ) -> dict[str, str]:
+    def _texts(self, key: Key, run: Run, evidence: RunEvidence, *, now: datetime) -> dict[str, Own]:
         """The run's own queries filled in; one that cannot be is not asked, and says so."""
-        found: dict[str, str] = {}
+        found: dict[str, Own] = {}
         unaskable: dict[str, str] = {}
-        for question in asked if run.step > 0 else ():
+        for question in questions.of_plan(run.plan) if run.step > 0 else ():
+            end_ms = blocks.due_ms(evidence, question, step_ms=self._telescope.step_ms)
             try:
-                found |= texts.fill(question, key, run, now=now)
+                found |= texts.fill(question, key, run, now=now, end_ms=end_ms)
             except BadManifest as error:
                 unaskable[question.name] = str(error)
         self._unaskable[key] = unaskable
@@ -323,22 +334,38 @@ def _verdict(
 ) -> GateVerdict:
     if question.kind is not GateKind.QUERY:
         return arrived.judge(question, evidence, context=context)
-    documents = own.sight.documents
-    document = documents.get(question.name)
     why_not = own.unaskable.get(question.name, "")
-    if document is None and not why_not:
+    if not why_not and question.block_ms is not None:
+        return blocks.judge(question, evidence)
+    told = texts.told(question, own.sight.documents, end_ms=None)
+    if told is None and not why_not:
         why_not = "Prometheus has not answered the query yet"
-    if document is None or why_not:
-        told = f"{question.name}: {why_not}"[:SENTENCE_LENGTH_MAX]
-        return GateVerdict(name=question.name, verdict=Verdict.UNKNOWN, because=told)
-    verdict = gauge.judge(
-        question,
-        document,
-        documents.get(texts.about_stable(question)),
-        itself=documents.get(texts.about_itself(question)),
-        between=documents.get(texts.about_stable_itself(question)),
-    )
-    return _doubted(verdict, own.sight.age)
+    if told is None or why_not:
+        because = f"{question.name}: {why_not}"[:SENTENCE_LENGTH_MAX]
+        return GateVerdict(name=question.name, verdict=Verdict.UNKNOWN, because=because)
+    return _doubted(gauge.judge(question, told), own.sight.age)
+
+
+def _asked_about(
+    evidence: RunEvidence, asked: Sequence[GateQuestion], sight: Sight, *, step_ms: int
+) -> RunEvidence:
+    """The evidence with what was answered about blocks of time."""
+    evidence = blocks.missing(evidence, asked)
+    for question in asked:
+        end_ms = blocks.due_ms(evidence, question, step_ms=step_ms)
+        told = texts.told(question, sight.documents, end_ms=end_ms) if end_ms else None
+        if end_ms is not None and told is not None:
+            evidence = blocks.absorbed(evidence, question, told, end_ms=end_ms)
+    return evidence
+
+
+def _lacks(verdict: GateVerdict, evidence: RunEvidence, *, asks: GateKind) -> bool:
+    """Whether Prometheus has told nothing of the canary in this step that the gate could use."""
+    if asks is GateKind.QUERY:
+        return verdict.dataless
+    books = (evidence.gates, evidence.arrivals.gates if evidence.arrivals is not None else {})
+    pages = [book[verdict.name] for book in books if verdict.name in book]
+    return not any(page.canary.requests for page in pages)
 
 
 def _unasked(verdict: GateVerdict, kind: GateKind) -> GateVerdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from rollout.base.hosts import fqdn
 from rollout.controller import endpoints
 from rollout.controller.cache import versions
 from rollout.controller.damper import Damper
-from rollout.controller.judging import Judging
+from rollout.controller.judging import NOT_JUDGED, Judging
 from rollout.controller.refusals import Denial, Refusals
 from rollout.controller.surroundings import Lookout, Place
 from rollout.controller.world import World
@@ -153,14 +153,11 @@ class Observer:
         arms = self._arms_of(key, full, parsed, subsets, pair=pair)
         sure = arms if isinstance(arms, Arms) else None
         routing = self._routing(key, parsed, full, pair=pair, now=now)
-        judged = self._judging.judge(key, run, sure, routing, now=now) if run else None
+        judged = self._judging.judge(key, run, sure, routing, now=now) if run else NOT_JUDGED
         rival = "" if run else _said_of(self._world.rival_on(full, manifest), full)
         metadata = manifest["metadata"]
         near = {ref.namespace for ref in refs_of(traffic, key.namespace)}
-        ready = endpoints.ready_by_subset(
-            self._world, full, subsets, namespace=key.namespace, near=near
-        )
-        ready, doubted_until = self._damped(key, run, ready, now=now)
+        ready, doubted_until = self._ready(key, run, full, subsets, near=near, now=now)
         observation = Observation(
             now=now,
             key=key,
@@ -179,9 +176,10 @@ class Observer:
             arms_problem=arms if isinstance(arms, Problem) else None,
             actions=self._world.given(key),
             settle_seconds=self._settle_seconds,
-            evidence=judged.evidence if judged else None,
-            verdicts=judged.verdicts if judged else (),
-            metrics_problem=judged.problem if judged else "",
+            evidence=judged.evidence,
+            verdicts=judged.verdicts,
+            metrics_problem=judged.problem,
+            metrics_out=judged.is_out,
         )
         return Seen(
             observation=observation,
@@ -191,13 +189,23 @@ class Observer:
             look_again_at=doubted_until,
         )
 
-    def _damped(
-        self, key: Key, run: Run | None, ready: Mapping[str, int], *, now: datetime
+    def _ready(
+        self,
+        key: Key,
+        run: Run | None,
+        host: str,
+        subsets: SubsetTable,
+        *,
+        near: Collection[str],
+        now: datetime,
     ) -> tuple[Mapping[str, int], datetime | None]:
         """Ready endpoints, without those of a canary that comes and goes; until when it is so.
 
         Those of the stable revision are as they are: traffic must be able to return.
         """
+        ready = endpoints.ready_by_subset(
+            self._world, host, subsets, namespace=key.namespace, near=near
+        )
         if run is None:
             return ready, None
         canary = run.canary_revision

@@ -20,7 +20,7 @@ from rollout.api.meta import Key
 from rollout.controller import asking
 from rollout.controller.asking import Asker, Document
 from rollout.controller.record import Record
-from rollout.controller.sight import Sight, Wish
+from rollout.controller.sight import Own, Sight, Wish
 from rollout.ports import Clock, Metrics
 
 LOOK_SECONDS_MIN = 0.05
@@ -148,7 +148,8 @@ class Telescope:
     def seen(self, key: Key) -> Sight:
         """What was last seen for a run; nothing at first."""
         if self._metrics is None:
-            return Sight(problem="no Prometheus address is configured: set --prometheus")
+            told = "no Prometheus address is configured: set --prometheus"
+            return Sight(problem=told, is_out=True)
         known = self._watched.get(key)
         if known is None:
             return Sight(doubt=NOT_SEEN)
@@ -279,21 +280,21 @@ class Telescope:
 
     def _begin_own(self, tasks: asyncio.TaskGroup, due: Mapping[Key, _Watched]) -> None:
         """Ask runs' own queries beside everything else: nobody waits for another's slow one."""
-        texts: dict[str, list[tuple[Key, _Watched, str]]] = {}
+        texts: dict[Own, list[tuple[Key, _Watched, str]]] = {}
         for key, watched in due.items():
             if watched.pending_count:
                 continue
             watched.asked_seconds = self._clock.monotonic_seconds()
             watched.pending_count, watched.arrived = len(watched.wish.queries), {}
-            for name, text in watched.wish.queries.items():
-                texts.setdefault(text, []).append((key, watched, name))
-        for text, askers in texts.items():
-            tasks.create_task(self._ask_own(text, [(*who, who[1].wish.about) for who in askers]))
+            for name, own in watched.wish.queries.items():
+                texts.setdefault(own, []).append((key, watched, name))
+        for own, askers in texts.items():
+            tasks.create_task(self._ask_own(own, [(*who, who[1].wish.about) for who in askers]))
 
     async def _ask_own(
-        self, text: str, askers: Sequence[tuple[Key, _Watched, str, tuple[object, ...]]]
+        self, own: Own, askers: Sequence[tuple[Key, _Watched, str, tuple[object, ...]]]
     ) -> None:
-        answer = await self._asker.own(text)
+        answer = await self._asker.own(own.text, at_ms=own.at_ms)
         for key, watched, name, about in askers:
             watched.pending_count -= 1
             watched.arrived[name] = answer
@@ -342,7 +343,7 @@ class Telescope:
         problem = bad[0] if bad else self._silence(watched, now=now)
         changed = hit or bool(problem) != bool(watched.sight.problem) or not watched.looked
         watched.looked = True
-        watched.sight = replace(watched.sight, answers=good, problem=problem)
+        watched.sight = replace(watched.sight, answers=good, problem=problem, is_out=bool(bad))
         if changed:
             self._ring(key)
         return hit

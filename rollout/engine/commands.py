@@ -9,7 +9,7 @@ from types import MappingProxyType
 from rollout.api.action import ActionOutcome, ActionSpec, Verb
 from rollout.api.evidence import Verdict
 from rollout.api.status import Command, Ending, Run
-from rollout.engine import ladder
+from rollout.engine import approvals, ladder
 from rollout.engine import plan as plans
 from rollout.engine.decision import Answer
 from rollout.engine.observation import Observation
@@ -27,6 +27,8 @@ class Orders:
         full: go to 100 percent.
         paused: who holds the run; None: nobody.
         retry: run the rejected revision again.
+        rejected: who says no to the present step's approval.
+        approved: who says yes to it.
         answers: what each command is told; what was applied is obeyed by this very decision.
     """
 
@@ -35,6 +37,8 @@ class Orders:
     full: Command | None = None
     paused: Command | None = None
     retry: Command | None = None
+    rejected: Command | None = None
+    approved: tuple[Command, ...] = ()
     answers: tuple[Answer, ...] = ()
 
 
@@ -99,7 +103,7 @@ def _obey(case: _Case, orders: Orders) -> _Obeyed:
     run, spec = case.run, case.spec
     if spec.run != run.id:
         return orders, IGNORED, f"run {spec.run} is not the present one ({run.id})"
-    if spec.verb is Verb.ABORT and run.ending and _same(case, run.ending.command):
+    if _is_in_effect(case):
         return orders, APPLIED, IN_EFFECT
     over = "" if spec.verb is Verb.RETRY else _over(case, orders)
     if over:
@@ -114,6 +118,15 @@ def _same(case: _Case, recorded: Command | None) -> bool:
     return known == (said.by, said.via, said.reason)
 
 
+def _is_in_effect(case: _Case) -> bool:
+    """Whether what ends or passes a step was said before: perhaps its answer was lost."""
+    run, spec = case.run, case.spec
+    if spec.verb in {Verb.ABORT, Verb.REJECT} and run.ending is not None:
+        return _same(case, run.ending.command)
+    said = approvals.has_said(run, spec.step or 0, spec.actor, approves=True)
+    return spec.verb is Verb.APPROVE and said and run.ended_at is None
+
+
 def _over(case: _Case, orders: Orders) -> str:
     """Why it is too late for any command but Retry; empty when it is not."""
     run, end = case.run, case.standing.end
@@ -123,6 +136,8 @@ def _over(case: _Case, orders: Orders) -> str:
         return f"run {run.id} is on its way back already: {run.ending.because}"
     if orders.abort is not None:
         return f"run {run.id} was aborted by {orders.abort.by}"
+    if orders.rejected is not None and case.spec.verb is not Verb.ABORT:
+        return f"step {run.step} was rejected by {orders.rejected.by}"
     if end is not None and case.spec.verb is not Verb.ABORT:
         return f"run {run.id} is taken back: {end.because}"
     return ""
@@ -185,13 +200,98 @@ def _promote(case: _Case, orders: Orders) -> _Obeyed:
         return orders, *late
     if orders.promote is not None:
         return orders, IGNORED, f"step {run.step} was ended by {orders.promote.by} already"
-    forbidden = _forbidden(case)
+    forbidden = _forbidden(case) or _unapproved(case, orders)
     if forbidden:
         return orders, REFUSED, forbidden
     if missing or run.step == 0 or run.retreated:
         because = missing or f"{run.canary_revision} is not ready to take traffic"
         return orders, REFUSED, because
     return replace(orders, promote=case.command, paused=None), APPLIED, f"step {run.step} ends"
+
+
+def _unapproved(case: _Case, orders: Orders) -> str:
+    """That the present step waits for an approval, which nobody passes; empty: it does not."""
+    run = case.run
+    asked = approvals.asked_at(run.plan, run.step)
+    if asked is None or _is_given(run, orders):
+        return ""
+    return f"step {run.step} waits for an approval: `rollout approve {case.o.key.name}`"
+
+
+def _is_given(run: Run, orders: Orders) -> bool:
+    """Whether enough people have approved the present step, those just heard among them."""
+    for command in orders.approved:
+        run = approvals.with_decision(run, run.step, command, approves=True)
+    return approvals.is_given(run, run.step)
+
+
+def _may_not_pass(case: _Case) -> str:
+    """Why somebody may not go past the approvals that are ahead; empty: they may."""
+    run, spec = case.run, case.spec
+    ahead = approvals.ahead(run)
+    if ahead and case.o.unverified:
+        return case.o.unverified
+    for step in ahead:
+        asked = approvals.asked_at(run.plan, step)
+        assert asked is not None, "it is one of those that ask"
+        if not approvals.may(asked.approvers, spec):
+            told = f"step {step} waits for an approval, and {spec.actor} is none of its approvers"
+            return f"{told} ({approvals.people(asked.approvers)})"
+        if asked.quorum - approvals.given_count(run, step) > 1:
+            return f"step {step} waits for {asked.quorum} people to approve, which one cannot pass"
+    return ""
+
+
+def _approve(case: _Case, orders: Orders) -> _Obeyed:
+    """Yes to the approval that is the present step; heard also while the run is paused."""
+    refused = _not_asked(case)
+    if refused is not None:
+        return orders, *refused
+    run, command = case.run, case.command
+    if command.by in {one.by for one in orders.approved}:
+        return orders, APPLIED, IN_EFFECT
+    if _is_given(run, orders):
+        who = approvals.who_approved(run, run.step) or orders.approved[-1].by
+        return orders, IGNORED, f"step {run.step} was approved by {who} already"
+    orders = replace(orders, approved=(*orders.approved, command))
+    for one in orders.approved:
+        run = approvals.with_decision(run, run.step, one, approves=True)
+    asked = approvals.asked_at(run.plan, run.step)
+    assert asked is not None, "it was asked for"
+    missing = asked.quorum - approvals.given_count(run, run.step)
+    if missing > 0:
+        return orders, APPLIED, f"step {run.step} is approved; {missing} more must approve"
+    return orders, APPLIED, f"step {run.step} is approved; the run goes on"
+
+
+def _reject(case: _Case, orders: Orders) -> _Obeyed:
+    """No to the approval that is the present step: the run ends."""
+    refused = _not_asked(case)
+    if refused is not None:
+        return orders, *refused
+    if _is_given(case.run, replace(orders, approved=())):
+        who = approvals.who_approved(case.run, case.run.step)
+        told = f"step {case.run.step} was approved by {who} already"
+        return orders, IGNORED, f"{told}: `rollout abort {case.o.key.name}` ends the run"
+    message = f"{case.run.canary_revision} loses all traffic"
+    return replace(orders, rejected=case.command), APPLIED, message
+
+
+def _not_asked(case: _Case) -> tuple[ActionOutcome, str] | None:
+    """Why somebody is not heard on an approval; None: they are."""
+    late = _late(case)
+    if late is not None:
+        return late
+    run, spec = case.run, case.spec
+    asked = approvals.asked_at(run.plan, run.step)
+    if asked is None:
+        return IGNORED, f"step {run.step} asks for no approval"
+    if case.o.unverified:
+        return REFUSED, case.o.unverified
+    if not approvals.may(asked.approvers, spec):
+        told = f"{spec.actor} is none of the approvers of step {run.step}"
+        return REFUSED, f"{told}; those are {approvals.people(asked.approvers)}"
+    return None
 
 
 def _promote_full(case: _Case, orders: Orders) -> _Obeyed:
@@ -205,7 +305,7 @@ def _promote_full(case: _Case, orders: Orders) -> _Obeyed:
         return orders, IGNORED, "has come to 100 % already"
     if before is not None and orders.paused is None:
         return orders, IGNORED, f"{before.by} has sent it to 100 % already"
-    forbidden = _forbidden(case)
+    forbidden = _forbidden(case) or _may_not_pass(case)
     if forbidden:
         return orders, REFUSED, forbidden
     message = "goes to 100 %; the bake follows"
@@ -233,5 +333,7 @@ _OBEYED_BY: Mapping[Verb, Callable[[_Case, Orders], _Obeyed]] = MappingProxyType
         Verb.PROMOTE: _promote,
         Verb.PROMOTE_FULL: _promote_full,
         Verb.RETRY: _retry,
+        Verb.APPROVE: _approve,
+        Verb.REJECT: _reject,
     }
 )

@@ -197,13 +197,20 @@ def _is_judged(gate: GateQuestion, plan: Plan, number: int) -> bool:
 
 
 def _held_seconds(plan: Plan, number: int, *, rps: float) -> float | None:
-    """The hold, or until both revisions have the requests that gates want; None: a pause."""
+    """The hold, or until both revisions have the requests that gates want; None: a pause.
+
+    A query that evidence decides waits for its first block.
+    """
     step, weight = plan.strategy.steps[number - 1], plans.weight_at(plan, number)
     if step.pause is not None:
         return None if step.pause.for_ is None else parse_duration(step.pause.for_)
     text = step.hold or (step.check and step.check.for_) or (step.ramp and step.ramp.min_hold)
     held = parse_duration(text) if text else 0.0
-    if not weight or not plans.asked(plan, number):
+    asked = {gate.name for gate in plans.asked(plan, number)}
+    blocks = [q.block_ms for q in questions.of_plan(plan) if q.name in asked and q.block_ms]
+    if blocks:
+        held = max(held, max(blocks) / 1000 + 2 * SCRAPE_SECONDS)
+    if not weight or not asked:
         return held
     scarce = weight if weight >= plans.FULL_PERCENT else min(weight, plans.FULL_PERCENT - weight)
     return max(held, plan.judge.min_requests / (rps * scarce / 100), SCRAPE_SECONDS)

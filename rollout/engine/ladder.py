@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,6 +11,7 @@ from rollout.api.phase import Phase
 from rollout.api.status import Run
 from rollout.api.step import Step
 from rollout.base.quantity import parse_duration
+from rollout.engine import approvals
 from rollout.engine import plan as plans
 
 
@@ -38,13 +40,16 @@ def read(
     settled_at: datetime | None,
     promoted: bool,
     blind: bool = False,
+    excused: Collection[str] = frozenset(),
 ) -> Rung:
     """Where the run stands; ``promoted`` means that a person ends the step.
 
     A step takes at least until its weight has settled, so that what that does can be seen at all.
     While Prometheus is silent the run is ``blind``, and what was seen before excuses no gate.
+    ``excused`` are the names of gates that the run goes on without.
     """
-    phase, least_seconds, required = _demands(run)
+    phase, least_seconds, demanded = _demands(run)
+    required = demanded.difference(excused)
     # At 100 percent the stable revision has no new number to compare with.
     excuses = run.weight >= plans.FULL_PERCENT and not blind
     missing = tuple(
@@ -84,6 +89,8 @@ def _demands(run: Run) -> tuple[Phase, float | None, frozenset[str]]:
     step = steps[run.step - 1]
     least = _least_seconds(step)
     ends = _lasting(run) if run.step == len(steps) and bake == 0 else frozenset()
+    if step.approval is not None:
+        return Phase.WAITING, 0.0 if approvals.is_given(run, run.step) else None, frozenset()
     if step.pause is not None:
         return Phase.WAITING, least, ends if least is not None else frozenset()
     full = run.weight >= plans.FULL_PERCENT

@@ -52,7 +52,10 @@ class Observation:
         evidence: what has been counted up to now in the present step; None before the first look.
         verdicts: the gates' verdicts on that evidence.
         metrics_problem: why there is no answer from Prometheus, in a sentence; empty when there is.
+        metrics_out: whether that is because Prometheus does not answer: what it has no sample of is
+            told by the verdicts.
         actions: commands without an answer, oldest first.
+        unverified: why names in commands cannot be trusted, with the remedy; empty: they can.
         settle_seconds: how long proxies are given to take a change where nobody can tell.
         propagation: what istiod knows of that.
     """
@@ -75,6 +78,8 @@ class Observation:
     evidence: RunEvidence | None = None
     verdicts: tuple[GateVerdict, ...] = ()
     metrics_problem: str = ""
+    metrics_out: bool = False
     actions: tuple[GivenAction, ...] = ()
+    unverified: str = ""
     settle_seconds: float
     propagation: Propagation = field(default_factory=Propagation)

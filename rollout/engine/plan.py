@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from rollout.analysis import query
 from rollout.analysis.query import Variables
-from rollout.api.gate import Gate
+from rollout.api.gate import Gate, Query
 from rollout.api.match import Match
 from rollout.api.rollout import Plan, RolloutSpec
 from rollout.api.step import Ramp, Step
 from rollout.api.traffic import ManagedRoutes
 from rollout.base.errors import BadManifest
+from rollout.base.quantity import parse_duration, print_duration
 
 FULL_PERCENT = 100.0
 
@@ -64,6 +65,18 @@ def check_queries(spec: RolloutSpec) -> None:
         except BadManifest as error:
             field = f"spec.gates[{i}].query.promql"
             raise BadManifest(field=field, problem=error.problem, remedy=error.remedy) from error
+        _check_block(f"spec.gates[{i}].query.block", gate.query)
+
+
+def _check_block(field: str, asked: Query) -> None:
+    """Blocks that share what they look at would be counted twice."""
+    least_seconds = query.lookback_seconds(asked.promql)
+    if asked.block is not None and parse_duration(asked.block) < least_seconds:
+        raise BadManifest(
+            field=field,
+            problem=f"is {asked.block}, and the query looks back further",
+            remedy=f"use {print_duration(least_seconds)} or more, or {{{{ window }}}} as the range",
+        )
 
 
 def _sample(spec: RolloutSpec) -> Variables:

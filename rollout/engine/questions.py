@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rollout.analysis.judge import edges
+from rollout.analysis.query import lookback_seconds
 from rollout.analysis.verdict import GateKind, GateQuestion, beside
-from rollout.api.gate import OFF, Gate
+from rollout.api.gate import OFF, Gate, Query
 from rollout.api.rollout import Plan
 from rollout.base.quantity import parse_duration
 
@@ -47,7 +48,12 @@ def of_gate(gate: Gate, plan: Plan) -> GateQuestion:
             min=gate.query.min,
             max=gate.query.max,
             relative_to_stable=gate.query.relative_to is not None,
+            block_ms=_block_ms(gate.query),
+            span=gate.query.range,
             advisory=gate.mode == "Observe",
+            risk_ratio=_risk_ratio(gate, plan),
+            false_rollback_ratio=plan.judge.false_rollback_percent / 100,
+            steps_count=len(plan.strategy.steps) + 1,
         )
     kind, max_percent, max_ratio, edge_ms = _bounds(gate)
     judge, proven = plan.judge, plan.judge.proven_ratio
@@ -100,5 +106,22 @@ def _risk_ratio(gate: Gate, plan: Plan) -> float:
     """
     if gate.mode == "Observe":
         return 1.0
-    sharing = [g.weight for g in plan.gates if g.mode == "Enforce" and g.query is None]
-    return gate.weight / sum(sharing)
+    sharing = [g.weight for g in plan.gates if g.mode == "Enforce" and _shares(g)]
+    return gate.weight / sum(sharing) if _shares(gate) else 1.0
+
+
+def _shares(gate: Gate) -> bool:
+    """Whether a gate may fail by evidence: a query may not whose numbers may be any."""
+    return gate.query is None or gate.query.range is not None
+
+
+BLOCK_SECONDS = 60.0
+"""The length of a block where nobody says it, if the query looks back no further."""
+
+
+def _block_ms(query: Query) -> int | None:
+    if query.decide == "Threshold":
+        return None
+    if query.block is not None:
+        return round(1000 * parse_duration(query.block))
+    return round(1000 * max(BLOCK_SECONDS, lookback_seconds(query.promql)))

@@ -10,6 +10,8 @@ from rollout.api.phase import Outcome, Phase
 from rollout.api.status import Ending, Run
 from rollout.base.quantity import parse_duration, print_duration
 from rollout.engine import (
+    absence,
+    approvals,
     commands,
     ending,
     guards,
@@ -31,7 +33,7 @@ from rollout.engine.propagation import Known
 def in_run(o: Observation, run: Run) -> Decision:
     """What to do while a run is on: ends come first, then what is missing, then the ladder."""
     missing = _missing(o, run)
-    run = _counting(o, run, hindered=missing is not None)
+    run = absence.noted(o, _counting(o, run, hindered=missing is not None))
     standing = Standing(end=_end(o, run), missing=missing[1] if missing else "")
     orders = commands.read(o, standing)
     run = run.model_copy(
@@ -44,7 +46,11 @@ def in_run(o: Observation, run: Run) -> Decision:
             "observed_weight": staying.observed_weight(o, run),
         }
     )
-    end = run.ending or _aborted(o, orders) or standing.end
+    for command in orders.approved:
+        run = approvals.with_decision(run, run.step, command, approves=True)
+    if orders.rejected is not None:
+        run = approvals.with_decision(run, run.step, orders.rejected, approves=False)
+    end = run.ending or _aborted(o, orders) or _rejected(o, run, orders) or standing.end
     if end is not None and (run.ending is not None or _may_return(o, run, end)):
         run = run.model_copy(update={"ending": end})
         return ending.roll_back(o, run, answers=orders.answers)
@@ -92,6 +98,15 @@ def _aborted(o: Observation, orders: Orders) -> Ending | None:
     return ending.taken_back(Outcome.ABORTED, because, now=o.now, command=orders.abort)
 
 
+def _rejected(o: Observation, run: Run, orders: Orders) -> Ending | None:
+    command = orders.rejected
+    if command is None:
+        return None
+    told = in_line(command.reason)
+    because = f"step {run.step} was rejected by {command.by}" + (f": {told}" if told else "")
+    return ending.taken_back(Outcome.ABORTED, because, now=o.now, command=command)
+
+
 def _end(o: Observation, run: Run) -> Ending | None:
     """Why the run should be taken back by itself, the most important reason first."""
     if o.revision and o.revision == run.stable_revision:
@@ -104,6 +119,16 @@ def _end(o: Observation, run: Run) -> Ending | None:
     if failing and run.plan.on_failure == "Rollback":
         name, because = failing
         return ending.taken_back(Outcome.ROLLED_BACK, because, now=o.now, gate=name)
+    without_data = absence.end(o, run)
+    if without_data is not None:
+        return without_data
+    expires = approvals.expires_at(run)
+    asked = approvals.asked_at(run.plan, run.step)
+    if expires is not None and o.now >= expires and asked and asked.on_expiry == "Abort":
+        because = f"nobody approved step {run.step} within {asked.expires_after}"
+        if approvals.given_count(run, run.step):
+            because = f"too few approved step {run.step} within {asked.expires_after}"
+        return ending.taken_back(Outcome.ABORTED, because, now=o.now)
     strategy = run.plan.strategy
     if ladder.overdue(run, now=o.now) and strategy.on_deadline == "Rollback":
         because = f"not promoted within maxDuration ({strategy.max_duration})"
@@ -221,6 +246,7 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
         settled_at=known.due,
         promoted=orders.promote is not None,
         blind=bool(o.metrics_problem),
+        excused=absence.excused(o, run),
     )
     failing = _failing(o)
     if failing is not None:

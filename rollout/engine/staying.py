@@ -9,7 +9,7 @@ from rollout.api.match import Match
 from rollout.api.phase import Phase
 from rollout.api.status import Run
 from rollout.base.quantity import parse_duration
-from rollout.engine import ending, guards, ladder, propagation
+from rollout.engine import absence, approvals, ending, guards, ladder, propagation
 from rollout.engine import plan as plans
 from rollout.engine.commands import Orders
 from rollout.engine.conclude import (
@@ -80,6 +80,8 @@ def hold(
             news = Happening(
                 type="Warning", reason=reason, message=f"{share(run)} {where(run)}; {then}"
             )
+    elif rung.due is None and approvals.asked_at(run.plan, run.step) is not None:
+        reason, then = APPROVAL, _approval(o, run)
     elif rung.due is None:
         reason = "Paused"
         then = f"waits for `rollout promote {o.key.name}`"
@@ -99,11 +101,32 @@ def hold(
         orders,
         phase=rung.phase,
         reason=reason,
-        message=f"{share(run)} {where(run)}; {then}",
+        message=f"{share(run)} {where(run)}; {then}{absence.told(o, run)}",
         look=look,
         known=known,
         news=news,
     )
+
+
+APPROVAL = "WaitingForApproval"
+"""The reason of a run that waits for people."""
+
+
+def _approval(o: Observation, run: Run) -> str:
+    """For whose approval the run waits, until when, and how to give it."""
+    asked = approvals.asked_at(run.plan, run.step)
+    assert asked is not None, "the step is an approval"
+    given = approvals.given_count(run, run.step)
+    count = f" by {asked.quorum} of" if asked.quorum > 1 else " by"
+    have = f" ({given} so far: {approvals.who_approved(run, run.step)})" if given else ""
+    then = f"waits for approval{count} {approvals.people(asked.approvers)}{have}"
+    expires = approvals.expires_at(run)
+    if expires is not None and expires > o.now:
+        ends = "goes back" if asked.on_expiry == "Abort" else "is late"
+        then += f"; {ends} at {clock_time(expires, now=o.now)}"
+    elif expires is not None:
+        then += f"; late since {clock_time(expires, now=o.now)}"
+    return f"{then}: `rollout approve {o.key.name}`"
 
 
 def ramping(o: Observation, run: Run, orders: Orders, *, growth: Growth, known: Known) -> Decision:
@@ -252,9 +275,11 @@ def stay(  # noqa: PLR0913 - one for each part of a decision
     looks = [o.now + timedelta(seconds=parse_duration(run.plan.judge.max_interval))]
     if look is not None:
         looks.append(look)
-    deadline = ladder.deadline(run)
-    if deadline is not None and deadline > o.now:
-        looks.append(deadline)
+    looks += [
+        t
+        for t in (ladder.deadline(run), absence.due(o, run), approvals.expires_at(run))
+        if t is not None and t > o.now
+    ]
     look_again_at = min(looks)
     before = o.status.run
     assert before is not None, "a run in progress has been written down"

@@ -309,3 +309,10 @@ def _everyone(entry: object) -> bool:
         return False
     asked = {key for key in entry if key not in _ADDRESSING}
     return not asked or (asked == {"uri"} and entry["uri"] == {"prefix": "/"})
+
+
+def has_others(services: Sequence[Service], owned: Sequence[Route]) -> bool:
+    """Whether routes of these VirtualServices that are none of the owned ones go to the host."""
+    held = {id(route) for route in owned}
+    routes = (route for service in services for route in service.routes)
+    return any(route.concerns and id(route) not in held for route in routes)

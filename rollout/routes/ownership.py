@@ -107,15 +107,14 @@ def select(
     claims = claim(services, aim)
     held = dict.fromkeys((*claims.owned, *claims.candidates))
     problems = dict.fromkeys(finding.problem for finding in claims.findings)
+    notes = [note for holding in held for note in _notes(holding)]
     for wanted in managed:
         problems |= dict.fromkeys(
             finding.problem for finding in managed_routes.in_the_way(claims.owned, wanted)
         )
-    strangers = (finding for h in claims.owned for finding in _in_front(h, full, owner=owner))
-    problems |= dict.fromkeys(finding.problem for finding in strangers)
-    notes = [note for holding in held for note in _notes(holding)]
-    for wanted in managed:
         notes += managed_routes.notes(claims.owned, wanted)
+    for holding in claims.owned:
+        problems |= dict.fromkeys(f.problem for f in _in_front(holding, full, owner=owner))
     return Routing(
         routes=tuple(_state(holding) for holding in held),
         problems=tuple(problems),
@@ -126,6 +125,7 @@ def select(
             for one in service.managed
             if one.owner == owner
         ),
+        has_others=legs.has_others(services, [h.route for h in claims.owned]),
     )
 
 

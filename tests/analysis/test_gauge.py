@@ -7,11 +7,23 @@ from typing import Any
 import pytest
 
 from rollout.analysis import gauge
+from rollout.analysis.gauge import Told
 from rollout.analysis.sample import Missing, NoAnswer
 from rollout.analysis.verdict import GateKind, GateQuestion
-from rollout.api.evidence import Verdict
+from rollout.api.evidence import GateVerdict, Verdict
 
 AT = 1_700_000_000.25
+
+
+def judged(
+    question: GateQuestion,
+    about: Any,
+    stable: Any = None,
+    *,
+    itself: Any = None,
+    between: Any = None,
+) -> GateVerdict:
+    return gauge.judge(question, Told(about=about, stable=stable, itself=itself, between=between))
 
 
 def gate(**changes: Any) -> GateQuestion:
@@ -29,7 +41,7 @@ def scalar(value: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("document", [vector("0.95"), scalar("0.95"), vector("0.9"), vector("1.1")])
 def test_one_number_within_its_bounds_passes(document: dict[str, Any]) -> None:
-    verdict = gauge.judge(gate(min=0.9, max=1.1), document)
+    verdict = judged(gate(min=0.9, max=1.1), document)
 
     assert verdict.verdict is Verdict.PASS
     assert verdict.failed_sample_ms is None
@@ -50,7 +62,7 @@ def test_one_number_within_its_bounds_passes(document: dict[str, Any]) -> None:
 def test_one_number_outside_its_bounds_fails_with_the_stamp_it_stands_for(
     bounds: dict[str, float], value: str, sentence: str
 ) -> None:
-    verdict = gauge.judge(gate(**bounds), vector(value))
+    verdict = judged(gate(**bounds), vector(value))
 
     assert verdict.verdict is Verdict.FAIL
     assert verdict.because == sentence
@@ -75,7 +87,7 @@ def test_one_number_outside_its_bounds_fails_with_the_stamp_it_stands_for(
 def test_scenarios_75_and_86_everything_but_one_number_is_unknown_and_says_what_it_was(
     document: dict[str, Any], said: str
 ) -> None:
-    verdict = gauge.judge(gate(min=0.0), document)
+    verdict = judged(gate(min=0.0), document)
 
     assert verdict.verdict is Verdict.UNKNOWN
     assert said in verdict.because
@@ -86,7 +98,7 @@ def test_scenarios_75_and_86_everything_but_one_number_is_unknown_and_says_what_
     ("canary", "verdict"), [("9", Verdict.PASS), ("11", Verdict.PASS), ("8.9", Verdict.FAIL)]
 )
 def test_relative_to_stable_compares_the_ratio(canary: str, verdict: Verdict) -> None:
-    found = gauge.judge(gate(min=0.9, relative_to_stable=True), vector(canary), vector("10"))
+    found = judged(gate(min=0.9, relative_to_stable=True), vector(canary), vector("10"))
 
     assert found.verdict is verdict
     assert found.value == float(canary) / 10
@@ -106,7 +118,7 @@ def test_relative_to_stable_compares_the_ratio(canary: str, verdict: Verdict) ->
 def test_without_a_ratio_a_relative_gate_is_unknown(
     canary: dict[str, Any], stable: dict[str, Any] | None, said: str
 ) -> None:
-    verdict = gauge.judge(gate(min=0.9, relative_to_stable=True), canary, stable)
+    verdict = judged(gate(min=0.9, relative_to_stable=True), canary, stable)
 
     assert verdict.verdict is Verdict.UNKNOWN
     assert said in verdict.because
@@ -114,7 +126,7 @@ def test_without_a_ratio_a_relative_gate_is_unknown(
 
 
 def test_a_gate_without_bounds_is_unknown_and_never_passes() -> None:
-    verdict = gauge.judge(gate(), vector("1"))
+    verdict = judged(gate(), vector("1"))
 
     assert verdict.verdict is Verdict.UNKNOWN
     assert verdict.because == "conversion: the gate has no bound"
@@ -123,7 +135,7 @@ def test_a_gate_without_bounds_is_unknown_and_never_passes() -> None:
 def test_a_long_sentence_of_prometheus_is_cut_not_refused() -> None:
     refused = NoAnswer(reason=Missing.ERROR, sentence="so " * 10_000)
 
-    assert gauge.judge(gate(min=0.9), refused).because.startswith("conversion: so so")
+    assert judged(gate(min=0.9), refused).because.startswith("conversion: so so")
 
 
 ERROR = {"status": "error", "errorType": "bad_data", "error": "no"}
@@ -137,7 +149,7 @@ NOBODY_CAN_TELL = [ERROR, {}, WARNED, MATRIX, vector("1", "2"), None]
 def test_a_relative_gate_is_incomparable_where_stable_as_it_should_be_has_no_number(
     stable: dict[str, Any],
 ) -> None:
-    assert gauge.judge(gate(max=2.0, relative_to_stable=True), vector("0.9"), stable).incomparable
+    assert judged(gate(max=2.0, relative_to_stable=True), vector("0.9"), stable).incomparable
 
 
 @pytest.mark.parametrize(
@@ -148,7 +160,7 @@ def test_a_relative_gate_is_not_incomparable_where_nobody_can_tell(
 ) -> None:
     question = gate(max=2.0, relative_to_stable=True)
 
-    verdict = gauge.judge(question, vector("0.9"), stable)
+    verdict = judged(question, vector("0.9"), stable)
 
     assert verdict.verdict is Verdict.UNKNOWN
     assert not verdict.incomparable
@@ -159,7 +171,7 @@ def test_a_relative_gate_is_not_incomparable_where_nobody_can_tell(
 def test_a_relative_gate_that_lacks_the_canarys_number_is_never_incomparable(
     canary: dict[str, Any], stable: dict[str, Any] | None
 ) -> None:
-    assert not gauge.judge(gate(max=2.0, relative_to_stable=True), canary, stable).incomparable
+    assert not judged(gate(max=2.0, relative_to_stable=True), canary, stable).incomparable
 
 
 @pytest.mark.parametrize("found", [vector(), vector("NaN")])
@@ -169,15 +181,15 @@ def test_a_query_that_compares_by_itself_lacks_stable_only_if_each_compared_with
 ) -> None:
     question = gate(max=2.0)
 
-    assert gauge.judge(question, found, itself=vector("1"), between=between).incomparable
+    assert judged(question, found, itself=vector("1"), between=between).incomparable
     for unclear in (*NOBODY_CAN_TELL, vector(), vector("NaN"), vector("+Inf")):
-        assert not gauge.judge(question, found, itself=unclear, between=between).incomparable
+        assert not judged(question, found, itself=unclear, between=between).incomparable
     for unclear in (*NOBODY_CAN_TELL, vector("1"), vector("0"), vector("+Inf")):
-        assert not gauge.judge(question, found, itself=vector("1"), between=unclear).incomparable
+        assert not judged(question, found, itself=vector("1"), between=unclear).incomparable
 
 
 def test_infinitely_more_than_stable_is_bad_news_and_no_lack() -> None:
-    verdict = gauge.judge(gate(max=2.0), vector("+Inf"), itself=vector("1"), between=vector("NaN"))
+    verdict = judged(gate(max=2.0), vector("+Inf"), itself=vector("1"), between=vector("NaN"))
 
     assert verdict.verdict is Verdict.UNKNOWN
     assert not verdict.incomparable
@@ -187,7 +199,7 @@ def test_infinitely_more_than_stable_is_bad_news_and_no_lack() -> None:
 def test_a_query_that_compares_by_itself_is_not_incomparable_where_nobody_can_tell(
     found: dict[str, Any],
 ) -> None:
-    verdict = gauge.judge(gate(max=2.0), found, itself=vector("1"), between=vector())
+    verdict = judged(gate(max=2.0), found, itself=vector("1"), between=vector())
 
     assert verdict.verdict is Verdict.UNKNOWN
     assert not verdict.incomparable

@@ -33,7 +33,8 @@ MISTAKES = {
         "{host: a, revision: v2, judge: {zzz: 5}}",
         (
             "spec.judge.zzz is not a field; known here: falsePromotePercent, falseRollbackPercent, "
-            "maxInterval, minRequests, provenRatio"
+            "maxInterval, metricsOutageDeadline, minRequests, noDataDeadline, onMetricsOutage, "
+            "onNoData, provenRatio"
         ),
     ),
     "a missing host": ("{revision: v2}", "spec.host is missing; add it"),
@@ -149,7 +150,8 @@ MISTAKES = {
         "{host: a, revision: v2, on: {}}",
         (
             "spec.true is not a field; known here: "
-            "gates, guard, host, judge, metrics, notify, onFailure, revision, strategy, suspend, traffic"
+            "gates, guard, host, judge, metrics, notify, onFailure, revision, strategy, suspend, "
+            "traffic"
         ),
     ),
     "no spec": ("", "spec is empty; give it a value, or remove it"),
@@ -300,7 +302,8 @@ def test_an_unknown_verb_is_answered_with_the_known_ones() -> None:
         reading.read_action({"spec": spec})
 
     assert str(caught.value) == (
-        "spec.verb is 'Explode'; use Promote, PromoteFull, Abort, Pause, Resume or Retry"
+        "spec.verb is 'Explode'; use Promote, PromoteFull, Abort, Pause, Resume, Retry, Approve or"
+        " Reject"
     )
 
 

@@ -192,7 +192,7 @@ def test_an_ordinary_status_is_much_smaller_than_the_fullest() -> None:
 
 def test_a_status_of_a_newer_version_is_read_without_its_new_fields() -> None:
     newer = written(FULL)
-    newer["outbox"] = [{"text": "hello"}]
+    newer["mailbox"] = [{"text": "hello"}]
     newer["run"]["plan"]["strategy"]["warmUp"] = "5m"
     for one in (*newer["history"], *newer["run"]["gates"], *newer["conditions"]):
         one["colour"] = "green"

@@ -11,7 +11,7 @@ from rollout.analysis.query import ARRIVED, Shape
 from rollout.analysis.sample import NoAnswer
 from rollout.api.meta import Key
 from rollout.controller.record import Record
-from rollout.controller.sight import Wish
+from rollout.controller.sight import Own, Wish
 from rollout.controller.telescope import FIRST_SIGHT_SECONDS, Telescope
 from tests.stories.gray import running
 from tests.world.clock import FakeClock
@@ -50,7 +50,7 @@ async def test_the_same_query_of_two_runs_is_asked_once() -> None:
     bench = Bench()
     async with running(bench.telescope.run):
         for key in (A, B):
-            bench.telescope.want(key, wish(queries={"own": "orders"}))
+            bench.telescope.want(key, wish(queries={"own": Own(text="orders")}))
         await asyncio.sleep(0.1)
 
         assert bench.asked("orders") == 1
@@ -61,7 +61,7 @@ async def test_the_same_query_of_two_runs_is_asked_once() -> None:
 async def test_own_queries_are_asked_once_an_interval_though_samples_fail_to_come() -> None:
     bench = Bench()
     async with running(bench.telescope.run):
-        bench.telescope.want(A, wish(queries={"own": "orders"}))
+        bench.telescope.want(A, wish(queries={"own": Own(text="orders")}))
         await asyncio.sleep(10)
 
         assert 5 <= bench.asked("orders") <= 12
@@ -71,7 +71,7 @@ async def test_a_query_under_way_is_not_asked_again() -> None:
     bench = Bench()
     bench.metrics.latency_seconds = 4
     async with running(bench.telescope.run):
-        bench.telescope.want(A, wish(queries={"own": "orders"}))
+        bench.telescope.want(A, wish(queries={"own": Own(text="orders")}))
         await asyncio.sleep(7.9)
 
         assert bench.asked("orders") == 1
@@ -80,11 +80,11 @@ async def test_a_query_under_way_is_not_asked_again() -> None:
 async def test_answers_about_another_step_are_dropped() -> None:
     bench = Bench()
     async with running(bench.telescope.run):
-        bench.telescope.want(A, wish(queries={"own": "orders"}, about=("1", 1)))
+        bench.telescope.want(A, wish(queries={"own": Own(text="orders")}, about=("1", 1)))
         await asyncio.sleep(0.1)
         before = bench.telescope.seen(A).documents
         bench.metrics.latency_seconds = 2
-        bench.telescope.want(A, wish(queries={"own": "orders"}, about=("1", 2)))
+        bench.telescope.want(A, wish(queries={"own": Own(text="orders")}, about=("1", 2)))
 
         assert before
         assert bench.telescope.seen(A).documents == {}
@@ -93,7 +93,7 @@ async def test_answers_about_another_step_are_dropped() -> None:
 async def test_an_answer_that_fails_takes_the_last_one_away() -> None:
     bench = Bench()
     async with running(bench.telescope.run):
-        bench.telescope.want(A, wish(queries={"own": "orders"}))
+        bench.telescope.want(A, wish(queries={"own": Own(text="orders")}))
         await asyncio.sleep(0.1)
         bench.metrics.down = True
         await asyncio.sleep(3)
@@ -160,7 +160,7 @@ async def test_arrivals_are_asked_for_where_they_are_wanted_and_callers_may_fall
 async def test_what_is_forgotten_is_asked_for_no_more() -> None:
     bench = Bench()
     async with running(bench.telescope.run):
-        bench.telescope.want(A, wish(queries={"own": "orders"}))
+        bench.telescope.want(A, wish(queries={"own": Own(text="orders")}))
         await asyncio.sleep(3)
         bench.telescope.forget(A)
         before = len(bench.metrics.asked)

@@ -133,6 +133,44 @@ async def test_five_times_the_usual_errors_go_back(world: Hands) -> None:
     assert "exceeded at 99 % confidence" in status["history"][0]["because"]
 
 
+FAILED_SHARE = (
+    'sum(rate(istio_requests_total{{reporter="source",destination_version="{rev}"{code}}}[{w}]))'
+)
+SHARE: Json = {
+    "name": "share",
+    "query": {
+        "promql": FAILED_SHARE.format(
+            rev="{{ revision }}", code=',response_code=~"5.."', w="{{ window }}"
+        )
+        + " / "
+        + FAILED_SHARE.format(rev="{{ revision }}", code="", w="{{ window }}"),
+        "max": 0.05,
+        "range": {"low": 0, "high": 1},
+        "block": "5s",
+    },
+}
+
+
+@pytest.mark.parametrize(("percent", "outcome"), [(1, "Promoted"), (30, "RolledBack")])
+async def test_a_query_of_ones_own_decides_by_blocks_that_a_real_prometheus_tells(
+    world: Hands, percent: int, outcome: str
+) -> None:
+    await world.stage.dial("v1", errorPercent=1)
+    await world.stage.dial("v3", errorPercent=percent)
+    await world.controller()
+    await world.put_on(strategy=ladder((20, "5s"), (100, "1s")), gates=[SHARE])
+    async with world.watching() as diary:
+        await world.want("v3")
+        status = await world.until_over(seconds=PROMOTED_SECONDS_MAX)
+
+    told = [run["gates"][0]["because"] for run in runs(diary) if run["gates"]]
+    print(*dict.fromkeys(told), sep="\n")  # noqa: T201 - for the report
+    assert status["history"][0]["outcome"] == outcome
+    assert any("the query gave 0.0" in one or "the query gave 0.3" in one for one in told)
+    await world.want("v1")
+    await world.until(lambda s: s["stableRevision"] == "v1" and s["phase"] == "Stable")
+
+
 async def test_a_brown_out_of_both_versions_neither_promotes_nor_takes_back(world: Hands) -> None:
     for version in ("v1", "v2"):
         await world.stage.dial(version, errorPercent=1)

@@ -20,6 +20,7 @@ from rollout.api.phase import Outcome, Phase
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import Command, Ending, PastRun, RolloutStatus, Run
 from rollout.api.traffic import Problem, Propagation, Spread
+from rollout.engine import approvals
 from rollout.engine import plan as plans
 from rollout.engine.propagation import RETURN_SECONDS_MAX
 from tests.world.engine_rules import checked, is_sentence, run_of
@@ -82,6 +83,13 @@ def spoken(status: RolloutStatus, spread: Spread, *told: bool) -> Propagation:
     )
 
 
+WITHOUT_DATA: list[dict[str, str]] = [
+    {},
+    {"onNoData": "Rollback", "noDataDeadline": "30s", "onMetricsOutage": "Continue"},
+    {"onNoData": "Continue", "onMetricsOutage": "Rollback", "metricsOutageDeadline": "0s"},
+]
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> RolloutSpec:
     steps: list[dict[str, Any]] = []
@@ -97,6 +105,8 @@ def specs(draw: st.DrawFn) -> RolloutSpec:
         {"pause": {}},
         {"pause": {"for": "20s"}},
         {"check": {"gates": ["errors"]}},
+        {"approval": {"approvers": {"users": ["alice@example.com"]}, "expiresAfter": "2m"}},
+        {"approval": {"approvers": {"groups": ["none"]}, "quorum": 2, "onExpiry": "Hold"}},
     ]
     for other in draw(st.lists(st.sampled_from(others), max_size=2)):
         steps.insert(draw(st.integers(0, len(steps))), other)
@@ -108,6 +118,7 @@ def specs(draw: st.DrawFn) -> RolloutSpec:
         gates=gates,
         guard=draw(st.sampled_from(GUARDS)),
         onFailure=draw(st.sampled_from(["Rollback", "Hold"])),
+        judge={"maxInterval": "15s", **draw(st.sampled_from(WITHOUT_DATA))},
         strategy={
             "steps": steps,
             "bake": draw(st.sampled_from(["0s", "30s"])),
@@ -132,7 +143,7 @@ def homes_of(run: Run) -> list[Phase]:
     if run.step > run.step_count:
         return [Phase.BAKING, Phase.BLOCKED, Phase.WAITING]
     step = run.plan.strategy.steps[run.step - 1]
-    if step.pause is not None:
+    if step.pause is not None or step.approval is not None:
         return [Phase.WAITING, Phase.BLOCKED]
     here = Phase.PROMOTING if run.weight == 100 else Phase.PROGRESSING
     return [here, Phase.BLOCKED, Phase.WAITING]
@@ -165,6 +176,8 @@ def runs(draw: st.DrawFn) -> Run:
         paused=None if ending else draw(st.none() | st.just(ALICE)),
         promoted_full=draw(st.none() | st.just(ALICE)),
         retreated=retreated and ending is None,
+        data_lost_since=draw(st.none() | st.just(present)),
+        metrics_lost_since=draw(st.none() | st.just(present)),
         ending=ending,
         plan=plan,
     )
@@ -221,6 +234,7 @@ def worlds(draw: st.DrawFn) -> World:
         status=status,
         ready={name: draw(st.integers(0, 2)) for name in REVISIONS},
         says=always(draw(VERDICTS)),
+        dataless=draw(st.booleans()),
         metrics_problem=draw(st.sampled_from(["", "Prometheus cannot be reached: refused"])),
         arms_problem=draw(st.sampled_from([None, None, ALIKE])),
         route_problems=draw(st.sampled_from([(), (), (TROUBLE,)])),
@@ -449,15 +463,19 @@ def test_from_every_history_a_healthy_world_leads_to_an_end(
         world.settle()
 
     heal(world).settle()
-    for _ in range(40):
+    for _ in range(60):
         run = run_of(world.status)
         if run is None and world.look_again_at is None:
             break
         if run is not None and run.paused is not None:
             world.tell(Verb.RESUME)
+        elif run is not None and approvals.ahead(run)[:1] == [run.step]:
+            for name in ("alice@example.com", "bob@example.com"):
+                world.tell(Verb.APPROVE, actor=name, groups=("none",))
         elif world.status.reason in {"Paused", "DeadlineHold"}:
             waits = run is not None and (run.retreated or run.step == 0)
-            world.tell(Verb.PROMOTE_FULL if waits else Verb.PROMOTE)
+            everybody = {"actor": "alice@example.com", "groups": ("none",)}
+            world.tell(Verb.PROMOTE_FULL if waits else Verb.PROMOTE, **everybody)
         world.after(65)
 
     assert_unguarded(world)

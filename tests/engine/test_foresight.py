@@ -36,6 +36,18 @@ LADDER = {"steps": [{"weight": 10, "hold": "2m"}, {"pause": {}}, {"weight": 50, 
 COMPARED = [{"name": "errors", "errorRate": {"maxRatio": 1.2, "maxPercent": 0.1}}]
 
 
+def test_a_step_waits_for_the_first_block_of_a_query() -> None:
+    refunds = {"name": "refunds", "query": {"promql": "sum(rate(x[5m]))", "max": 1}}
+    ladder = {"steps": [{"weight": 10, "hold": "2m"}, {"weight": 50, "hold": "10m"}]}
+
+    found = foresight.foresee(
+        plan(strategy=ladder, gates=[refunds]), HISTORY, requests_per_second=10
+    )
+
+    first, second, _full = dwells(found)
+    assert (first, second) == (330, 600)
+
+
 def test_a_step_lasts_its_hold_and_the_last_one_below_100_until_the_proof_stands() -> None:
     found = foresight.foresee(
         plan(strategy=LADDER, gates=COMPARED), HISTORY, requests_per_second=10

@@ -27,7 +27,13 @@ BOUNDS = re.compile(r"_(min|max|default|limit)$")
 EXEMPT: Mapping[str, str] = {
     "rollout/api/gate.py::Query.min": "the unit is the query's",
     "rollout/api/gate.py::Query.max": "the unit is the query's",
+    "rollout/api/gate.py::Range.low": "the unit is the query's",
+    "rollout/api/gate.py::Range.high": "the unit is the query's",
+    "rollout/analysis/blocks.py::_Bound.value": "the unit is the query's",
+    "rollout/analysis/blocks.py::_Bound.lowest": "the unit is the query's",
+    "rollout/analysis/blocks.py::_Bound.highest": "the unit is the query's",
     "rollout/api/evidence.py::GateVerdict.value": "the unit is the gate's",
+    "rollout/analysis/gauge.py::Missing.value": "the unit is the query's",
     "rollout/analysis/gauge.py::Reading.value": "the unit is the query's",
     "rollout/analysis/judge/asymptotic.py::Blocks.mean": "the unit is the query's",
     "rollout/analysis/verdict.py::GateQuestion.min": "the unit is the query's",

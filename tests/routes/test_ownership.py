@@ -48,7 +48,19 @@ def test_a_conditional_single_destination_route_stays_untouched() -> None:
         http=[route(leg("v3"), match=JASON), route(leg("v1", 100), leg("v3", 0))]
     )
 
-    assert labels(select(manifest)) == ["bookinfo/reviews http[1]"]
+    found = select(manifest)
+
+    assert labels(found) == ["bookinfo/reviews http[1]"]
+    assert found.has_others
+
+
+def test_routes_to_other_hosts_are_no_other_ways_to_the_host() -> None:
+    ratings = {"destination": {"host": "ratings", "subset": "v1"}}
+    manifest = virtual_service(
+        http=[{"route": [ratings], "match": JASON}, route(leg("v1", 100), leg("v3", 0))]
+    )
+
+    assert not select(manifest).has_others
 
 
 @pytest.mark.parametrize("field", ["redirect", "directResponse", "delegate"])

@@ -243,7 +243,10 @@ async def test_an_outage_that_spans_a_failure_is_caught_up_with_and_judged() -> 
 
 
 def own_query(**bounds: Any) -> Manifest:
-    gate = {"name": "orders", "query": {"promql": 'orders{rev="{{ revision }}"}', **bounds}}
+    gate = {
+        "name": "orders",
+        "query": {"promql": 'orders{rev="{{ revision }}"}', "decide": "Threshold", **bounds},
+    }
     return gray.rollout(gates=[gate])
 
 
@@ -299,7 +302,10 @@ async def test_a_comparison_that_nobody_can_make_holds_at_100_percent_as_anywher
 ) -> None:
     """Without traffic stable has no number at 100 percent; an error there says nothing of that."""
     relative = {"relativeTo": "stable"} if troubled == "stable" else {}
-    gate = {"name": "orders", "query": {"promql": promql, "max": 2, **relative}}
+    gate = {
+        "name": "orders",
+        "query": {"promql": promql, "decide": "Threshold", "max": 2, **relative},
+    }
     async with gray.told(gray.rollout(gates=[gate])) as story:
         broken = False
 
@@ -337,7 +343,7 @@ async def test_a_query_that_compares_by_itself_ends_a_run_without_stable_only_if
     canary: bool,
 ) -> None:
     promql = 'orders{rev="{{ canary }}"} / orders{rev="{{ stable }}"}'
-    gate = {"name": "orders", "query": {"promql": promql, "max": 2}}
+    gate = {"name": "orders", "query": {"promql": promql, "decide": "Threshold", "max": 2}}
     async with gray.told(gray.rollout(gates=[gate])) as story:
 
         def orders(text: str, at: float) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ ERRORS: dict[str, Any] = {"name": "errors", "errorRate": {"maxPercent": 1}}
 @pytest.mark.parametrize(
     "tried",
     [
-        {"query": {"promql": 'orders{rev="{{ revision }}"}', "min": 0.9}},
+        {"query": {"promql": 'orders{rev="{{ revision }}"}', "min": 0.9, "decide": "Threshold"}},
         {"errorRate": {"maxPercent": 0}},
     ],
     ids=["a query", "errors"],

@@ -127,7 +127,7 @@ async def test_a_canary_that_turns_bad_at_100_percent_is_not_excused_by_how_its_
     promql: str, gate: Mapping[str, Any]
 ) -> None:
     """Stable's number is there: a window that outlasts the step, or other callers."""
-    query = {"name": "orders", "query": {"promql": promql, **gate}}
+    query = {"name": "orders", "query": {"promql": promql, "decide": "Threshold", **gate}}
     async with gray.told(gray.rollout(gates=[query])) as story:
         is_bad = False
 
@@ -178,7 +178,11 @@ async def test_answers_from_before_many_slow_queries_promote_nobody() -> None:
     gates = [
         {
             "name": f"q{i}",
-            "query": {"promql": f'orders{{rev="{{{{ revision }}}}",q="{i}"}}', "min": 0.9},
+            "query": {
+                "promql": f'orders{{rev="{{{{ revision }}}}",q="{i}"}}',
+                "min": 0.9,
+                "decide": "Threshold",
+            },
         }
         for i in range(16)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rollout.api.action import ActionOutcome, Verb
 from rollout.api.evidence import Verdict
@@ -177,6 +177,7 @@ def _check_rise(o: Observation, d: Decision, *, before: Run, after: Run) -> None
     assert not o.routing.problems
     assert o.arms_problem is None
     asked = {gate.name for gate in plans.asked(before.plan, before.step)}
+    _check_approvals(o, before, after)
     watching = {gate.name for gate in before.plan.gates if gate.mode == "Observe"}
     says = {v.name: v.verdict for v in o.verdicts if v.name not in watching}
     assert Verdict.FAIL not in says.values(), "nothing rises on a failing gate"
@@ -187,14 +188,28 @@ def _check_rise(o: Observation, d: Decision, *, before: Run, after: Run) -> None
     assert after.paused is None
     assert _due(before) <= o.now, "the hold is kept to the end"
     step = before.plan.strategy.steps[before.step - 1]
-    if step.pause is not None:
+    if step.pause is not None or step.approval is not None:
         return
     needed = (
         step.check.gates
         if step.check is not None
         else [g.name for g in before.plan.gates if g.steps is None or before.step in g.steps]
     )
-    assert all(says.get(name) is Verdict.PASS for name in needed if name in asked), "unknown holds"
+    for name in needed:
+        if name in asked and not _goes_without(o, after, name):
+            assert says.get(name) is Verdict.PASS, "unknown holds"
+
+
+def _check_approvals(o: Observation, before: Run, after: Run) -> None:
+    """Nobody comes past an approval but by those it names, or one of them who skips it."""
+    for number in range(max(1, before.step), after.step):
+        step = after.plan.strategy.steps[number - 1]
+        if step.approval is None:
+            continue
+        said = [d for d in after.approvals if d.step == number and d.verdict == "Approved"]
+        skipped = after.promoted_full is not None
+        assert skipped or len({d.by for d in said}) >= step.approval.quorum, "people have approved"
+        assert not o.unverified or before.approvals == after.approvals, "names were checked"
 
 
 def _sent_by_person(o: Observation, d: Decision) -> bool:
@@ -207,6 +222,25 @@ def _sent_by_person(o: Observation, d: Decision) -> bool:
         and verbs.get(answer.action) in {Verb.PROMOTE, Verb.PROMOTE_FULL}
         for answer in d.answers
     )
+
+
+def _goes_without(o: Observation, run: Run, name: str) -> bool:
+    """Whether the plan says to go on without a gate that has lacked data for so long."""
+    judge = run.plan.judge
+    lacking = any(v.name == name and v.dataless for v in o.verdicts)
+    for then, since, deadline, lacks in (
+        (judge.on_no_data, run.data_lost_since, judge.no_data_deadline, lacking),
+        (
+            judge.on_metrics_outage,
+            run.metrics_lost_since,
+            judge.metrics_outage_deadline,
+            o.metrics_out,
+        ),
+    ):
+        waited = since is not None and o.now - since >= timedelta(seconds=parse_duration(deadline))
+        if then == "Continue" and lacks and waited:
+            return True
+    return False
 
 
 def _due(run: Run) -> datetime:

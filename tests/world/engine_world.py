@@ -127,6 +127,8 @@ class World:
     ready: dict[str, int] = field(default_factory=lambda: {"v1": 2, "v2": 2, "v3": 2})
     says: Says = field(default_factory=lambda: passes_after(15))
     metrics_problem: str = ""
+    dataless: bool = False
+    unverified: str = ""
     arms_problem: Problem | None = None
     unread: str = ""
     settle_seconds: float = SETTLE_SECONDS
@@ -200,7 +202,9 @@ class World:
             evidence=evidence,
             verdicts=self._verdicts(run) if run is not None else (),
             metrics_problem=self.metrics_problem,
+            metrics_out=bool(self.metrics_problem),
             actions=tuple(self.waiting),
+            unverified=self.unverified,
             settle_seconds=self.settle_seconds,
             propagation=self.propagation,
         )
@@ -262,13 +266,17 @@ class World:
         found = []
         for gate in plans.judged(run.plan, run.step):
             verdict = self.says(gate.name, run, elapsed)
-            if self.metrics_problem and verdict is PASS:
+            if (self.metrics_problem or self.dataless) and verdict is PASS:
                 verdict = UNKNOWN
             because = f"{gate.name} says {verdict.lower()} to 12 of 400 requests"
             stamp = int(self.now.timestamp() * 1000) if verdict is FAIL else None
             found.append(
                 GateVerdict(
-                    name=gate.name, verdict=verdict, because=because, failed_sample_ms=stamp
+                    name=gate.name,
+                    verdict=verdict,
+                    because=because,
+                    failed_sample_ms=stamp,
+                    dataless=self.dataless,
                 )
             )
         return tuple(found)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from rollout.analysis.judge.mixture import log_mix
-from rollout.analysis.verdict import GateKind, GateQuestion
+from rollout.analysis.verdict import GateQuestion
 from rollout.api.evidence import SENTENCE_LENGTH_MAX, GateVerdict, Verdict
 
 
@@ -18,7 +18,7 @@ def together(
     E = Σ_m v_m·E_m with the gates' parts v of the risk, valid under any dependence and never weaker
     than a threshold for each. The one that says most is named.
     """
-    parts = {g.name: g for g in gates if g.kind is not GateKind.QUERY and not g.advisory}
+    parts = {g.name: g for g in gates if g.shares_risk}
     sharing = [v for v in verdicts if v.name in parts]
     if not sharing or any(v.verdict is Verdict.FAIL for v in sharing):
         return tuple(verdicts)

@@ -9,9 +9,6 @@ from typing import Any, Protocol
 
 from rollout.base.errors import BadInput
 
-LINK_ACTION = "rollout.open"
-"""The button that opens a page; pressing it asks nothing of us."""
-
 REASON_BLOCK = "reason"
 """Where a dialog asks for a reason; what is wrong with the answer is shown there."""
 

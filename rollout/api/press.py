@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rollout.api.chat import (
-    LINK_ACTION,
     REASON_ACTION,
     REASON_BLOCK,
     Acknowledge,
@@ -61,7 +60,7 @@ def _button(payload: Mapping[str, Any], ack: Acknowledge) -> Press | None:
         raise unusable(why="no action")
     action = actions[0]
     name = text_of(action, "action_id")
-    if name == LINK_ACTION or action.get("type") != "button":
+    if action.get("type") != "button":
         return None
     channel = text_of(payload, "channel", "id") or text_of(payload, "container", "channel_id")
     ts = text_of(payload, "container", "message_ts") or text_of(payload, "message", "ts")

@@ -121,7 +121,7 @@ async def test_a_dialog_comes_back_with_its_reason_and_shows_what_is_wrong_with_
     assert slack.sockets.violations == []
 
 
-async def test_a_button_that_only_opens_a_page_is_acknowledged_and_handled_by_nobody() -> None:
+async def test_what_is_no_press_is_acknowledged_and_handled_by_nobody() -> None:
     seen: list[Press] = []
     async with (
         serving() as slack,
@@ -129,11 +129,10 @@ async def test_a_button_that_only_opens_a_page_is_acknowledged_and_handled_by_no
         serving_presses(chat, acknowledging(seen)),
     ):
         await until(lambda: chat.listening)
-        spot = await chat.post(DEPLOYS, asking("rollout.open"), marker="1")
-        done = await slack.press(channel=DEPLOYS, ts=spot.ts, action="rollout.open", user="U0ALICE")
         event = await slack.sockets.event({"type": "event_callback"}, attempts=1)
+        closed = await slack.sockets.send({"type": "view_closed"})
 
-    assert (done.result, event[0].result, seen) == ("acknowledged", "acknowledged", [])
+    assert (event[0].result, closed.result, seen) == ("acknowledged", "acknowledged", [])
 
 
 async def test_frames_that_are_nothing_of_slacks_do_no_harm() -> None:

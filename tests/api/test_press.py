@@ -132,7 +132,6 @@ def test_a_dialog_may_belong_to_no_message_and_have_no_reason() -> None:
         {"type": "view_closed"},
         {"type": "shortcut"},
         {},
-        button(actions=[{"type": "button", "action_id": "rollout.open"}]),
         button(actions=[{"type": "users_select", "action_id": "rollout.approve"}]),
     ],
 )

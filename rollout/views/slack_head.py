@@ -43,7 +43,7 @@ BAR_WIDTH = 20
 """Cells: 5 percent each; on a phone it still fits a line."""
 
 MESSAGE_LENGTH_MAX = 1400
-LADDER_LENGTH_MAX = 500
+LADDER_LENGTH_MAX = 160
 GATES_LENGTH_MAX = 1400
 GATE_LENGTH_MAX = 300
 PEOPLE_LENGTH_MAX = 900
@@ -163,8 +163,10 @@ def _bar(percent: float) -> str:
 def _ladder(run: Run) -> str:
     """All rungs with the present one marked; of a long ladder those around it."""
     rungs = sentences.rungs(run)
+    if not rungs:
+        return "all at once"
     drawn = [_rung(rung) for rung in rungs]
-    here = min(max(run.step - 1, 0), len(rungs) - 1) if rungs else 0
+    here = min(max(run.step - 1, 0), len(rungs) - 1)
     place = "" if run.step == 0 else f"Step {min(run.step, len(rungs))} of {len(rungs)}: "
     first, last = 0, len(drawn)
     while sum(map(len, drawn[first:last])) + 3 * (last - first) > LADDER_LENGTH_MAX:

@@ -44,12 +44,10 @@ def escaped(text: str, length_max: int = SECTION_LENGTH_MAX) -> str:
     if sum(map(len, parts)) <= length_max:
         return "".join(parts)
     kept: list[str] = []
-    left = length_max - len(ELLIPSIS)
-    for part in parts:
-        left -= len(part)
-        if left < 0:
-            break
-        kept.append(part)
+    left = length_max - len(ELLIPSIS) - len(parts[0])
+    while left >= 0:
+        kept.append(parts[len(kept)])
+        left -= len(parts[len(kept)])
     return "".join(kept) + ELLIPSIS
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 REMEMBERED_SECONDS = 60.0
 """How long somebody who has been taken off a list may still press."""
 
-REMEMBERED_MAX = 1000
+REMEMBERED_COUNT_MAX = 1000
 """Members and groups that are remembered; beyond, all are asked for anew."""
 
 SLACKBOT = "USLACKBOT"
@@ -67,7 +67,7 @@ class People:
             known: T = found
             return known
         fresh = await ask()
-        if len(self._known) >= REMEMBERED_MAX:
+        if len(self._known) >= REMEMBERED_COUNT_MAX:
             self._known.clear()
         self._known[name] = (now_seconds, fresh)
         return fresh

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rollout.adapters.slack import SlackChat
-from rollout.adapters.slack.socket import HANDLED_MAX
+from rollout.adapters.slack.socket import HANDLED_COUNT_MAX
 from rollout.api import press
 from rollout.api.chat import REASON_ACTION, REASON_BLOCK, Dialog, Press, Pressed, Spot
 from rollout.base.errors import ChatRefused
@@ -298,15 +298,15 @@ async def test_no_more_presses_are_taken_on_than_can_be_handled() -> None:
             asyncio.ensure_future(
                 slack.press(channel=DEPLOYS, ts=spot.ts, action="yes", user="U0ALICE")
             )
-            for _ in range(HANDLED_MAX + 5)
+            for _ in range(HANDLED_COUNT_MAX + 5)
         ]
-        await until(lambda: count == HANDLED_MAX)
+        await until(lambda: count == HANDLED_COUNT_MAX)
         await asyncio.sleep(0.05)
         release.set()
         results: list[Any] = [(await one).result for one in under_way]
 
-    assert count == HANDLED_MAX
-    assert results.count("acknowledged") == HANDLED_MAX
+    assert count == HANDLED_COUNT_MAX
+    assert results.count("acknowledged") == HANDLED_COUNT_MAX
 
 
 async def test_the_sockets_that_slack_knows_of_are_counted() -> None:

@@ -32,7 +32,7 @@ from rollout.ports import Clock
 ACK_SECONDS_MAX = 3.0
 """After that Slack has told the person that it failed."""
 
-HANDLED_MAX = 50
+HANDLED_COUNT_MAX = 50
 """Presses under way at a time; people do not press faster, and programs shall not. What is beyond
 is not acknowledged."""
 
@@ -197,7 +197,7 @@ class SocketMode:
         return pressed
 
     def _handle(self, handle: Handle, pressed: Press, group: asyncio.TaskGroup) -> None:
-        if self._handled_count >= HANDLED_MAX:
+        if self._handled_count >= HANDLED_COUNT_MAX:
             return
 
         async def handled() -> None:

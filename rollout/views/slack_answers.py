@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from rollout.api import press
-from rollout.api.action import ActionOutcome
+from rollout.api.action import ActionOutcome, Verb
 from rollout.api.chat import REASON_ACTION, REASON_BLOCK, Dialog, Message, Spot, Standing
 from rollout.api.status import RolloutStatus
 from rollout.views import sentences
@@ -31,6 +31,8 @@ REASON_LENGTH_MIN = 3
 _OUTCOMES: Mapping[ActionOutcome, str] = MappingProxyType(
     {ActionOutcome.APPLIED: "✓", ActionOutcome.IGNORED: "•", ActionOutcome.REFUSED: "✗"}
 )
+
+_ENDING = frozenset({Verb.REJECT, Verb.ABORT})
 
 _STANDINGS: Mapping[Standing, str] = MappingProxyType(
     {
@@ -87,6 +89,8 @@ def failed(ask: Ask | None, *, because: str) -> Message:
 def reason_dialog(ask: Ask, *, spot: Spot | None, thread: str = "") -> Dialog:
     """The form that asks why; its answer is a press with the same value as the button."""
     what = f"{ask.verb} run {ask.run}, step {ask.step}, of {ask.key}."
+    if ask.verb in _ENDING:
+        what += " All traffic then goes back to the stable revision."
     return Dialog(
         view={
             "type": "modal",

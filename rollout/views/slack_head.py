@@ -25,7 +25,6 @@ from rollout.views.slack_text import (
     CONFIRM_BUTTON_LENGTH_MAX,
     CONFIRM_TEXT_LENGTH_MAX,
     CONFIRM_TITLE_LENGTH_MAX,
-    TEXT_LENGTH_MAX,
     Block,
     context,
     escaped,
@@ -42,6 +41,7 @@ from rollout.views.subject import Subject
 BAR_WIDTH = 20
 """Cells: 5 percent each; on a phone it still fits a line."""
 
+TITLE_LENGTH_MAX = 600
 MESSAGE_LENGTH_MAX = 1400
 LADDER_LENGTH_MAX = 160
 GATES_LENGTH_MAX = 1400
@@ -121,8 +121,9 @@ def head(
     if buttons:
         blocks.append({"type": "actions", "elements": buttons})
     blocks.append(context(" · ".join(_small(subject, run, url=url))))
-    text = f"{title}: {word.lower()}: {message}"
-    return Message(text=escaped(text, TEXT_LENGTH_MAX), blocks=tuple(blocks))
+    text = f"{escaped(title, TITLE_LENGTH_MAX)}: {word.lower()}: "
+    text += named(message, run, length_max=MESSAGE_LENGTH_MAX)
+    return Message(text=text, blocks=tuple(blocks))
 
 
 def _mark(subject: Subject, run: Run) -> tuple[str, str]:
@@ -167,7 +168,7 @@ def _ladder(run: Run) -> str:
         return "all at once"
     drawn = [_rung(rung) for rung in rungs]
     here = min(max(run.step - 1, 0), len(rungs) - 1)
-    place = "" if run.step == 0 else f"Step {min(run.step, len(rungs))} of {len(rungs)}: "
+    place = f"Step {run.step} of {run.step_count}: " if 0 < run.step <= run.step_count else ""
     first, last = 0, len(drawn)
     while sum(map(len, drawn[first:last])) + 3 * (last - first) > LADDER_LENGTH_MAX:
         first, last = (first + 1, last) if here - first >= last - 1 - here else (first, last - 1)

@@ -10,7 +10,7 @@ from rollout.api.notify import News, Telling
 from rollout.api.status import Run
 from rollout.views import sentences
 from rollout.views.slack_names import named
-from rollout.views.slack_text import TEXT_LENGTH_MAX, context, escaped, moment, section
+from rollout.views.slack_text import context, escaped, moment, section
 
 MESSAGE_LENGTH_MAX = 2500
 
@@ -53,4 +53,4 @@ def reply(telling: Telling, *, run: Run | None = None) -> Message:
         section(f"{sign} *{word}.* {told}"),
         context(" · ".join([*where, moment(telling.at)])),
     )
-    return Message(text=escaped(f"{word}: {message}", TEXT_LENGTH_MAX), blocks=blocks)
+    return Message(text=f"{word}: {told}", blocks=blocks)

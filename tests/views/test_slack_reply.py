@@ -35,7 +35,8 @@ def test_a_reply_says_what_happened_and_where() -> None:
     assert second == (
         "step 3 · 25 % to v3 · <!date^1795435200^{date_short_pretty} {time}|2026-11-23 12:00 UTC>"
     )
-    assert message.text == f"Waiting: {WAITS}."
+    assert message.text.startswith("Waiting: 25 % of reviews goes to v3")
+    assert "by 2 of carol@example.com, <@U0ALICE>, <@U0BOB>" in message.text
     assert faults(message) == []
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
+from rollout.api.chat import Dialog, Handle, Member, Message, Press, Spot
 from rollout.api.meta import Key, Kind, Manifest
 
 Patch = Sequence[Mapping[str, Any]] | Mapping[str, Any]
@@ -182,6 +183,104 @@ class Mesh(Protocol):
 
         Raises `Unreachable` or `BrokenAnswer` when even one istiod does not tell: its
         proxies would be missing.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """Whom the chat takes us for.
+
+    Attributes:
+        team: the workspace's id.
+        url: where it is.
+        bot: the member id that our messages are from.
+        scopes: what we may do, as far as the chat tells.
+    """
+
+    team: str
+    url: str
+    bot: str
+    scopes: frozenset[str] = frozenset()
+
+
+class Chat(Protocol):
+    """Slack.
+
+    Calls raise `Overloaded` (nothing was done; how long to wait), `Unreachable` (nothing was done,
+    or it does no harm to ask again), `Uncertain` (it may have been done), `ChatRefused` (it will
+    not be done, and whose fault that is) or `BrokenAnswer`, and nothing else for what the server
+    or the network does.
+    """
+
+    async def serve(self, handle: Handle) -> None:
+        """Hold a socket, and call ``handle`` for every press that comes over it, until cancelled.
+
+        Several presses are handled at a time. A press is delivered at most once, except when it
+        is delivered twice: what is made of one must bear repeating. One that ``handle`` does not
+        acknowledge within three seconds has failed, as the person sees. `ChatRefused` when no
+        press can come before an operator mends something. Presses that come by HTTP instead come
+        through ``rollout.web.slack``, and are the same.
+        """
+        ...
+
+    async def workspace(self) -> Workspace:
+        """Whom the chat takes us for; to be asked once at the start, so that errors show early."""
+        ...
+
+    async def post(
+        self,
+        channel: str,
+        message: Message,
+        *,
+        marker: str,
+        thread: str = "",
+        broadcast: bool = False,
+        since: datetime | None = None,
+    ) -> Spot:
+        """Show a message in a channel, or in the thread below a message of it.
+
+        ``channel`` is an id or a name; with a ``thread``, the id that its head's spot has. What
+        cannot be shown with blocks is shown as text alone.
+
+        ``marker`` names the message among all that we ever post, such as a Rollout's uid with the
+        number of the telling. Slack forgets what it was asked when an answer is lost, so whoever
+        may have asked before (after `Uncertain`, after a restart) gives in ``since`` the time
+        before which it was surely not asked: then a message with the marker is looked for first,
+        and if it is there, that is the answer. Where we may not read the channel nothing is looked
+        for, and the message may be shown twice.
+        """
+        ...
+
+    async def update(self, spot: Spot, message: Message) -> None:
+        """Show something else in place of a message of ours; saying it twice is no harm.
+
+        `ChatRefused` with the fault ``gone`` when there is nothing to change any more.
+        """
+        ...
+
+    async def whisper(self, press: Press, message: Message) -> None:
+        """Answer somebody who pressed, so that nobody else sees it, where they pressed it.
+
+        It is shown once, to those who are looking; nothing that must arrive may be told so.
+        """
+        ...
+
+    async def open_dialog(self, press: Press, dialog: Dialog) -> None:
+        """Show a form to somebody who pressed a button, within three seconds of the press.
+
+        The answer comes as another press, of the dialog.
+        """
+        ...
+
+    async def who(self, member: str, *, groups: Collection[str] = ()) -> Member:
+        """Who a member is, and which of these user groups they are in; a minute old at most.
+
+        Raises where Slack does not say: then nobody knows whether somebody may do something.
         """
         ...
 

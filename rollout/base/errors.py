@@ -12,11 +12,13 @@
     │   ├── Conflict             somebody else wrote first: decide again on the new version
     │   ├── Unreachable          a server did not answer, or not in time
     │   ├── Overloaded           a server asked us to come back later
+    │   ├── Uncertain            a server may have done it: look before asking again
     │   └── Unanswered           a command was given and nobody has answered it in time
     ├── Terminal                 a server refused for good; do not repeat unchanged
     │   ├── NotFound             the object or the kind is not there
     │   ├── Gone                 the resource version is too old: list again
     │   ├── Denied               an admission webhook, policy or RBAC said no
+    │   ├── ChatRefused          the chat said no, with a code that says to whom that matters
     │   └── CannotStart          a process of the sandbox is missing or did not come up
     └── BrokenAnswer             a server answered something that cannot be used
 
@@ -24,6 +26,8 @@ Errors carry data; the sentence is made once, in ``__str__``.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 
 class RolloutError(Exception):
@@ -149,6 +153,24 @@ class Overloaded(Retry):
         return f"{self.server} is overloaded and asks to wait {self.retry_after_seconds:g} s"
 
 
+class Uncertain(Retry):
+    """A server may have done what it was asked, and may not: look before asking again.
+
+    Attributes:
+        what: what was asked, such as ``chat.postMessage in C0123``.
+        why: what happened instead of an answer, without a full stop.
+    """
+
+    def __init__(self, server: str, *, what: str, why: str) -> None:
+        super().__init__(server, what, why)
+        self.server = server
+        self.what = what
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.server} may have done {self.what}, and may not: {self.why}"
+
+
 class Unanswered(Retry):
     """A command was given and nobody has answered it in time.
 
@@ -210,6 +232,37 @@ class Denied(Terminal):
 
     def __str__(self) -> str:
         return f"writing {self.what} was refused: {self.message}"
+
+
+class ChatRefused(Terminal):
+    """The chat said no.
+
+    Attributes:
+        what: what was asked, such as ``chat.postMessage in C0123``.
+        code: the chat's own word for the reason, such as ``not_in_channel``.
+        fault: whose it is. ``setup``: an operator has to mend something, once for all messages;
+            ``content``: this message cannot be shown; ``gone``: the message that was meant is not
+            there any more, or cannot be changed any more; ``late``: it had to be asked sooner.
+        remedy: what to do, an imperative without a full stop; empty when there is nothing.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        code: str,
+        fault: Literal["setup", "content", "gone", "late"],
+        remedy: str = "",
+    ) -> None:
+        super().__init__(what, code, fault, remedy)
+        self.what = what
+        self.code = code
+        self.fault: Literal["setup", "content", "gone", "late"] = fault
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        words = f"the chat refused {self.what}: {self.code}"
+        return f"{words}; {self.remedy}" if self.remedy else words
 
 
 class CannotStart(Terminal):

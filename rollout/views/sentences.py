@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Literal
 
 from rollout.api.evidence import Verdict
@@ -12,6 +13,7 @@ from rollout.api.phase import Outcome, Phase
 from rollout.api.status import GateStatus, Run
 from rollout.api.step import Step
 from rollout.base.quantity import parse_duration, print_duration, print_percent
+from rollout.engine import approvals
 from rollout.views.subject import Subject
 
 
@@ -93,6 +95,8 @@ def rung_text(step: Step) -> str:
         return f"ramp to {percent(step.ramp.max_weight)}"
     if step.pause is not None:
         return f"pause {step.pause.for_}" if step.pause.for_ else "pause"
+    if step.approval is not None:
+        return "approval"
     if step.match is not None:
         names = ", ".join([*step.match.headers, *step.match.cookies])
         return f"match {names}" if names else "end of the match"
@@ -113,7 +117,7 @@ def due_at(run: Run) -> datetime | None:
     if run.step == 0:
         return None
     step = strategy.steps[run.step - 1]
-    if step.pause is not None and step.pause.for_ is None:
+    if step.approval is not None or (step.pause is not None and step.pause.for_ is None):
         return None
     if step.ramp is not None:
         since = run.ramped_at or run.step_started_at
@@ -129,7 +133,7 @@ def wanting(run: Run) -> tuple[str, ...]:
     if run.step == 0 or run.step > len(run.plan.strategy.steps) or run.weight >= 100:
         return ()
     step = run.plan.strategy.steps[run.step - 1]
-    if step.pause is not None:
+    if step.pause is not None or step.approval is not None:
         return ()
     if step.check is not None:
         required = set(step.check.gates)
@@ -150,7 +154,7 @@ def next_step(run: Run) -> str:
         if following.weight is not None:
             return f"{percent(following.weight)} of the traffic"
         text = rung_text(following)
-        return f"an {text}" if text.startswith("end") else f"a {text}"
+        return f"an {text}" if text.startswith(("end", "approval")) else f"a {text}"
     if run.step == len(steps) and parse_duration(run.plan.strategy.bake) > 0:
         return f"a bake of {run.plan.strategy.bake}"
     return f"{run.canary_revision} becomes the stable revision"
@@ -181,6 +185,11 @@ def _held(subject: Subject, run: Run) -> str:
 
 def _in_step(run: Run, *, now: datetime) -> str:
     due = due_at(run)
+    asked = approvals.asked_at(run.plan, run.step)
+    if asked is not None:
+        count = asked.quorum - approvals.given_count(run, run.step)
+        people = "somebody approves" if count <= 1 else f"{count} more people approve"
+        return f"{next_step(run)}, when {people}"
     if due is None:
         return f"{next_step(run)}, when somebody promotes"
     ramp = run.plan.strategy.steps[run.step - 1].ramp if run.step <= run.step_count else None
@@ -212,6 +221,12 @@ def _at_rest(subject: Subject) -> str:
             if subject.unseen or subject.revision != status.stable_revision:
                 return f"the controller starts the run to {subject.revision}"
             return "nothing, until another revision is wanted"
+
+
+SAYS: Mapping[Verdict, str] = MappingProxyType(
+    {Verdict.PASS: "passes", Verdict.FAIL: "fails", Verdict.UNKNOWN: "cannot say yet"}
+)
+"""What a gate does, as a word of a sentence that begins with its name."""
 
 
 def because(gate: GateStatus) -> str:
@@ -267,7 +282,10 @@ def _in_run(run: Run) -> _Pairs:
     pairs: _Pairs = []
     if run.paused is not None:
         pairs.append((("resume",), "let the run go on"))
-    if run.step > 0 and not run.retreated:
+    if approvals.asked_at(run.plan, run.step) is not None:
+        pairs.append((("approve",), "let this step end"))
+        pairs.append((("reject",), f"take all traffic back to {run.stable_revision}"))
+    elif run.step > 0 and not run.retreated:
         pairs.append((("promote",), "end this step now"))
     if run.weight < 100:
         pairs.append((("promote", "--full"), "go to 100 % at once"))

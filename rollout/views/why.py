@@ -15,8 +15,6 @@ from rollout.api.status import Run
 from rollout.views import paint, sentences
 from rollout.views.subject import Subject
 
-_SAYS = {Verdict.PASS: "passes", Verdict.FAIL: "fails", Verdict.UNKNOWN: "cannot say yet"}
-
 _TAKEN_BACK = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK})
 
 
@@ -72,7 +70,7 @@ def _gates(subject: Subject, run: Run) -> Iterator[Text]:
     for gate in sorted(run.gates, key=lambda g: g.verdict is not Verdict.FAIL):
         if goes_on or (gate.verdict is Verdict.FAIL and subject.status.phase in _TAKEN_BACK):
             said = Text(f"gate {gate.name} {'(observes only) ' if gate.name in observing else ''}")
-            said.append(_SAYS[gate.verdict], style=paint.VERDICTS[gate.verdict])
+            said.append(sentences.SAYS[gate.verdict], style=paint.VERDICTS[gate.verdict])
             yield said.append(f": {sentences.because(gate)}" if gate.because else "")
 
 

@@ -21,6 +21,12 @@ SAMPLES: dict[str, errors.RolloutError] = {
     "Conflict": errors.Conflict("Rollout shop/checkout"),
     "Unreachable": errors.Unreachable("Prometheus", why="no answer within 5 s"),
     "Overloaded": errors.Overloaded("the API server", retry_after_seconds=2.5),
+    "Uncertain": errors.Uncertain(
+        "Slack", what="chat.postMessage in C0123", why="no answer within 10 s"
+    ),
+    "ChatRefused": errors.ChatRefused(
+        "chat.postMessage in C0123", code="not_in_channel", fault="setup", remedy="invite the app"
+    ),
     "NotFound": errors.NotFound("VirtualService shop/checkout"),
     "Gone": errors.Gone("Rollouts"),
     "Denied": errors.Denied("shop/checkout", status_code=403, message="not allowed"),
@@ -39,6 +45,10 @@ SENTENCES = {
     "Conflict": "Rollout shop/checkout was changed by somebody else meanwhile",
     "Unreachable": "Prometheus cannot be reached: no answer within 5 s",
     "Overloaded": "the API server is overloaded and asks to wait 2.5 s",
+    "Uncertain": (
+        "Slack may have done chat.postMessage in C0123, and may not: no answer within 10 s"
+    ),
+    "ChatRefused": ("the chat refused chat.postMessage in C0123: not_in_channel; invite the app"),
     "NotFound": "VirtualService shop/checkout does not exist",
     "Gone": "the history of Rollouts does not go back that far",
     "Denied": "writing shop/checkout was refused: not allowed",
@@ -107,7 +117,11 @@ def test_an_error_is_one_sentence_that_names_its_object(name: str) -> None:
 def test_an_error_keeps_the_data_its_sentence_is_made_of(name: str) -> None:
     error = SAMPLES[name]
 
-    kept = [str(value) for value in vars(error).values() if isinstance(value, str) and value]
+    kept = [
+        str(value)
+        for name, value in vars(error).items()
+        if isinstance(value, str) and value and name != "fault"  # whose it is tells the program
+    ]
 
     assert kept
     assert all(value in str(error) for value in kept)
@@ -132,11 +146,13 @@ def test_a_process_that_did_not_come_up_shows_its_last_lines() -> None:
     assert str(error) == "Envoy did not come up: it ended at once; its last lines:\nbad flag"
 
 
-@pytest.mark.parametrize("name", ["Conflict", "Unreachable", "Overloaded", "Unanswered"])
+@pytest.mark.parametrize(
+    "name", ["Conflict", "Unreachable", "Overloaded", "Uncertain", "Unanswered"]
+)
 def test_what_may_be_tried_again_is_a_retry(name: str) -> None:
     assert isinstance(SAMPLES[name], errors.Retry)
 
 
-@pytest.mark.parametrize("name", ["NotFound", "Gone", "Denied", "CannotStart"])
+@pytest.mark.parametrize("name", ["NotFound", "Gone", "Denied", "ChatRefused", "CannotStart"])
 def test_what_was_refused_for_good_is_terminal(name: str) -> None:
     assert isinstance(SAMPLES[name], errors.Terminal)

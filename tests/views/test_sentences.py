@@ -11,6 +11,7 @@ from rollout.api.phase import Outcome, Phase
 from rollout.api.status import Ending, GateStatus, Run
 from rollout.api.step import Check, Pause, Step
 from rollout.views import sentences, subject
+from tests.people.runs import STATES
 from tests.views.samples import (
     ABORTED,
     BY_ALICE,
@@ -245,3 +246,31 @@ def test_a_rollout_fits_one_line_of_a_log() -> None:
         "Progressing   25 %  25 % of reviews goes to v3 (step 2 of 4); "
         "a pause at 12:00:40 UTC if latency passes."
     )
+
+
+def test_an_approval_is_a_rung_that_ends_when_people_say_so() -> None:
+    asking = STATES["approval"]
+    assert asking.run is not None
+    alone = asking.run.model_copy(update={"approvals": ()})
+
+    assert sentences.rung_text(asking.run.plan.strategy.steps[2]) == "approval"
+    assert sentences.due_at(asking.run) is None
+    assert sentences.wanting(asking.run) == ()
+    assert next_of(asking) == "50 % of the traffic, when somebody approves"
+    assert next_of(asking.model_copy(update={"run": alone})) == (
+        "50 % of the traffic, when 2 more people approve"
+    )
+    assert next_of(STATES["progressing"]).startswith("an approval in 40s")
+
+
+def test_a_step_that_asks_for_approval_is_approved_or_rejected_and_not_promoted() -> None:
+    found = sentences.remedies(subject.read(manifest(STATES["approval"])))
+
+    assert [remedy.command.split()[1] for remedy in found] == [
+        "approve",
+        "reject",
+        "promote",
+        "pause",
+        "abort",
+    ]
+    assert found[2].command == "rollout promote reviews --full -n shop"

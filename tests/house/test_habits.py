@@ -28,6 +28,7 @@ FREE_FOLDERS = frozenset(
         "endtoend",
         "testbed",
         "mesh",
+        "people",
     }
 )
 """Folders of tests that are about more than one module."""

@@ -97,6 +97,17 @@ class Cluster(Protocol):
         """Remove an object; that it is gone already is no error."""
         ...
 
+    async def may(self, *, user: str, groups: Sequence[str], verb: str, key: Key) -> bool:
+        """Whether somebody has the right to do something with a Rollout; RBAC's word counts.
+
+        Args:
+            user: the name, as the server would know it.
+            groups: all that count: the server looks none up.
+            verb: RBAC's: ``promote``, ``abort`` or ``approve``.
+            key: the Rollout's, whether or not it is there.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of all connections."""
         ...

@@ -62,6 +62,12 @@ class Settings:
     identity: str = ""
     """Who this replica is in the Lease; no two processes may share it. Empty: the host's name and
     some random letters (in pods every process has id 1, and on the host's network its name)."""
+    identity_policy: str = "rollout-identity"
+    """The ValidatingAdmissionPolicy, and the binding of the same name, that see to it that nobody
+    commands in another's name."""
+    trust_actors: bool = False
+    """Whether whom a command names is believed where no such policy is in force. Off: nobody can
+    approve there, since anybody could approve as anybody."""
     health_host: str = "127.0.0.1"
     """Where /healthz, /readyz and /metrics listen; a pod wants 0.0.0.0."""
     health_port: int = 8080

@@ -16,6 +16,7 @@ from rollout.api.traffic import ManagedRoutes, Problem, RouteRef, Routing, Subse
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import endpoints
+from rollout.controller.authorship import Authorship
 from rollout.controller.cache import versions
 from rollout.controller.damper import Damper
 from rollout.controller.judging import NOT_JUDGED, Judging
@@ -84,8 +85,15 @@ class Observer:
     """Makes observations, and remembers what may not be written."""
 
     def __init__(
-        self, world: World, judging: Judging, clock: Clock, *, settle_seconds: float
+        self,
+        world: World,
+        judging: Judging,
+        clock: Clock,
+        *,
+        authorship: Authorship,
+        settle_seconds: float,
     ) -> None:
+        self._authorship = authorship
         self._world = world
         self._judging = judging
         self._clock = clock
@@ -175,6 +183,7 @@ class Observer:
             unread=endpoints.unread(self._world),
             arms_problem=arms if isinstance(arms, Problem) else None,
             actions=self._world.given(key),
+            unverified=self._authorship.unverified(self._world.given_since(key)),
             settle_seconds=self._settle_seconds,
             evidence=judged.evidence,
             verdicts=judged.verdicts,

@@ -55,6 +55,8 @@ class Observation:
         metrics_out: whether that is because Prometheus does not answer: what it has no sample of is
             told by the verdicts.
         actions: commands without an answer, oldest first.
+        unverified: why nobody can tell whether they come from whom they name, in a sentence with
+            its remedy; empty when they surely do.
         settle_seconds: how long proxies are given to take a change where nobody can tell.
         propagation: what istiod knows of that.
     """
@@ -79,5 +81,6 @@ class Observation:
     metrics_problem: str = ""
     metrics_out: bool = False
     actions: tuple[GivenAction, ...] = ()
+    unverified: str = ""
     settle_seconds: float
     propagation: Propagation = field(default_factory=Propagation)

@@ -105,6 +105,8 @@ async def controller(chosen: Settings) -> AsyncIterator[Manager]:
                 settle_seconds=chosen.settle_seconds,
                 status_seconds=chosen.status_refresh_seconds,
                 scrape_seconds=chosen.scrape_interval_seconds,
+                identity_policy=chosen.identity_policy,
+                trust_actors=chosen.trust_actors,
             ),
         )
         await stack.enter_async_context(

@@ -167,6 +167,19 @@ async def test_a_right_on_one_rollout_is_none_on_another(world: World) -> None:
     assert refusal(other).startswith(f"{MALLORY} may not approve Rollout {world.namespace}/reviews")
 
 
+async def test_who_administers_a_namespace_cannot_give_out_a_right_that_they_lack(
+    world: World,
+) -> None:
+    await bind(world, EDDY, "admin")
+    words = ("create", "rolebinding", "mine", "--clusterrole=rollout-approver", f"--user={EDDY}")
+
+    code, said = await world.kubectl(EDDY, *words)
+
+    assert code == 1
+    assert "is attempting to grant RBAC permissions not currently held" in said
+    assert 'Verbs:["approve"]' in said
+
+
 # By writing down that it was approved.
 
 

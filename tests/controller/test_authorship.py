@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import yaml
 
-from rollout.api.meta import ADMISSION_POLICY, ADMISSION_POLICY_BINDING, Key, Kind, Manifest
+from rollout.api.meta import ADMISSION_POLICY, ADMISSION_POLICY_BINDING, Key, Manifest
 from rollout.base import errors
 from rollout.controller.authorship import LOOK_SECONDS, REMEDY, SETTLE_SECONDS, Authorship, fault
-from tests.house.survey import ROOT
+from tests.world import policy
 from tests.world.clock import FakeClock
 from tests.world.cluster import FakeCluster
 from tests.world.faults import Faults
+from tests.world.policy import shipped
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)
 
 NAME = "rollout-identity"
 KEY = Key("", NAME)
-SHIPPED = {
-    one["kind"]: one
-    for one in yaml.safe_load_all((ROOT / "manifests/identity.yaml").read_text(encoding="utf-8"))
-}
 THERE_IS_NONE = (
     "nobody checks whom a command comes from: there is no ValidatingAdmissionPolicy "
     f"rollout-identity with a binding of that name (Kubernetes has had them since 1.30); {REMEDY}"
 )
 
 Change = Callable[[Manifest], object]
-
-
-def shipped(kind: Kind) -> Manifest:
-    return copy.deepcopy(SHIPPED[kind.kind])
-
-
-def installed(cluster: FakeCluster) -> None:
-    for kind in (ADMISSION_POLICY, ADMISSION_POLICY_BINDING):
-        cluster.put(kind, shipped(kind))
 
 
 def looking(cluster: FakeCluster, clock: FakeClock, *, trusting: bool = False) -> Authorship:
@@ -57,9 +43,9 @@ def rule(operations: list[str], resources: list[str]) -> Manifest:
 
 
 def test_what_is_shipped_is_believed() -> None:
-    policy, binding = shipped(ADMISSION_POLICY), shipped(ADMISSION_POLICY_BINDING)
+    ours, binding = shipped(ADMISSION_POLICY), shipped(ADMISSION_POLICY_BINDING)
 
-    assert fault(policy, binding, namespace="") == ""
+    assert fault(ours, binding, namespace="") == ""
 
 
 @pytest.mark.parametrize(
@@ -103,10 +89,10 @@ def test_what_is_shipped_is_believed() -> None:
     ],
 )
 def test_a_policy_that_was_weakened_is_not_believed(change: Change, told: str) -> None:
-    policy = shipped(ADMISSION_POLICY)
-    change(policy["spec"])
+    ours = shipped(ADMISSION_POLICY)
+    change(ours["spec"])
 
-    found = fault(policy, shipped(ADMISSION_POLICY_BINDING), namespace="")
+    found = fault(ours, shipped(ADMISSION_POLICY_BINDING), namespace="")
 
     assert found == f"ValidatingAdmissionPolicy rollout-identity {told}"
 
@@ -145,22 +131,22 @@ def test_a_binding_that_only_warns_or_leaves_something_out_is_not_believed(
 
 
 def test_what_a_server_fills_in_takes_nothing_away() -> None:
-    policy, binding = shipped(ADMISSION_POLICY), shipped(ADMISSION_POLICY_BINDING)
+    ours, binding = shipped(ADMISSION_POLICY), shipped(ADMISSION_POLICY_BINDING)
     everything = {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}}
-    policy["spec"]["matchConstraints"].update(everything)
+    ours["spec"]["matchConstraints"].update(everything)
     binding["spec"]["matchResources"] = everything
 
-    assert fault(policy, binding, namespace="") == ""
+    assert fault(ours, binding, namespace="") == ""
 
 
 def test_a_binding_for_one_namespace_does_for_a_controller_of_that_one_alone() -> None:
-    policy, binding = shipped(ADMISSION_POLICY), shipped(ADMISSION_POLICY_BINDING)
+    ours, binding = shipped(ADMISSION_POLICY), shipped(ADMISSION_POLICY_BINDING)
     only = {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}
     binding["spec"]["matchResources"] = {"namespaceSelector": only, "objectSelector": {}}
 
-    assert fault(policy, binding, namespace="shop") == ""
+    assert fault(ours, binding, namespace="shop") == ""
     for other in ("", "bank"):
-        assert "leave some commands out" in fault(policy, binding, namespace=other)
+        assert "leave some commands out" in fault(ours, binding, namespace=other)
 
 
 async def test_without_a_policy_nobody_is_believed_and_the_remedy_is_named() -> None:
@@ -189,7 +175,7 @@ async def test_a_policy_alone_is_none() -> None:
 async def test_with_policy_and_binding_all_is_checked() -> None:
     clock = FakeClock()
     cluster = FakeCluster(clock)
-    installed(cluster)
+    policy.install(cluster)
     authorship = looking(cluster, clock)
 
     await authorship.look()
@@ -201,7 +187,7 @@ async def test_with_policy_and_binding_all_is_checked() -> None:
 async def test_what_was_given_before_the_policy_was_surely_in_force_is_not_believed() -> None:
     clock = FakeClock()
     cluster = FakeCluster(clock)
-    installed(cluster)
+    policy.install(cluster)
     authorship = looking(cluster, clock)
     await authorship.look()
     settled = datetime.fromisoformat(
@@ -218,7 +204,7 @@ async def test_what_was_given_before_the_policy_was_surely_in_force_is_not_belie
 async def test_a_binding_that_warned_for_a_while_is_as_new_as_its_last_change() -> None:
     clock = FakeClock()
     cluster = FakeCluster(clock)
-    installed(cluster)
+    policy.install(cluster)
     changed = datetime(2030, 1, 1, tzinfo=UTC)
 
     def by(binding: Manifest) -> None:
@@ -238,7 +224,7 @@ async def test_a_binding_that_warned_for_a_while_is_as_new_as_its_last_change() 
 async def test_a_policy_that_is_taken_away_is_missed_within_a_minute() -> None:
     clock = FakeClock()
     cluster = FakeCluster(clock)
-    installed(cluster)
+    policy.install(cluster)
     authorship = looking(cluster, clock)
     await authorship.look()
     cluster.remove(ADMISSION_POLICY_BINDING, KEY)
@@ -258,7 +244,7 @@ async def test_a_policy_that_is_taken_away_is_missed_within_a_minute() -> None:
 async def test_a_server_that_does_not_answer_changes_nothing() -> None:
     clock, faults = FakeClock(), Faults()
     cluster = FakeCluster(clock, faults=faults)
-    installed(cluster)
+    policy.install(cluster)
     authorship = looking(cluster, clock)
     faults.refuse(kind=ADMISSION_POLICY, times=1)
 
@@ -274,7 +260,7 @@ async def test_a_server_that_does_not_answer_changes_nothing() -> None:
 async def test_a_controller_that_may_not_look_says_so() -> None:
     clock, faults = FakeClock(), Faults()
     cluster = FakeCluster(clock, faults=faults)
-    installed(cluster)
+    policy.install(cluster)
     denied = errors.Denied(f"{ADMISSION_POLICY} {KEY}", status_code=403, message="no")
     faults.refuse(denied, kind=ADMISSION_POLICY)
     authorship = looking(cluster, clock)

@@ -24,7 +24,6 @@ HEAD_SECONDS = 3.0
 """The least time between two changes of one head, unless a message was told in between."""
 
 
-
 class Chatter:
     """Tells one Rollout after the other; see `Rounds`.
 
@@ -43,9 +42,9 @@ class Chatter:
         chat: Chat,
         world: World,
         mailbox: Mailbox,
+        *,
         ring: Callable[[Key], object],
         clock: Clock,
-        *,
         pressable: bool,
         link: str = "",
     ) -> None:
@@ -115,7 +114,7 @@ class Chatter:
                 raise
             self._mailbox.lost(key, telling.run)
             self._shown.pop(key, None)
-            raise Uncertain("Slack", what="a reply", why="its thread is gone") from error
+            await self._tell(key, manifest, seen, telling, channel=channel)
 
     def _thread(self, key: Key, seen: Subject, run: str) -> Thread | None:
         """Where the messages of a run stand, as we or the status know."""
@@ -164,25 +163,26 @@ class Chatter:
         thread = self._thread(key, seen, run.id)
         if thread is None:
             return None
-        message = self._head(manifest, seen)
-        known = self._shown.get(key)
+        message, known = self._head(manifest, seen), self._shown.get(key)
         if known is None and run.ended_at is not None and not is_due:
             return None  # over before we began: it says so already
-        if known is not None and known[0] == run.id:
-            if known[1] == message:
-                return None
-            wait = known[2] + HEAD_SECONDS - self._clock.monotonic_seconds()
-            if wait > 0 and not is_due:
-                return wait
+        if known is not None and known[:2] == (run.id, message):
+            return None
+        wait = known[2] + HEAD_SECONDS - self._clock.monotonic_seconds() if known else 0.0
+        if wait > 0 and not is_due:
+            return wait
+        await self._change(key, thread, message)
+        self._shown[key] = run.id, message, self._clock.monotonic_seconds()
+        return None
+
+    async def _change(self, key: Key, thread: Thread, message: Message) -> None:
         try:
             await self._chat.update(Spot(channel=thread.channel, ts=thread.ts), message)
         except ChatRefused as error:
-            if error.fault not in {"gone", "content"}:
-                raise
             if error.fault == "gone":
-                self._mailbox.lost(key, run.id)
-        self._shown[key] = run.id, message, self._clock.monotonic_seconds()
-        return None
+                self._mailbox.lost(key, thread.run)
+            elif error.fault != "content":
+                raise
 
     def _head(self, manifest: Manifest, seen: Subject) -> Message:
         url = self._link.replace("{namespace}", seen.key.namespace).replace("{name}", seen.key.name)

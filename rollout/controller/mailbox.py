@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from rollout.api.meta import Key, Manifest
 from rollout.api.notify import News, Notify, Sink, SlackChannel, Thread
 from rollout.api.reading import read
+from rollout.api.status import RolloutStatus
 from rollout.api.traffic import Note
 from rollout.base.errors import BadManifest
+from rollout.engine.observation import Post
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ class _Box:
 
 
 THREADS_MAX = 4
-"""Threads of a Rollout's runs that are remembered: messages of old runs may still be on their way."""
+"""Threads of a Rollout's runs that are remembered: messages of old runs may be on their way."""
 
 
 class Mailbox:
@@ -65,7 +67,10 @@ class Mailbox:
         channel = self.channel(manifest)
         if channel is not None:
             found[Sink.SLACK] = channel.on
-        for sink, address in ((Sink.WEBHOOK, notify.webhook), (Sink.CLOUD_EVENTS, notify.cloud_events)):
+        for sink, address in (
+            (Sink.WEBHOOK, notify.webhook),
+            (Sink.CLOUD_EVENTS, notify.cloud_events),
+        ):
             if address is not None and self.allows(address.url):
                 found[sink] = address.on
         return found
@@ -87,11 +92,14 @@ class Mailbox:
         """Why somebody is not told what they should be, in sentences."""
         notify, found = notify_of(manifest), []
         if notify.slack is not None and not self.reach.has_chat:
-            told = "spec.notify.slack: this controller has no Slack token; set ROLLOUT_SLACK_TOKEN_FILE"
-            found.append(told)
-        for field_name, address in (("webhook", notify.webhook), ("cloudEvents", notify.cloud_events)):
+            remedy = "let an operator set ROLLOUT_SLACK_TOKEN_FILE"
+            found.append(f"spec.notify.slack: this controller has no token for Slack; {remedy}")
+        for field_name, address in (
+            ("webhook", notify.webhook),
+            ("cloudEvents", notify.cloud_events),
+        ):
             if address is not None and not self.allows(address.url):
-                remedy = "let an operator add how it begins to --hooks"
+                remedy = "let an operator add how it begins to ROLLOUT_HOOKS"
                 found.append(f"spec.notify.{field_name}.url is no address we may post to; {remedy}")
         box = self._boxes.get(key, _Box())
         found += [f"{sink} is not told: {why}" for sink, why in sorted(box.problems.items())]
@@ -105,11 +113,17 @@ class Mailbox:
         """A message was told."""
         self._box(key).delivered.add((number, sink))
 
-    def settled(self, key: Key, outbox: frozenset[int]) -> None:
-        """Only these messages stand in the status: what was ticked off there is not remembered."""
+    def post(self, key: Key, manifest: Manifest, status: RolloutStatus) -> Post:
+        """Whom to tell, and what was told that the status does not know yet."""
         box = self._boxes.get(key)
         if box is not None:
-            box.delivered = {pair for pair in box.delivered if pair[0] in outbox}
+            written = {telling.id for telling in status.outbox}
+            box.delivered = {pair for pair in box.delivered if pair[0] in written}
+        return Post(
+            sinks=self.sinks(manifest),
+            delivered=self.delivered(key),
+            thread=self.thread(key, status.run.id) if status.run is not None else None,
+        )
 
     def thread(self, key: Key, run: str) -> Thread | None:
         """Where the messages of a run stand; None: nobody has said so yet."""
@@ -151,7 +165,7 @@ class Mailbox:
 
 
 def notify_of(manifest: Manifest) -> Notify:
-    """Whom a Rollout wants told, read by itself: a mistake elsewhere in the spec silences nobody."""
+    """Whom a Rollout wants told, read by itself: mistakes elsewhere in the spec silence nobody."""
     spec = manifest.get("spec")
     wanted = spec.get("notify") if isinstance(spec, dict) else None
     try:

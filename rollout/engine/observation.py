@@ -31,6 +31,21 @@ class GivenAction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """Whom to tell, and what has been told.
+
+    Attributes:
+        sinks: who is to be told, and of what; None: of everything.
+        delivered: messages of the outbox, by number, and who has been told them.
+        thread: where the messages of the run stand in Slack, if the status does not know it yet.
+    """
+
+    sinks: Mapping[Sink, tuple[News, ...] | None] = field(default_factory=dict)
+    delivered: frozenset[tuple[int, Sink]] = frozenset()
+    thread: Thread | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One Rollout and what surrounds it.
 
@@ -56,10 +71,9 @@ class Observation:
         metrics_out_since: since when Prometheus does not answer at all; None: it does, and what it
             has no sample of is told by the verdicts.
         actions: commands without an answer, oldest first.
-        unverified: why names in commands cannot be trusted, with the remedy; empty: they can.
-        sinks: who is to be told, and of what; None: of everything.
-        delivered: messages of the outbox, by number, and who has been told them.
-        thread: where the messages of the run stand in Slack, if the status does not know it yet.
+        unverified: why nobody can tell whether they come from whom they name, in a sentence with
+            its remedy; empty when they surely do.
+        post: whom to tell of what, and what has been told.
         settle_seconds: how long proxies are given to take a change where nobody can tell.
         propagation: what istiod knows of that.
     """
@@ -85,8 +99,6 @@ class Observation:
     metrics_out_since: datetime | None = None
     actions: tuple[GivenAction, ...] = ()
     unverified: str = ""
-    sinks: Mapping[Sink, tuple[News, ...] | None] = field(default_factory=dict)
-    delivered: frozenset[tuple[int, Sink]] = frozenset()
-    thread: Thread | None = None
+    post: Post = field(default_factory=Post)
     settle_seconds: float
     propagation: Propagation = field(default_factory=Propagation)

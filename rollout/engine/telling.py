@@ -71,12 +71,12 @@ def told(o: Observation, decision: Decision) -> Decision:
     outbox = _ticked(o, after)
     number = after.told
     for said in _all(o, decision):
-        still = tuple(sink for sink, on in o.sinks.items() if on is None or said.news in on)
+        still = tuple(sink for sink, on in o.post.sinks.items() if on is None or said.news in on)
         if still:
             number += 1
             outbox = (*outbox, _telling(o, after, said, number=number, still=still))
     outbox = _fitting(outbox)
-    thread = o.thread if o.thread is not None else after.slack
+    thread = o.post.thread if o.post.thread is not None else after.slack
     if (outbox, number, thread) == (before.outbox, before.told, before.slack):
         return decision
     status = after.model_copy(update={"outbox": outbox, "told": number, "slack": thread})
@@ -109,7 +109,7 @@ def _ticked(o: Observation, status: RolloutStatus) -> tuple[Telling, ...]:
         still = tuple(
             sink
             for sink in telling.still
-            if sink in o.sinks and (telling.id, sink) not in o.delivered
+            if sink in o.post.sinks and (telling.id, sink) not in o.post.delivered
         )
         if still:
             found.append(telling.model_copy(update={"still": still}))

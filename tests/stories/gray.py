@@ -350,6 +350,7 @@ def controller(
     metrics: Metrics | None = None,
     prometheus: bool = True,
     mesh: Mesh | None = None,
+    trusting: bool = True,
     seed: int = 1,
 ) -> Manager:
     """A new controller over the story's world, with nothing remembered."""
@@ -368,6 +369,8 @@ def controller(
             settle_seconds=SETTLE_SECONDS,
             status_seconds=60.0,
             scrape_seconds=SCRAPE_SECONDS,
+            identity_policy="rollout-identity",
+            trust_actors=trusting,
         ),
     )
 

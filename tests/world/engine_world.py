@@ -36,7 +36,7 @@ from rollout.api.traffic import (
 )
 from rollout.engine import plan as plans
 from rollout.engine.decision import Answer, Decision, Guarding, Happening
-from rollout.engine.observation import GivenAction, Observation
+from rollout.engine.observation import GivenAction, Observation, Post
 from tests.world.engine_rules import checked, run_of
 
 MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -210,9 +210,11 @@ class World:
             metrics_out_since=self.lost_at if self.metrics_problem else None,
             actions=tuple(self.waiting),
             unverified=self.unverified,
-            sinks=dict(self.sinks),
-            delivered=frozenset(self.delivered),
-            thread=self.thread,
+            post=Post(
+                sinks=dict(self.sinks),
+                delivered=frozenset(self.delivered),
+                thread=self.thread,
+            ),
             settle_seconds=self.settle_seconds,
             propagation=self.propagation,
         )

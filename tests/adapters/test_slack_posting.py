@@ -296,6 +296,18 @@ async def test_without_an_address_that_takes_answers_they_go_to_the_channel(url:
         assert (told["to"], told["thread_ts"]) == ("U0ALICE", spot.ts)
 
 
+async def test_an_answer_is_sent_to_no_address_but_slacks() -> None:
+    async with serving() as elsewhere, serving() as slack, chatting(slack) as chat:
+        spot = await chat.post(DEPLOYS, asking("yes"), marker="1")
+        path = elsewhere.world.response_url("U0ALICE", DEPLOYS, "1.0")
+        await chat.whisper(
+            pressed(spot=spot, answer_url=elsewhere.address + path), Message(text="done")
+        )
+
+        assert elsewhere.world.calls == []
+        assert len(slack.world.channels[DEPLOYS].ephemerals) == 1
+
+
 async def test_an_answer_that_can_go_nowhere_is_too_late() -> None:
     async with serving() as slack, chatting(slack) as chat:
         error = await raised(chat.whisper(pressed(), Message(text="done")))

@@ -91,7 +91,7 @@ def asking(*actions: str, text: str = "may it?", value: str = "v") -> Message:
             ],
         },
     ]
-    return Message(text=text, blocks=blocks)
+    return Message(text=text, blocks=blocks if actions else blocks[:1])
 
 
 async def heard(problem: str = "") -> bool:

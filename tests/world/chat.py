@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NoReturn
 
 from rollout.api.chat import (
     Dialog,
@@ -62,8 +62,8 @@ class _Mishap:
     times: int
 
 
-def _refused(what: str, code: str, *, fault: Literal["setup", "gone", "late"]) -> ChatRefused:
-    return ChatRefused(what, code=code, fault=fault)
+def _refuse(what: str, code: str, *, fault: Literal["setup", "gone", "late"]) -> NoReturn:
+    raise ChatRefused(what, code=code, fault=fault)
 
 
 class FakeChat:
@@ -180,7 +180,7 @@ class FakeChat:
         self._begin("post", marker)
         place = self.channels.get(channel, channel)
         if place not in self.channels.values():
-            raise _refused("a post", "channel_not_found", fault="setup")
+            _refuse("a post", "channel_not_found", fault="setup")
         known = [
             one
             for one in self.shown.values()
@@ -189,7 +189,7 @@ class FakeChat:
         if since is not None and known:
             return known[0].spot
         if thread and Spot(channel=place, ts=thread) not in self.shown:
-            raise _refused("a reply", "thread_not_found", fault="gone")
+            _refuse("a reply", "thread_not_found", fault="gone")
         self._count += 1
         spot = Spot(channel=place, ts=f"{self._clock.now().timestamp():.0f}.{self._count:06d}")
         self.shown[spot] = Shown(spot, message, marker, thread, broadcast, [message])
@@ -199,7 +199,7 @@ class FakeChat:
     async def update(self, spot: Spot, message: Message) -> None:
         self._begin("update", spot.ts)
         if spot not in self.shown:
-            raise _refused("an update", "message_not_found", fault="gone")
+            _refuse("an update", "message_not_found", fault="gone")
         self.shown[spot].message = message
         self.shown[spot].versions.append(message)
         self._end("update")
@@ -212,7 +212,7 @@ class FakeChat:
     async def open_dialog(self, press: Press, dialog: Dialog) -> None:
         self._begin("open_dialog", press.member)
         if any(press.trigger == before.trigger for before, _ in self.dialogs):
-            raise _refused("a form", "exchanged_trigger_id", fault="late")
+            _refuse("a form", "exchanged_trigger_id", fault="late")
         self.dialogs.append((press, dialog))
         self._end("open_dialog")
 

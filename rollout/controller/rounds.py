@@ -15,7 +15,7 @@ from rollout.api.meta import Key
 from rollout.base.errors import Overloaded, Retry, RolloutError
 from rollout.ports import Clock
 
-AT_ONCE_MAX = 4
+AT_ONCE_COUNT_MAX = 4
 """Rollouts under way at one time."""
 
 BACK_OFF_SECONDS_MIN, BACK_OFF_SECONDS_MAX = 1.0, 60.0
@@ -83,7 +83,7 @@ class Rounds:
         """Begin with those that are due; seconds until more are, or None."""
         now = self._clock.monotonic_seconds()
         for key, due in sorted(self._due.items(), key=lambda pair: pair[1]):
-            if len(self._busy) >= AT_ONCE_MAX:
+            if len(self._busy) >= AT_ONCE_COUNT_MAX:
                 return None
             opens = max(due, self._closed_until_seconds)
             if key in self._busy or opens > now:

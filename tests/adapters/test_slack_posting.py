@@ -80,6 +80,7 @@ AFTER = [
     Fault.FATAL_ERROR,
     Fault.SLOW_BODY,
 ]
+SLOW = {Fault.HANG_AFTER, Fault.HANG_BEFORE, Fault.SLOW_BODY}
 BEFORE = [
     Fault.DROP_BEFORE,
     Fault.HANG_BEFORE,
@@ -94,7 +95,8 @@ BEFORE = [
 async def test_a_post_whose_answer_is_lost_is_shown_once_when_it_is_asked_again(
     fault: Fault, thread: bool
 ) -> None:
-    async with serving() as slack, chatting(slack) as chat:
+    seconds = 0.5 if fault in SLOW else 5.0
+    async with serving() as slack, chatting(slack, request_seconds=seconds) as chat:
         head = (await chat.post(DEPLOYS, HELLO, marker="head")).ts if thread else ""
         slack.faults.plan("chat.postMessage", fault, seconds=2)
         error = await raised(chat.post(DEPLOYS, HELLO, marker="m", thread=head))
@@ -109,12 +111,12 @@ async def test_a_post_whose_answer_is_lost_is_shown_once_when_it_is_asked_again(
 
 
 async def test_a_message_is_found_by_the_name_of_its_channel_and_behind_many_others() -> None:
-    async with serving() as slack, chatting(slack, request_seconds=2) as chat:
+    async with serving() as slack, chatting(slack) as chat:
         spot = await chat.post("#deploys", HELLO, marker="m")
         channel = slack.world.channels[DEPLOYS]
         for number in range(450):
             slack.world.say(channel, "U0BOB", f"chatter {number}")
-        async with chatting(slack, request_seconds=2) as restarted:
+        async with chatting(slack) as restarted:
             again = await restarted.post("#deploys", HELLO, marker="m", since=LONG_AGO)
 
         assert again == spot

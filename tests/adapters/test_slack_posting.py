@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rollout.adapters.slack import Options
+from rollout.adapters.slack.client import PAGE_COUNT, PAGES_MAX
 from rollout.api.chat import Dialog, Message, Spot
 from rollout.base.errors import (
     BrokenAnswer,
@@ -121,6 +122,18 @@ async def test_a_message_is_found_by_the_name_of_its_channel_and_behind_many_oth
 
         assert again == spot
         assert len(slack.world.called("chat.postMessage")) == 1
+
+
+async def test_a_message_too_far_back_to_be_found_is_shown_twice_rather_than_never() -> None:
+    async with serving() as slack, chatting(slack) as chat:
+        await chat.post(DEPLOYS, HELLO, marker="m")
+        channel = slack.world.channels[DEPLOYS]
+        for _ in range(PAGES_MAX * PAGE_COUNT):
+            slack.world.say(channel, "U0BOB", "chatter")
+        await chat.post(DEPLOYS, HELLO, marker="m", since=LONG_AGO)
+
+        assert len(slack.world.called("conversations.history")) == PAGES_MAX
+        assert len(slack.world.called("chat.postMessage")) == 2
 
 
 async def test_a_marker_on_somebody_elses_message_is_not_ours() -> None:
@@ -269,7 +282,10 @@ def test_tokens_are_not_printed_with_the_options() -> None:
 async def test_the_workspace_is_told_with_who_we_are_in_it() -> None:
     async with serving() as slack, chatting(slack) as chat:
         assert await chat.workspace() == Workspace(
-            team="T0ACME", url="https://acme.slack.example/", bot="UROLLOUT"
+            team="T0ACME",
+            url="https://acme.slack.example/",
+            bot="UROLLOUT",
+            scopes=frozenset(slack.world.tokens[BOT_TOKEN].scopes),
         )
 
 

@@ -98,6 +98,17 @@ class Cluster(Protocol):
         """Remove an object; that it is gone already is no error."""
         ...
 
+    async def may(self, *, user: str, groups: Sequence[str], verb: str, key: Key) -> bool:
+        """Whether somebody has the right to do something with a Rollout; RBAC's word counts.
+
+        Args:
+            user: the name, as the server would know it.
+            groups: all that count: the server looks none up.
+            verb: RBAC's: ``promote``, ``abort`` or ``approve``.
+            key: the Rollout's, whether or not it is there.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of all connections."""
         ...
@@ -281,6 +292,30 @@ class Chat(Protocol):
         """Who a member is, and which of these user groups they are in; a minute old at most.
 
         Raises where Slack does not say: then nobody knows whether somebody may do something.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class Hooks(Protocol):
+    """Addresses that are sent JSON by POST."""
+
+    async def post(
+        self,
+        url: str,
+        document: Mapping[str, Any],
+        *,
+        content_type: str,
+        idempotency_key: str,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        """Post a document; any 2xx is taken for yes, and redirects are not followed.
+
+        Raises `Overloaded` (429, 503), `Unreachable` (no answer in time, other 5xx), or
+        `HookRefused`.
         """
         ...
 

@@ -62,6 +62,38 @@ class Settings:
     identity: str = ""
     """Who this replica is in the Lease; no two processes may share it. Empty: the host's name and
     some random letters (in pods every process has id 1, and on the host's network its name)."""
+    identity_policy: str = "rollout-identity"
+    """The ValidatingAdmissionPolicy, and the binding of the same name, that see to it that nobody
+    commands in another's name."""
+    trust_actors: bool = False
+    """Whether whom a command names is believed where no such policy is in force. Off: nobody can
+    approve there, since anybody could approve as anybody."""
+    slack_token_file: Path | None = None
+    """A file with Slack's bot token (``xoxb-…``). None: nobody is told in Slack."""
+    slack_app_token_file: Path | None = None
+    """A file with Slack's app token (``xapp-…``), which opens the socket that presses of buttons
+    come by. None: they come by signed HTTP, or there are no buttons."""
+    slack_secret_file: Path | None = None
+    """A file with Slack's signing secrets, one a line: presses that come by HTTP are checked with
+    them. None: none are taken."""
+    slack_channel: str = ""
+    """Where runs are told of whose Rollouts name no channel. Empty: nowhere."""
+    slack_api: str = "https://slack.com/api/"
+    """Where Slack's Web API is; another one for its separate clouds."""
+    slack_hooks: str = "https://hooks.slack.com/"
+    """How the addresses begin at which Slack takes answers to a press."""
+    slack_proxy: str = ""
+    """An HTTP proxy on the way to Slack. Empty: none, whatever the environment says."""
+    press_host: str = "127.0.0.1"
+    """Where signed presses are taken by HTTP; a pod wants 0.0.0.0."""
+    press_port: int = 8081
+    """On which port; 0 takes a free one."""
+    hooks: str = ""
+    """How the addresses begin that Rollouts may have posted to, separated by commas, such as
+    ``https://hooks.example.com/rollout/``. Empty: none may."""
+    link: str = ""
+    """Where people see a Rollout, with ``{namespace}`` and ``{name}``: messages link there. Empty:
+    nowhere."""
     health_host: str = "127.0.0.1"
     """Where /healthz, /readyz and /metrics listen; a pod wants 0.0.0.0."""
     health_port: int = 8080
@@ -78,6 +110,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "status_refresh_seconds": (1, 86_400),
     "workers_count": (1, 100),
     "health_port": (0, 65_535),
+    "press_port": (0, 65_535),
     "drain_seconds": (0, 600),
 }
 """Least and most of each number; what is outside is surely a typing error."""
@@ -86,6 +119,9 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 ADDRESSES: Mapping[str, str] = {
     "prometheus_address": "http://prometheus.istio-system:9090",
     "istiod_address": "http://istiod.istio-system:15014",
+    "slack_api": "https://slack.com/api/",
+    "slack_hooks": "https://hooks.slack.com/",
+    "slack_proxy": "http://proxy.example.com:3128",
 }
 """What must be an address, with one that would do."""
 

@@ -10,7 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.contracts import summary
 
-TOGETHER = ("mesh", "contracts")
+TOGETHER = ("mesh", "contracts", "people")
 """Folders whose tests share one control plane."""
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rollout.api.meta import Model
+from rollout.api.meta import Model, Time
 
 TARGETS_MAX = 128
 """Scrape targets with a cursor of their own: 2 kB of a status that has 32 kB."""
@@ -279,6 +279,8 @@ class GateVerdict(Model):
     advisory: bool = False
     """Whether the gate only observes: it decides nothing."""
     dataless: bool = False
-    """Whether Prometheus has nothing about the canary for the gate in this step."""
+    """Whether Prometheus has nothing about the canary that the gate could use."""
+    dataless_since: Time | None = None
+    """Since when that is so in this step, as long as nothing else speaks against the canary."""
     incomparable: bool = False
     """Whether all that keeps the gate from Pass is a stable number: at 100 percent none comes."""

@@ -110,6 +110,9 @@ def beyond_range(bound: float, span: Range, *, is_max: bool, relative: bool) -> 
 COUNTING_GATES_MAX = 5
 """Gates per Rollout that count requests: each keeps evidence in the status, which has 32 KiB."""
 
+EVIDENT_QUERIES_MAX = 6
+"""Queries per Rollout that evidence decides: each keeps some in the status."""
+
 GateMode = Literal["Enforce", "Observe"]
 
 
@@ -201,7 +204,7 @@ class Judge(Model):
     wait for data until ``maxDuration``; take the canary back; or go on without those gates, which
     nothing then protects. A ramp does not grow without data in any case."""
     no_data_deadline: Duration = "5m"
-    """How long that must last before the canary is taken back, or goes on without."""
+    """How long that must last in a step before the canary is taken back, or goes on without."""
     on_metrics_outage: Absence = "Hold"
     """What to do when Prometheus does not answer at all; likewise."""
     metrics_outage_deadline: Duration = "5m"

@@ -103,6 +103,24 @@ ENDPOINT_SLICE = Kind(
 )
 POD = Kind(group="", version="v1", plural="pods", kind="Pod", metadata_only=True)
 EVENT = Kind(group="", version="v1", plural="events", kind="Event")
+LOCAL_ACCESS_REVIEW = Kind(
+    group="authorization.k8s.io",
+    version="v1",
+    plural="localsubjectaccessreviews",
+    kind="LocalSubjectAccessReview",
+)
+ADMISSION_POLICY = Kind(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    plural="validatingadmissionpolicies",
+    kind="ValidatingAdmissionPolicy",
+)
+ADMISSION_POLICY_BINDING = Kind(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    plural="validatingadmissionpolicybindings",
+    kind="ValidatingAdmissionPolicyBinding",
+)
 LEASE = Kind(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
 
 

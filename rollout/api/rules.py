@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from rollout.api.gate import COUNTING_GATES_MAX, GATE_KINDS, Gate, Query, Range, beyond_range
+from rollout.api.gate import (
+    COUNTING_GATES_MAX,
+    EVIDENT_QUERIES_MAX,
+    GATE_KINDS,
+    Gate,
+    Query,
+    Range,
+    beyond_range,
+)
 from rollout.api.guard import Guard
 from rollout.api.match import NAME_PATTERN, TEXT_MATCH_KINDS, Match
 from rollout.api.meta import Model
@@ -195,6 +203,18 @@ def _counting_gates_have_room(spec: RolloutSpec) -> Iterator[BadManifest]:
         )
 
 
+def _queries_have_room(spec: RolloutSpec) -> Iterator[BadManifest]:
+    """Each keeps about 0.7 kB of evidence in the status."""
+    asked = [gate.query for gate in spec.gates if gate.query is not None]
+    count = sum(query.decide == "Evidence" for query in asked)
+    if count > EVIDENT_QUERIES_MAX:
+        yield _wrong(
+            "spec.gates",
+            f"has {count} queries that evidence decides, and each keeps some in the status",
+            f"use at most {EVIDENT_QUERIES_MAX}, and `decide: Threshold` for others",
+        )
+
+
 def _gate_has_bound(path: str, gate: Gate) -> Iterator[BadManifest]:
     rate, latency = gate.error_rate, gate.latency
     if rate is not None and rate.max_percent is None and rate.max_ratio is None:
@@ -225,6 +245,10 @@ def _range_has_room(path: str, query: Query, span: Range) -> Iterator[BadManifes
     if span.low >= span.high:
         yield _wrong(f"{path}.range.low", f"{span.low:g} is not below high", "swap the two")
         return
+    if query.relative_to is not None and span.low < 0:
+        problem = "is below 0, where times as much as stable is not what it says"
+        yield _wrong(f"{path}.range.low", problem, "use 0 or more, or leave out relativeTo")
+        return
     for field in ("min", "max"):
         bound: float | None = getattr(query, field)
         if bound is None:
@@ -234,6 +258,10 @@ def _range_has_room(path: str, query: Query, span: Range) -> Iterator[BadManifes
         if not least < 0 < most:
             problem = f"{bound:g} never decides, with numbers from {span.low:g} to {span.high:g}"
             yield _wrong(f"{path}.{field}", problem, "use another, or another range")
+
+
+NEVER_ZERO = ("maxDuration", "latency.max", "maxInterval", "block", "Deadline")
+"""How fields end that make no sense at once."""
 
 
 def _durations_can_be_read(spec: RolloutSpec) -> Iterator[BadManifest]:
@@ -257,7 +285,9 @@ def _durations_can_be_read(spec: RolloutSpec) -> Iterator[BadManifest]:
         except BadQuantity as error:
             yield _wrong(field, f"is {text!r}", f"use {error.wanted}")
         else:
-            is_never_zero = field.endswith(("maxDuration", "latency.max", "maxInterval", "block"))
+            is_never_zero = field.endswith(NEVER_ZERO)
+            if field.endswith("block") and seconds != int(seconds):
+                yield _wrong(field, f"is {text!r}", "use whole seconds")
             if seconds == 0 and (is_never_zero or field.startswith("spec.guard.")):
                 yield _wrong(field, "is zero", "use a longer duration")
 
@@ -332,6 +362,7 @@ _RULES: tuple[Callable[[RolloutSpec], Iterator[BadManifest]], ...] = (
     _guards_say_something,
     _gates_are_whole,
     _counting_gates_have_room,
+    _queries_have_room,
     _checks_name_gates,
     _arms_differ,
     _a_copy_fits_the_status,

@@ -168,10 +168,6 @@ class Run(Model):
     unrouted_since: Time | None = None
     """Since when something keeps the routes from the step's weight: that time does not count for
     the step. Absent: nothing does."""
-    data_lost_since: Time | None = None
-    """Since when a gate that decides has no data, where ``judge.onNoData`` is not Hold."""
-    metrics_lost_since: Time | None = None
-    """Since when Prometheus has not answered, where ``judge.onMetricsOutage`` is not Hold."""
     ending: Ending | None = None
     """How it ends, once that is decided."""
     plan: Plan

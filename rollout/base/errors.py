@@ -284,6 +284,26 @@ class CannotStart(Terminal):
         return f"{words}; its last lines:\n{self.log}" if self.log else words
 
 
+class HookRefused(Terminal):
+    """An address that was posted to said no.
+
+    Attributes:
+        url: the address, without what follows a question mark.
+        status_code: the HTTP status of the answer.
+        told: the begin of what it said.
+    """
+
+    def __init__(self, url: str, *, status_code: int, told: str) -> None:
+        super().__init__(url, status_code, told)
+        self.url = url
+        self.status_code = status_code
+        self.told = told
+
+    def __str__(self) -> str:
+        said = f": {self.told}" if self.told else ""
+        return f"{self.url} answered {self.status_code}{said}"
+
+
 class BrokenAnswer(RolloutError):
     """A server answered something that cannot be used."""
 

@@ -133,6 +133,21 @@ LeaseNamespace = Annotated[
 Identity = Annotated[
     str | None, _setting("This replica's name. Default: host and process.", metavar="NAME")
 ]
+IdentityPolicy = Annotated[
+    str | None,
+    _setting(
+        "The ValidatingAdmissionPolicy that checks who commands. Default: rollout-identity.",
+        metavar="NAME",
+    ),
+]
+TrustActors = Annotated[
+    bool | None,
+    typer.Option(
+        "--trust-actors/--no-trust-actors",
+        help="Believe whom a command names where no such policy is in force: whoever may create a "
+        "RolloutAction can then approve as anybody.",
+    ),
+]
 HealthHost = Annotated[
     str | None, _setting("Where /healthz, /readyz and /metrics listen.", metavar="ADDRESS")
 ]

@@ -32,6 +32,7 @@ from rollout.base.hosts import fqdn
 from rollout.base.quantity import parse_duration
 from rollout.controller import missent, texts
 from rollout.controller.hindsight import Hindsight
+from rollout.controller.lacking import Lacking, Moment
 from rollout.controller.sight import Own, Sight, Wish
 from rollout.controller.silence import Look, Silence
 from rollout.controller.telescope import Telescope
@@ -54,13 +55,13 @@ class Judged:
         evidence: all that has been counted; None: there is no run.
         verdicts: what the gates say to it; none while preparing.
         problem: why there is no fresh data, in a sentence; empty when there is.
-        is_out: whether that is because Prometheus does not answer.
+        out_since: since when that is because Prometheus does not answer; None: it does.
     """
 
     evidence: RunEvidence | None
     verdicts: tuple[GateVerdict, ...]
     problem: str
-    is_out: bool = False
+    out_since: datetime | None = None
 
 
 NOT_JUDGED = Judged(evidence=None, verdicts=(), problem="")
@@ -75,6 +76,7 @@ class Judging:
         self._hindsight = hindsight
         self._evidence: dict[Key, tuple[_Step, RunEvidence]] = {}
         self._silence = Silence()
+        self._lacking = Lacking()
         self._asked_since: dict[Key, datetime] = {}
         self._unaskable: dict[Key, dict[str, str]] = {}
 
@@ -93,6 +95,7 @@ class Judging:
         self._silence.forget(key)
         self._asked_since.pop(key, None)
         self._unaskable.pop(key, None)
+        self._lacking.forget(key)
         self._telescope.forget(key)
         self._hindsight.forget(key)
 
@@ -114,31 +117,41 @@ class Judging:
                 book=hidden.book,
             )
         mine = sight if sight.about == _step_of(run) else Sight()
-        if run.step > 0:
-            evidence = _asked_about(evidence, asked, mine, step_ms=self._telescope.step_ms)
+        if run.step > 0 and not run.retreated:
+            evidence = _asked_about(evidence, asked, mine, run, step_ms=self._telescope.step_ms)
         self._evidence[key] = (_step_of(run), evidence)
+        out_since = self._lacking.out_since(key, sight, now=now)
         if run.step == 0:
             return Judged(
-                evidence=evidence, verdicts=(), problem=sight.problem, is_out=sight.is_out
+                evidence=evidence, verdicts=(), problem=sight.problem, out_since=out_since
             )
         context = _context(run, evidence, hidden, now=now, step_ms=self._telescope.step_ms)
         context = replace(context, early=self._is_early(key, hidden, evidence, now=now))
         own = _Own(sight=mine, unaskable=self._unaskable.get(key, {}))
         silence = self._silent(key, run, sight, arms=arms, arrived=hidden.shapes)
         doubt = sight.problem or sight.doubt or silence or missent.told(run, evidence, routing)
-        dumb = bool(silence or (sight.problem and not sight.is_out))
+        moment = Moment(
+            run=run,
+            sight=sight,
+            evidence=evidence,
+            silence=silence,
+            step_ms=self._telescope.step_ms,
+            now=now,
+        )
         told, verdicts = plans.told(run.plan, run.step), []
         by_name = {question.name: question for question in asked}
         for gate in plans.judged(run.plan, run.step):
             question = by_name[gate.name]
             verdict = _verdict(question, evidence, own, context)
-            lacks = gate in told and (dumb or _lacks(verdict, evidence, asks=question.kind))
-            verdict = verdict if gate in told else _unasked(verdict, question.kind)
-            verdict = verdict.model_copy(update={"advisory": question.advisory, "dataless": lacks})
+            if gate in told:
+                verdict = self._lacking.noted(key, moment, question, verdict)
+            else:
+                verdict = _unasked(verdict, question.kind)
+            verdict = verdict.model_copy(update={"advisory": question.advisory})
             verdicts.append(_doubted(verdict, doubt))
         together = budget.together(verdicts, asked)
         return Judged(
-            evidence=evidence, verdicts=together, problem=sight.problem, is_out=sight.is_out
+            evidence=evidence, verdicts=together, problem=sight.problem, out_since=out_since
         )
 
     def _begun(
@@ -201,9 +214,9 @@ class Judging:
         found: dict[str, Own] = {}
         unaskable: dict[str, str] = {}
         for question in questions.of_plan(run.plan) if run.step > 0 else ():
-            end_ms = blocks.due_ms(evidence, question, step_ms=self._telescope.step_ms)
+            ends = blocks.due_ms(evidence, question, step_ms=self._telescope.step_ms)
             try:
-                found |= texts.fill(question, key, run, now=now, end_ms=end_ms)
+                found |= texts.fill(question, key, run, now=now, ends_ms=ends)
             except BadManifest as error:
                 unaskable[question.name] = str(error)
         self._unaskable[key] = unaskable
@@ -347,25 +360,18 @@ def _verdict(
 
 
 def _asked_about(
-    evidence: RunEvidence, asked: Sequence[GateQuestion], sight: Sight, *, step_ms: int
+    evidence: RunEvidence, asked: Sequence[GateQuestion], sight: Sight, run: Run, *, step_ms: int
 ) -> RunEvidence:
-    """The evidence with what was answered about blocks of time."""
+    """The evidence with what was answered about blocks of time, one after the other."""
     evidence = blocks.missing(evidence, asked)
+    is_full = run.weight >= plans.FULL_PERCENT
     for question in asked:
-        end_ms = blocks.due_ms(evidence, question, step_ms=step_ms)
-        told = texts.told(question, sight.documents, end_ms=end_ms) if end_ms else None
-        if end_ms is not None and told is not None:
-            evidence = blocks.absorbed(evidence, question, told, end_ms=end_ms)
+        for end_ms in blocks.due_ms(evidence, question, step_ms=step_ms):
+            told = texts.told(question, sight.documents, end_ms=end_ms)
+            if told is None:
+                break
+            evidence = blocks.absorbed(evidence, question, told, end_ms=end_ms, is_full=is_full)
     return evidence
-
-
-def _lacks(verdict: GateVerdict, evidence: RunEvidence, *, asks: GateKind) -> bool:
-    """Whether Prometheus has told nothing of the canary in this step that the gate could use."""
-    if asks is GateKind.QUERY:
-        return verdict.dataless
-    books = (evidence.gates, evidence.arrivals.gates if evidence.arrivals is not None else {})
-    pages = [book[verdict.name] for book in books if verdict.name in book]
-    return not any(page.canary.requests for page in pages)
 
 
 def _unasked(verdict: GateVerdict, kind: GateKind) -> GateVerdict:

@@ -24,7 +24,9 @@ from rollout.api.meta import (
 from rollout.api.reading import read
 from rollout.base.errors import BadManifest, Retry, RolloutError
 from rollout.controller.apply import Applier
+from rollout.controller.authorship import Authorship
 from rollout.controller.cache import Cache, key_of
+from rollout.controller.correspondence import Correspondence, Outlets
 from rollout.controller.event import Event
 from rollout.controller.hindsight import Hindsight
 from rollout.controller.judging import Judging
@@ -81,6 +83,9 @@ class Options:
         settle_seconds: how long proxies are given to take a change.
         status_seconds: how old what only people read may grow in a status.
         scrape_seconds: the scrape interval until it has been learnt from the data.
+        identity_policy: the admission policy that sees to it that nobody commands in another's
+            name.
+        trust_actors: believe whom a command names, checked or not.
     """
 
     namespace: str
@@ -88,6 +93,8 @@ class Options:
     settle_seconds: float
     status_seconds: float
     scrape_seconds: float
+    identity_policy: str
+    trust_actors: bool
 
 
 class Manager:
@@ -110,6 +117,7 @@ class Manager:
         random: Random,
         record: Record,
         leadership: Leadership | None,
+        outlets: Outlets,
         options: Options,
     ) -> None:
         self._cluster = cluster
@@ -128,7 +136,23 @@ class Manager:
         self._propagations = Propagations(
             mesh, clock, self._ring, record, settle_seconds=options.settle_seconds
         )
-        observer = Observer(self.world, judging, clock, settle_seconds=options.settle_seconds)
+        self._authorship = _authorship(cluster, clock, options)
+        self.correspondence = Correspondence(
+            outlets,
+            self.world,
+            cluster,
+            clock=clock,
+            ring=self._ring,
+            leads=lambda: self.leading,
+        )
+        observer = Observer(
+            self.world,
+            judging,
+            clock,
+            authorship=self._authorship,
+            mailbox=self.correspondence.mailbox,
+            settle_seconds=options.settle_seconds,
+        )
         applier = Applier(
             cluster,
             self.world,
@@ -140,22 +164,22 @@ class Manager:
         self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
         parts = observer, applier, judging, self._propagations
         self._reconciler = Reconciler(*parts, alarms=alarms, clock=clock, tell=self._tell)
-        self.reflectors = tuple(
-            Reflector(
-                cluster,
-                cache,
-                self._noticer(cache),
-                clock=clock,
-                random=random,
-                namespace=options.namespace,
-                essential=cache.kind in ESSENTIAL,
-                record=record,
-            )
-            for cache in self.world.caches()
-        )
+        self.reflectors = tuple(self._reflector(cache, random) for cache in self.world.caches())
         self.leading = False
         self.heard_seconds = clock.monotonic_seconds()
         self._show()
+
+    def _reflector(self, cache: Cache, random: Random) -> Reflector:
+        return Reflector(
+            self._cluster,
+            cache,
+            self._noticer(cache),
+            clock=self._clock,
+            random=random,
+            namespace=self._options.namespace,
+            essential=cache.kind in ESSENTIAL,
+            record=self._record,
+        )
 
     def _show(self) -> None:
         """Have our own metrics read queue and caches."""
@@ -207,16 +231,20 @@ class Manager:
         """Work until cancelled; begins when all that decisions rest on is known."""
         for reflector in self.reflectors:
             await reflector.synced.wait()
+        await self._authorship.look()
         log.info("leads", term=term, rollouts=len(self.world.rollouts))
         self.leading = True
         self._record.leads(leading=True)
         try:
             self._reconciler.begin()
+            self.correspondence.begin()
             async with self._alarms.running(self._ring), asyncio.TaskGroup() as tasks:
                 self._add_all()
                 tasks.create_task(self._telescope.run())
                 tasks.create_task(self._hindsight.run())
                 tasks.create_task(self._propagations.run())
+                tasks.create_task(self._authorship.run())
+                tasks.create_task(self.correspondence.run())
                 tasks.create_task(self._write_events())
                 tasks.create_task(self._keep_house())
                 for _ in range(self._options.workers_count):
@@ -280,7 +308,9 @@ class Manager:
             self.queue.done(key)
         if key not in self.world.rollouts:
             self._record.forget_rollout(key)
+            self.correspondence.forget(key)
         elif result.decision is not None:
+            self.correspondence.stir(key, result.decision.status)
             run = result.decision.status.run
             self._record.show_rollout(
                 key,
@@ -328,6 +358,16 @@ class Manager:
         ):
             return _age_seconds(action, now) > ANSWERED_SECONDS_MAX
         return (now - _born_at(action, now)).total_seconds() > ANSWERED_SECONDS_MAX
+
+
+def _authorship(cluster: Cluster, clock: Clock, options: Options) -> Authorship:
+    return Authorship(
+        cluster,
+        clock,
+        policy=options.identity_policy,
+        namespace=options.namespace,
+        trusting=options.trust_actors,
+    )
 
 
 def _is_answered(new: Manifest | None) -> bool:

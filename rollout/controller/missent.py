@@ -32,4 +32,4 @@ def told(run: Run, evidence: RunEvidence, routing: Routing) -> str:
     others = routing.has_others or any(note.reason in ELSEWHERE for note in routing.notes)
     if not 0 < run.weight < plans.FULL_PERCENT or run.ramped_at or matches or others:
         return ""
-    return split.mismatch(evidence.split, weight_percent=run.weight)
+    return split.mismatch(evidence, weight_percent=run.weight)

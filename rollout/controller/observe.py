@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -12,13 +12,15 @@ from rollout.api.meta import DESTINATION_RULE, VIRTUAL_SERVICE, Key, Kind, Manif
 from rollout.api.rollout import Plan, RolloutSpec, Traffic
 from rollout.api.salvage import Salvaged
 from rollout.api.status import RolloutStatus, Run
-from rollout.api.traffic import ManagedRoutes, Problem, RouteRef, Routing, SubsetTable
+from rollout.api.traffic import ManagedRoutes, Note, Problem, RouteRef, Routing, SubsetTable
 from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import endpoints
-from rollout.controller.cache import versions
+from rollout.controller.authorship import Authorship
+from rollout.controller.cache import key_of, versions
 from rollout.controller.damper import Damper
 from rollout.controller.judging import NOT_JUDGED, Judging
+from rollout.controller.mailbox import Mailbox
 from rollout.controller.refusals import Denial, Refusals
 from rollout.controller.surroundings import Lookout, Place
 from rollout.controller.world import World
@@ -84,8 +86,17 @@ class Observer:
     """Makes observations, and remembers what may not be written."""
 
     def __init__(
-        self, world: World, judging: Judging, clock: Clock, *, settle_seconds: float
+        self,
+        world: World,
+        judging: Judging,
+        clock: Clock,
+        *,
+        authorship: Authorship,
+        mailbox: Mailbox,
+        settle_seconds: float,
     ) -> None:
+        self._authorship = authorship
+        self._mailbox = mailbox
         self._world = world
         self._judging = judging
         self._clock = clock
@@ -175,11 +186,13 @@ class Observer:
             unread=endpoints.unread(self._world),
             arms_problem=arms if isinstance(arms, Problem) else None,
             actions=self._world.given(key),
+            unverified=self._authorship.unverified(self._world.given_since(key)),
+            post=self._mailbox.post(key, manifest, parsed.status),
             settle_seconds=self._settle_seconds,
             evidence=judged.evidence,
             verdicts=judged.verdicts,
             metrics_problem=judged.problem,
-            metrics_out=judged.is_out,
+            metrics_out_since=judged.out_since,
         )
         return Seen(
             observation=observation,
@@ -284,8 +297,19 @@ class Observer:
         return replace(
             routing,
             problems=(*around.problems, *routing.problems, *denied),
-            notes=(*self._world.notes(), *routing.notes, *around.notes),
+            notes=(*self._world.notes(), *self._untold(key), *routing.notes, *around.notes),
+            has_others=routing.has_others or self._is_sent_elsewhere(host, services),
         )
+
+    def _untold(self, key: Key) -> tuple[Note, ...]:
+        """Why people are not told of a Rollout what they should be."""
+        manifest = self._world.rollouts.get(key)
+        return self._mailbox.notes(key, manifest) if manifest is not None else ()
+
+    def _is_sent_elsewhere(self, host: str, mine: Sequence[Manifest]) -> bool:
+        """Whether VirtualServices that are not the Rollout's send requests to its host too."""
+        known = {key_of(manifest) for manifest in mine}
+        return any(key_of(m) not in known for m in self._world.virtual_services.by("host", host))
 
     def _managed_ever(self, key: Key, plan: Plan | RolloutSpec | None) -> tuple[ManagedRoutes, ...]:
         """See `plan.managed_ever`; found once for each plan that is read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rollout.analysis import query
@@ -22,11 +22,11 @@ STABLE, ITSELF, BETWEEN = "stable", "itself", "between"
 
 
 def fill(
-    question: GateQuestion, key: Key, run: Run, *, now: datetime, end_ms: int | None
+    question: GateQuestion, key: Key, run: Run, *, now: datetime, ends_ms: Sequence[int]
 ) -> dict[str, Own]:
     """The queries to ask for one gate, by the names that the answers will have.
 
-    ``end_ms`` is the end of the block to ask about, where evidence decides; None: none is over.
+    ``ends_ms`` are the ends of the blocks to ask about, where evidence decides.
 
     Raises:
         BadManifest: a value needs quotes where the query has none.
@@ -57,10 +57,15 @@ def fill(
         alone = query.render_itself(question.promql, variables)
         if alone is not None:
             texts[ITSELF], texts[BETWEEN] = alone
-    if question.block_ms is not None and end_ms is None:
-        return {}
+    times: Sequence[int | None] = ends_ms
+    if question.block_ms is None:
+        times = (None,)
+    elif run.retreated:
+        times = ()  # nothing goes to the canary
     return {
-        _name(question, part, end_ms): Own(text=text, at_ms=end_ms) for part, text in texts.items()
+        _name(question, part, at_ms): Own(text=text, at_ms=at_ms)
+        for at_ms in times
+        for part, text in texts.items()
     }
 
 

@@ -144,6 +144,8 @@ def _decided(status: RolloutStatus) -> tuple[object, ...]:
         status.rejected_revision,
         status.retirable,
         len(status.history),
+        status.told,
+        status.slack,
         # Each is told in an Event too, and again at every look until it stands there.
         status.notes,
         tuple((c.type, c.status) for c in status.conditions if c.type not in _FACTS),
@@ -163,6 +165,7 @@ def _decided_in_run(run: Run) -> tuple[object, ...]:
         run.paused,
         run.promoted_full,
         run.retreated,
+        run.approvals,
         run.ending,
         # Where counting begins: without it a restart would begin later. At first it may wait.
         run.step > 0 and run.evidence is not None and run.evidence.origin_ms > 0,

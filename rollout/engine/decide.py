@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.engine import commands, ending, running, starting
+from rollout.engine import commands, ending, running, starting, telling
 from rollout.engine.decision import Decision
 from rollout.engine.observation import Observation
 
@@ -14,6 +14,10 @@ def decide(o: Observation) -> Decision:
     Level: in the desired state it asks for nothing. It never skips a rung: one call begins at most
     one step.
     """
+    return telling.told(o, _decided(o))
+
+
+def _decided(o: Observation) -> Decision:
     if o.deleting:
         why = f"Rollout {o.key.name} is being deleted"
         return ending.let_go(o, answers=commands.all_ignored(o, why))

@@ -9,6 +9,7 @@ from datetime import datetime
 from rollout.api.action import ActionSpec
 from rollout.api.evidence import GateVerdict, RunEvidence
 from rollout.api.meta import Key
+from rollout.api.notify import News, Sink, Thread
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import RolloutStatus
 from rollout.api.traffic import Problem, Propagation, Routing, SubsetTable
@@ -27,6 +28,21 @@ class GivenAction:
     name: str
     spec: ActionSpec | None
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """Whom to tell, and what has been told.
+
+    Attributes:
+        sinks: who is to be told, and of what; None: of everything.
+        delivered: messages of the outbox, by number, and who has been told them.
+        thread: where the messages of the run stand in Slack, if the status does not know it yet.
+    """
+
+    sinks: Mapping[Sink, tuple[News, ...] | None] = field(default_factory=dict)
+    delivered: frozenset[tuple[int, Sink]] = frozenset()
+    thread: Thread | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +68,12 @@ class Observation:
         evidence: what has been counted up to now in the present step; None before the first look.
         verdicts: the gates' verdicts on that evidence.
         metrics_problem: why there is no answer from Prometheus, in a sentence; empty when there is.
-        metrics_out: whether that is because Prometheus does not answer: what it has no sample of is
-            told by the verdicts.
+        metrics_out_since: since when Prometheus does not answer at all; None: it does, and what it
+            has no sample of is told by the verdicts.
         actions: commands without an answer, oldest first.
-        unverified: why names in commands cannot be trusted, with the remedy; empty: they can.
+        unverified: why nobody can tell whether they come from whom they name, in a sentence with
+            its remedy; empty when they surely do.
+        post: whom to tell of what, and what has been told.
         settle_seconds: how long proxies are given to take a change where nobody can tell.
         propagation: what istiod knows of that.
     """
@@ -78,8 +96,9 @@ class Observation:
     evidence: RunEvidence | None = None
     verdicts: tuple[GateVerdict, ...] = ()
     metrics_problem: str = ""
-    metrics_out: bool = False
+    metrics_out_since: datetime | None = None
     actions: tuple[GivenAction, ...] = ()
     unverified: str = ""
+    post: Post = field(default_factory=Post)
     settle_seconds: float
     propagation: Propagation = field(default_factory=Propagation)

@@ -20,6 +20,7 @@ from rollout.engine import (
     questions,
     ramping,
     staying,
+    words,
 )
 from rollout.engine import plan as plans
 from rollout.engine.commands import Orders, Standing
@@ -33,7 +34,7 @@ from rollout.engine.propagation import Known
 def in_run(o: Observation, run: Run) -> Decision:
     """What to do while a run is on: ends come first, then what is missing, then the ladder."""
     missing = _missing(o, run)
-    run = absence.noted(o, _counting(o, run, hindered=missing is not None))
+    run = _counting(o, run, hindered=missing is not None)
     standing = Standing(end=_end(o, run), missing=missing[1] if missing else "")
     orders = commands.read(o, standing)
     run = run.model_copy(
@@ -352,6 +353,6 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int, proof: str = 
     )
     known = propagation.of_weight(o, run)
     rung = ladder.read(run, (), now=o.now, settled_at=known.due, promoted=False)
-    told = f"{staying.share(run)} {staying.where(run)}{proof and '; '}{proof}"
+    told = f"{words.share(run)} {words.where(run)}{proof and '; '}{proof}"
     news = Happening(type="Normal", reason="StepBegan", message=told)
     return staying.hold(o, run, orders, rung=rung, known=known, news=news)

@@ -9,7 +9,7 @@ from rollout.api.match import Match
 from rollout.api.phase import Phase
 from rollout.api.status import Run
 from rollout.base.quantity import parse_duration
-from rollout.engine import absence, approvals, ending, guards, ladder, propagation
+from rollout.engine import absence, approvals, ending, guards, ladder, propagation, words
 from rollout.engine import plan as plans
 from rollout.engine.commands import Orders
 from rollout.engine.conclude import (
@@ -28,23 +28,6 @@ from rollout.engine.propagation import Known
 from rollout.engine.ramping import Growth
 
 
-def share(run: Run) -> str:
-    """What the canary gets, in words."""
-    told = f"{percent(run.weight)} of {run.plan.host} goes to {run.canary_revision}"
-    match, copied = plans.match_at(run.plan, run.step), plans.mirror_at(run.plan, run.step)
-    if match is not None:
-        told += f", and what matches {in_line(match_text(match))}"
-    if copied:
-        told += f", and copies of {percent(copied)}"
-    return told
-
-
-def match_text(match: Match) -> str:
-    """A match in few words: the names of what is compared."""
-    headers = [f"header {name}" for name in match.headers]
-    return " and ".join([*headers, *(f"cookie {name}" for name in match.cookies)])
-
-
 def lacks_managed(o: Observation, run: Run) -> bool:
     """Whether managed routes belong to the run's step, and none stands."""
     if run.step == 0 or run.retreated or o.routing.managed:
@@ -52,13 +35,6 @@ def lacks_managed(o: Observation, run: Run) -> bool:
     wanted = ending.weights(o, run, run.weight).managed
     # A copy is left out where the owned routes have all of it already.
     return wanted.match is not None or wanted.mirror_percent > 0
-
-
-def where(run: Run) -> str:
-    """Which step of how many, in brackets."""
-    if run.step > run.step_count:
-        return "(all steps done)"
-    return f"(step {run.step} of {run.step_count})"
 
 
 def hold(
@@ -78,10 +54,12 @@ def hold(
         then = f"{_coming(run)} when proxies use it: {known.told}{_way_out(o, known)}"
         if known.is_hindered and news is None and o.status.reason != reason:
             news = Happening(
-                type="Warning", reason=reason, message=f"{share(run)} {where(run)}; {then}"
+                type="Warning",
+                reason=reason,
+                message=f"{words.share(run)} {words.where(run)}; {then}",
             )
     elif rung.due is None and approvals.asked_at(run.plan, run.step) is not None:
-        reason, then = APPROVAL, _approval(o, run)
+        reason, then = words.APPROVAL, words.approval(o, run)
     elif rung.due is None:
         reason = "Paused"
         then = f"waits for `rollout promote {o.key.name}`"
@@ -101,32 +79,11 @@ def hold(
         orders,
         phase=rung.phase,
         reason=reason,
-        message=f"{share(run)} {where(run)}; {then}{absence.told(o, run)}",
+        message=f"{words.share(run)} {words.where(run)}; {then}{absence.told(o, run)}",
         look=look,
         known=known,
         news=news,
     )
-
-
-APPROVAL = "WaitingForApproval"
-"""The reason of a run that waits for people."""
-
-
-def _approval(o: Observation, run: Run) -> str:
-    """For whose approval the run waits, until when, and how to give it."""
-    asked = approvals.asked_at(run.plan, run.step)
-    assert asked is not None, "the step is an approval"
-    given = approvals.given_count(run, run.step)
-    count = f" by {asked.quorum} of" if asked.quorum > 1 else " by"
-    have = f" ({given} so far: {approvals.who_approved(run, run.step)})" if given else ""
-    then = f"waits for approval{count} {approvals.people(asked.approvers)}{have}"
-    expires = approvals.expires_at(run)
-    if expires is not None and expires > o.now:
-        ends = "goes back" if asked.on_expiry == "Abort" else "is late"
-        then += f"; {ends} at {clock_time(expires, now=o.now)}"
-    elif expires is not None:
-        then += f"; late since {clock_time(expires, now=o.now)}"
-    return f"{then}: `rollout approve {o.key.name}`"
 
 
 def ramping(o: Observation, run: Run, orders: Orders, *, growth: Growth, known: Known) -> Decision:
@@ -137,7 +94,7 @@ def ramping(o: Observation, run: Run, orders: Orders, *, growth: Growth, known: 
         orders,
         phase=Phase.PROGRESSING,
         reason="Ramping",
-        message=f"{share(run)} {where(run)}; {growth.told}",
+        message=f"{words.share(run)} {words.where(run)}; {growth.told}",
         look=growth.look,
         known=known,
     )
@@ -220,12 +177,13 @@ def held(o: Observation, run: Run, orders: Orders) -> Decision:
         reason = in_line(run.paused.reason)
         told = f" ({reason})" if reason else ""
         message = (
-            f"{share(run)} {where(run)}; paused by {run.paused.by}{told} until "
+            f"{words.share(run)} {words.where(run)}; paused by {run.paused.by}{told} until "
             f"`rollout resume {o.key.name}`; gates go on judging"
         )
         reason = "PausedByPerson"
     else:
-        message = f"{share(run)} {where(run)}; spec.suspend is true: no increase until it is false"
+        here = f"{words.share(run)} {words.where(run)}"
+        message = f"{here}; spec.suspend is true: no increase until it is false"
         reason = "Suspended"
     return stay(o, run, orders, phase=Phase.WAITING, reason=reason, message=message)
 
@@ -242,7 +200,7 @@ def unguarded(o: Observation, run: Run, orders: Orders, *, phase: Phase) -> Deci
 def stuck(o: Observation, run: Run, orders: Orders, *, because: str, until: datetime) -> Decision:
     """Stay at the end of a run whose guard does not come off."""
     at = clock_time(until, now=o.now)
-    message = f"{share(run)}; promoted when its guard is off, at {at} all the same: {because}"
+    message = f"{words.share(run)}; promoted when its guard is off, at {at} all the same: {because}"
     phase = Phase.BAKING if run.step > run.step_count else Phase.PROMOTING
     return stay(o, run, orders, phase=phase, reason="GuardStays", message=message, look=until)
 

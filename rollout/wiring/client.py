@@ -27,6 +27,12 @@ SELF_SUBJECT_REVIEW = Kind(
     kind="SelfSubjectReview",
 )
 
+GROUPS_COUNT_MAX = 64
+"""Groups that an action has room for."""
+
+GROUP_LENGTH_MAX = 253
+"""Characters that it has room for of each."""
+
 SEQUENCE_MAX = 100
 """How often one person may say the same to one step; answered actions go after an hour."""
 
@@ -35,6 +41,19 @@ TRIES_MAX = 3
 
 RETRY_SECONDS = 0.5
 """Between two tries at a server that did not answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Who we are.
+
+    Attributes:
+        name: the user's name, as the server knows it.
+        groups: all groups that the server counts the user among.
+    """
+
+    name: str
+    groups: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +92,7 @@ class Client:
         self.clock = clock
         self.cluster = cluster
         self._user = user
-        self._actor = ""
+        self._person: Person | None = None
 
     # Reading.
 
@@ -169,17 +188,18 @@ class Client:
         }
         return (await self.cluster.patch(ROLLOUT, key_of(manifest), patch)).object
 
-    async def actor(self) -> str:
+    async def person(self) -> Person:
         """Who we are as the server sees it; else the user's name in the kubeconfig."""
-        if not self._actor:
+        if self._person is None:
             review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
             try:
                 written = await self.cluster.create(SELF_SUBJECT_REVIEW, {**review, "metadata": {}})
-                told = written.object.get("status", {}).get("userInfo", {}).get("username", "")
+                told = written.object.get("status", {}).get("userInfo", {})
             except (errors.Terminal, errors.BrokenAnswer):
-                told = ""
-            self._actor = str(told) or self._user or "unknown"
-        return self._actor
+                told = {}
+            name = str(told.get("username") or self._user or "unknown")
+            self._person = Person(name=name, groups=tuple(map(str, told.get("groups") or ())))
+        return self._person
 
     async def say(
         self, rollout: Manifest, verb: Verb, *, run: str, step: int | None, reason: str
@@ -187,16 +207,17 @@ class Client:
         """Give a command; one that was given already and still stands is not given twice.
 
         Raises:
-            OutOfPlace: it was said too often.
-            Denied: the server refuses the person.
+            OutOfPlace: it was said too often, or the person has no right to say it.
+            Denied: the server refuses it for another reason.
         """
-        key = key_of(rollout)
+        key, person = key_of(rollout), await self.person()
         spec = ActionSpec(
             rollout=key.name,
             run=run,
             step=step,
             verb=verb,
-            actor=await self.actor(),
+            actor=person.name,
+            groups=_groups(person, rollout),
             via="cli",
             reason=reason,
         )
@@ -209,6 +230,8 @@ class Client:
                 existing = await self.cluster.get(ROLLOUT_ACTION, Key(key.namespace, name))
                 if _is_same(existing, spec) and _stands(existing, rollout):
                     return Said(action=existing, repeated=True)
+            except errors.Denied as denied:
+                raise _refusal(denied, spec, key) from denied
             else:
                 return Said(action=action, repeated=False)
         why = f"{verb} was said {SEQUENCE_MAX} times already"
@@ -247,6 +270,37 @@ def _action(spec: ActionSpec, *, name: str, namespace: str) -> Manifest:
         "metadata": {"name": name, "namespace": namespace},
         "spec": spec.model_dump(mode="json", exclude_none=True),
     }
+
+
+def _groups(person: Person, rollout: Manifest) -> tuple[str, ...]:
+    """The person's groups, those first that the plan's approvers are in; the server checks them.
+
+    One that looks like Slack's is left out: the server takes it from nobody but the controller.
+    """
+    run = read_status(rollout).status.run
+    steps = run.plan.strategy.steps if run is not None else ()
+    named = {name for s in steps if s.approval is not None for name in s.approval.approvers.groups}
+    own = [
+        g
+        for g in person.groups
+        if len(g) <= GROUP_LENGTH_MAX and not g.lower().startswith("slack:")
+    ]
+    return tuple(sorted(own, key=lambda group: group not in named)[:GROUPS_COUNT_MAX])
+
+
+def _refusal(denied: errors.Denied, spec: ActionSpec, key: Key) -> errors.RolloutError:
+    """A policy's sentence without what the server puts before it; RBAC's in words of our own."""
+    _, _, sentence = denied.message.partition(" denied request: ")
+    if sentence:
+        return errors.OutOfPlace(subject=str(key), why=sentence)
+    if f'cannot create resource "{ROLLOUT_ACTION.plural}"' not in denied.message:
+        return denied
+    role = "approver" if spec.verb in {Verb.APPROVE, Verb.REJECT} else "operator"
+    return errors.OutOfPlace(
+        subject=str(key),
+        why=f"{spec.actor} may give no commands in namespace {key.namespace}",
+        remedy=f"it takes a role there such as the ClusterRole rollout-{role}",
+    )
 
 
 def _is_same(existing: Manifest, spec: ActionSpec) -> bool:

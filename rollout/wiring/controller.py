@@ -24,6 +24,7 @@ from rollout.controller.record import Record
 from rollout.ports import Clock, Cluster, Mesh, Metrics
 from rollout.settings import Settings
 from rollout.web import health
+from rollout.wiring import outlets
 from rollout.wiring.replicas import Replicas
 
 log = structlog.get_logger(__name__)
@@ -99,14 +100,18 @@ async def controller(chosen: Settings) -> AsyncIterator[Manager]:
             random=random,
             record=record,
             leadership=_election(chosen, cluster, clock, random=random),
+            outlets=await outlets.of(chosen, clock, stack),
             options=Options(
                 namespace=chosen.namespace,
                 workers_count=chosen.workers_count,
                 settle_seconds=chosen.settle_seconds,
                 status_seconds=chosen.status_refresh_seconds,
                 scrape_seconds=chosen.scrape_interval_seconds,
+                identity_policy=chosen.identity_policy,
+                trust_actors=chosen.trust_actors,
             ),
         )
+        await outlets.door(chosen, manager, clock, stack)
         await stack.enter_async_context(
             health.serving(manager, record.render, host=chosen.health_host, port=chosen.health_port)
         )

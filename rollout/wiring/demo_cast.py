@@ -65,6 +65,8 @@ class Understudy:
                     "rollout",
                     "controller",
                     "--no-leader-election",
+                    # The sandbox's API server has no admission policies, and one user.
+                    "--trust-actors",
                     *flags,
                 ],
                 is_ready=lambda: self._world.probe(url),

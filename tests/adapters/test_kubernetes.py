@@ -523,3 +523,37 @@ async def test_a_proxy_of_the_environment_is_not_used_for_this_machine(
         found = await cluster.get(ROLLOUT, KEY)
 
     assert found["metadata"]["name"] == "a"
+
+
+async def test_who_may_is_asked_in_the_namespace_of_the_rollout_with_the_groups(
+    tmp_path: Path,
+) -> None:
+    said = {"metadata": {}, "status": {"allowed": False, "reason": "no"}}
+    async with speaking_to(answering(201, said), tmp_path) as (cluster, requests):
+        may = await cluster.may(user="alice", groups=["staff"], verb="abort", key=KEY)
+
+    assert may is False
+    assert requests[0].path == (
+        "/apis/authorization.k8s.io/v1/namespaces/shop/localsubjectaccessreviews"
+    )
+    assert requests.bodies[0]["spec"] == {
+        "user": "alice",
+        "groups": ["staff"],
+        "resourceAttributes": {
+            "group": "rollout.dev",
+            "resource": "rollouts",
+            "verb": "abort",
+            "namespace": "shop",
+            "name": "checkout",
+        },
+    }
+
+
+@pytest.mark.parametrize("status", [None, {}, {"allowed": "yes"}])
+async def test_a_review_without_an_answer_is_broken_and_no_yes(
+    tmp_path: Path, status: object
+) -> None:
+    said = {"metadata": {}, "status": status}
+    async with speaking_to(answering(201, said), tmp_path) as (cluster, _):
+        with pytest.raises(errors.BrokenAnswer, match="a review without an answer"):
+            await cluster.may(user="alice", groups=(), verb="abort", key=KEY)

@@ -47,8 +47,7 @@ def fed(
 ) -> RunEvidence:
     """One more block, asked about when it is over."""
     evidence = later(evidence, ms=BLOCK_MS)
-    end_ms = blocks.due_ms(evidence, question, step_ms=0)
-    assert end_ms is not None
+    end_ms = blocks.due_ms(evidence, question, step_ms=0)[0]
     about = canary if isinstance(canary, (dict, NoAnswer)) else vector(canary)
     base = stable if stable is None or isinstance(stable, dict) else vector(stable)
     return blocks.absorbed(evidence, question, Told(about=about, stable=base), end_ms=end_ms)
@@ -68,27 +67,41 @@ def test_a_block_is_asked_about_once_all_targets_have_told_of_it() -> None:
     end_ms = ORIGIN_MS + 1000 + BLOCK_MS
 
     early = later(evidence, ms=BLOCK_MS + STEP_MS - 1)
-    assert blocks.due_ms(early, question, step_ms=STEP_MS) is None
+    assert blocks.due_ms(early, question, step_ms=STEP_MS) == ()
     over = later(evidence, ms=BLOCK_MS + STEP_MS)
-    assert blocks.due_ms(over, question, step_ms=STEP_MS) == end_ms
+    assert blocks.due_ms(over, question, step_ms=STEP_MS) == (end_ms,)
 
 
-def test_who_looks_late_asks_about_the_same_blocks_one_after_the_other() -> None:
+def test_who_looks_late_asks_about_the_same_blocks() -> None:
     question = gate()
     evidence = later(begun(question), ms=5 * BLOCK_MS)
-    ends = []
-    while (end_ms := blocks.due_ms(evidence, question, step_ms=0)) is not None:
-        ends.append(end_ms - ORIGIN_MS - 1000)
+    ends = blocks.due_ms(evidence, question, step_ms=0)
+    for end_ms in ends:
         evidence = blocks.absorbed(evidence, question, Told(about=vector(0.1)), end_ms=end_ms)
 
-    assert ends == [60_000, 120_000, 180_000, 240_000, 300_000]
+    assert [end_ms - ORIGIN_MS - 1000 for end_ms in ends] == [
+        60_000,
+        120_000,
+        180_000,
+        240_000,
+        300_000,
+    ]
+    assert blocks.due_ms(evidence, question, step_ms=0) == ()
+
+
+def test_of_many_blocks_some_are_asked_about_at_once() -> None:
+    question = gate()
+
+    ends = blocks.due_ms(later(begun(question), ms=40 * BLOCK_MS), question, step_ms=0)
+
+    assert len(ends) == blocks.AT_ONCE_COUNT_MAX
 
 
 def test_blocks_of_more_than_an_hour_ago_are_let_go() -> None:
     question = gate()
     evidence = later(begun(question), ms=5 * 3_600_000)
 
-    end_ms = blocks.due_ms(evidence, question, step_ms=0)
+    end_ms, *_ = blocks.due_ms(evidence, question, step_ms=0)
 
     assert end_ms == ORIGIN_MS + 1000 + 4 * 3_600_000
 
@@ -109,7 +122,7 @@ def test_the_first_block_of_a_step_is_waited_for() -> None:
     found = blocks.judge(question, later(begun(question), ms=20_000))
 
     assert found.verdict is Verdict.UNKNOWN
-    assert found.because == "share: waits for its first 1m, 40s more"
+    assert found.because == "share: waits for its first 1m, 55s more"
     assert found.growing
 
 
@@ -188,7 +201,7 @@ def test_an_error_tells_nothing_of_the_block_which_is_asked_about_again() -> Non
 
     assert blocks.judge(question, failed).because == "share: Prometheus is busy"
     assert not blocks.judge(question, failed).dataless
-    assert blocks.due_ms(failed, question, step_ms=0) == ORIGIN_MS + 1000 + BLOCK_MS
+    assert blocks.due_ms(failed, question, step_ms=0) == (ORIGIN_MS + 1000 + BLOCK_MS,)
 
 
 def test_where_nothing_goes_to_stable_any_more_the_ratio_cannot_be_told() -> None:
@@ -197,6 +210,50 @@ def test_where_nothing_goes_to_stable_any_more_the_ratio_cannot_be_told() -> Non
     assert found.verdict is Verdict.UNKNOWN
     assert found.incomparable
     assert not found.dataless
+
+
+def test_what_was_found_to_fail_stays_a_fail_when_no_more_numbers_come() -> None:
+    found = after(gate(), *[0.9] * 20, EMPTY)
+
+    assert found.verdict is Verdict.FAIL
+    assert not found.dataless
+
+
+def test_what_speaks_against_a_canary_is_not_forgotten_when_no_more_numbers_come() -> None:
+    suspect = after(gate(), *[0.6] * 6)
+    found = after(gate(), *[0.6] * 6, EMPTY)
+
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.nats == suspect.nats > 0
+
+
+@pytest.mark.parametrize("number", [1.5, 1000, 1e200, -0.1])
+def test_a_number_beyond_its_range_counts_for_nothing_and_is_told(number: float) -> None:
+    found = after(gate(), 0.1, number)
+
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.because.endswith(", and query.range is 0 to 1")
+    assert after(gate(), 0.1, number, 0.1).verdict is Verdict.PASS
+
+
+def test_numbers_too_large_to_add_up_are_told() -> None:
+    found = after(gate(span=None), 1e308, 1e308)
+
+    assert "too large to add up" in found.because
+
+
+def test_with_all_traffic_a_0_of_stable_is_no_measure() -> None:
+    question = gate(max=1.2, relative_to_stable=True)
+    evidence = later(begun(question), ms=BLOCK_MS)
+    (end_ms,) = blocks.due_ms(evidence, question, step_ms=0)
+    told = Told(about=vector(0.4), stable=vector(0))
+
+    evidence = blocks.absorbed(evidence, question, told, end_ms=end_ms, is_full=True)
+
+    found = blocks.judge(question, evidence)
+    assert found.verdict is Verdict.UNKNOWN
+    assert found.nats == 0
+    assert "0 since nothing goes to it" in found.because
 
 
 def test_old_numbers_are_no_pass() -> None:
@@ -217,7 +274,7 @@ def test_a_step_begins_its_own_mean_and_keeps_what_was_found_before() -> None:
     alone = blocks.judge(question, evidence)
 
     evidence = evidence.model_copy(update={"blocks": blocks.begun(evidence, (question,))})
-    assert blocks.judge(question, evidence).because == "share: waits for its first 1m, 1m more"
+    assert blocks.judge(question, evidence).because == "share: waits for its first 1m, 1m15s more"
     evidence = fed(evidence, question, 0.5)
     kept = blocks.judge(question, evidence)
 

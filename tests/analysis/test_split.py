@@ -32,8 +32,16 @@ def ticks(
     return found
 
 
-def told(known: Split, percent: float = 5) -> str:
-    return split.mismatch(known, weight_percent=percent)
+def told(known: Split, percent: float = 5, *, later_ticks: int = 0) -> str:
+    """What is told while the newest sample is of the stretch being counted, or later."""
+    length = split.STRETCH_TICKS * (known.stretch_index + 1) + later_ticks
+    evidence = RunEvidence(
+        origin_ms=1_000_000,
+        newest_ms=1_000_000 + known.after_ms + length * TICK_MS,
+        tick_ms=TICK_MS,
+        split=known,
+    )
+    return split.mismatch(evidence, weight_percent=percent)
 
 
 def test_what_is_sent_as_asked_is_nothing_to_tell() -> None:
@@ -90,6 +98,13 @@ def test_what_has_been_mended_is_forgotten_after_two_stretches() -> None:
     assert told(later)
 
     assert told(split.counted(later, ticks(1, share=0.05, begin=16), tick_ms=TICK_MS)) == ""
+
+
+def test_where_no_requests_come_any_more_old_ones_are_forgotten_too() -> None:
+    wrong = split.counted(step(), ticks(8, share=0.2), tick_ms=TICK_MS)
+
+    assert told(wrong, later_ticks=8)
+    assert told(wrong, later_ticks=9) == ""
 
 
 def test_after_a_long_gap_only_the_newest_ticks_count() -> None:

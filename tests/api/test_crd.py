@@ -48,6 +48,8 @@ ALLOWED_WORDS = frozenset(
     }
 )
 
+pytestmark = pytest.mark.timeout(90)  # a status has many fields, and each may be anything
+
 SLOW = settings(
     max_examples=60,
     deadline=None,

@@ -95,6 +95,7 @@ def test_the_defaults_that_the_controllers_help_tells_are_those_of_the_settings(
         f"istiod does not tell. Default: {defaults.settle_seconds:g}s.",
         f"status may grow. Default: {defaults.status_refresh_seconds:g}s.",
         f"at one time. Default: {defaults.workers_count}.",
+        f"who commands. Default: {defaults.identity_policy}.",
         f"On which port. Default: {defaults.health_port}.",
         f"at the end. Default: {defaults.drain_seconds:g}s.",
         f"How to log. Default: {defaults.log_format}.",

@@ -202,6 +202,37 @@ def test_a_server_that_refuses_the_person_is_quoted(desk: Desk) -> None:
     assert "alice may not promote rollout shop/reviews" in result.stderr
 
 
+def test_of_a_policys_refusal_its_own_sentence_is_told(desk: Desk) -> None:
+    desk.cluster.admit = lambda _verb, kind, _manifest: (
+        'rolloutactions.rollout.dev "a" is forbidden: ValidatingAdmissionPolicy '
+        "'rollout-identity' with binding 'rollout-identity' denied request: alice may not promote "
+        "Rollout shop/reviews"
+        if kind == ROLLOUT_ACTION
+        else None
+    )
+
+    result = desk.type("promote", "reviews")
+
+    assert result.exit_code == 1
+    assert result.stderr == "rollout: shop/reviews: alice may not promote Rollout shop/reviews\n"
+
+
+def test_who_may_give_no_commands_is_told_which_role_lets_them(desk: Desk) -> None:
+    desk.cluster.admit = lambda _verb, kind, _manifest: (
+        'rolloutactions.rollout.dev is forbidden: User "alice" cannot create resource '
+        '"rolloutactions" in API group "rollout.dev" in the namespace "shop"'
+        if kind == ROLLOUT_ACTION
+        else None
+    )
+
+    result = desk.type("promote", "reviews")
+
+    assert result.stderr == (
+        "rollout: shop/reviews: alice may give no commands in namespace shop; it takes a role "
+        "there such as the ClusterRole rollout-operator\n"
+    )
+
+
 # Saying it twice.
 
 

@@ -74,6 +74,25 @@ async def test_reviews_are_answered_with_201(apiserver: Api) -> None:
     assert (answer.code, answer.body["status"]["allowed"]) == (201, True)
 
 
+async def test_a_review_of_anothers_rights_is_asked_in_the_namespace_that_it_is_about(
+    apiserver: Api,
+) -> None:
+    asked = {"verb": "promote", "group": "shop.example", "resource": "parcels", "name": "a"}
+    spec = {
+        "user": "alice",
+        "groups": ["system:masters"],
+        "resourceAttributes": {**asked, "namespace": "default"},
+    }
+    reviews = "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews"
+    listed = (await apiserver.get("/apis/authorization.k8s.io/v1"))["resources"]
+
+    answer = await apiserver.ask("POST", reviews, {"spec": spec}, fieldValidation="Strict")
+
+    assert (answer.code, answer.body["status"]["allowed"]) == (201, True)
+    assert answer.body["metadata"] is not None
+    assert {one["name"]: one["namespaced"] for one in listed}["localsubjectaccessreviews"] is True
+
+
 async def test_discovery_is_not_sent_twice_to_those_who_know_it(apiserver: Api) -> None:
     accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
     first = await apiserver.ask("GET", "/apis", accept=accept)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from rollout.api.meta import POD, ROLLOUT, VIRTUAL_SERVICE, Key
+from rollout.controller.authorship import SETTLE_SECONDS
 from rollout.controller.manager import Manager
 from rollout.controller.observe import Observer, Seen
 from rollout.controller.refusals import Denial
 from tests.stories import gray
 from tests.stories.gray import Story
+from tests.world import policy
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)
 
 
-async def caught_up(story: Story) -> Manager:
+async def caught_up(story: Story, *, trusting: bool = True) -> Manager:
     """A controller that has seen the world, and is stopped."""
-    manager = gray.controller(story)
+    manager = gray.controller(story, trusting=trusting)
     async with gray.running(manager.run):
         await asyncio.sleep(3)
     return manager
@@ -158,3 +160,29 @@ async def test_named_virtual_services_that_are_missing_are_left_out_of_the_list(
     found = observer_of(manager).virtual_services(gray.KEY, "reviews", spec.traffic)
 
     assert [m["metadata"]["name"] for m in found] == ["reviews"]
+
+
+async def test_where_nobody_checks_who_commands_an_observation_says_so() -> None:
+    trusted = seen(await caught_up(gray.furnished())).observation
+    doubted = seen(await caught_up(gray.furnished(), trusting=False)).observation
+
+    assert trusted.unverified == ""
+    assert "there is no ValidatingAdmissionPolicy rollout-identity" in doubted.unverified
+
+
+async def test_where_a_policy_is_in_force_only_what_was_given_before_it_is_doubted() -> None:
+    story = gray.furnished()
+    policy.install(story.cluster)
+    manager = await caught_up(story, trusting=False)
+    in_force = story.clock.start + timedelta(seconds=SETTLE_SECONDS)
+
+    def given(name: str, at: datetime) -> str:
+        metadata = {"name": name, "namespace": gray.KEY.namespace, "resourceVersion": "900"}
+        metadata["creationTimestamp"] = at.isoformat()
+        spec = {"rollout": gray.KEY.name, "run": "1", "verb": "Abort", "actor": "alice"}
+        manager.world.actions.put({"metadata": metadata, "spec": spec})
+        return seen(manager).observation.unverified
+
+    assert seen(manager).observation.unverified == ""
+    assert given("in-time", in_force) == ""
+    assert given("early", story.clock.start).startswith("a command was given before")

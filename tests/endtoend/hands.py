@@ -139,6 +139,7 @@ class Hands:
             **{name.replace("_", "-"): value for name, value in options.items()},
         }
         flags = [f"--{name}={value}" for name, value in chosen.items()]
+        flags.append("--trust-actors")  # the sandbox has no admission policies
         process = await self.stage.start(
             Command(
                 name=f"controller-{self._started}",

@@ -86,7 +86,7 @@ def spoken(status: RolloutStatus, spread: Spread, *told: bool) -> Propagation:
 WITHOUT_DATA: list[dict[str, str]] = [
     {},
     {"onNoData": "Rollback", "noDataDeadline": "30s", "onMetricsOutage": "Continue"},
-    {"onNoData": "Continue", "onMetricsOutage": "Rollback", "metricsOutageDeadline": "0s"},
+    {"onNoData": "Continue", "onMetricsOutage": "Rollback", "metricsOutageDeadline": "1s"},
 ]
 
 
@@ -176,8 +176,6 @@ def runs(draw: st.DrawFn) -> Run:
         paused=None if ending else draw(st.none() | st.just(ALICE)),
         promoted_full=draw(st.none() | st.just(ALICE)),
         retreated=retreated and ending is None,
-        data_lost_since=draw(st.none() | st.just(present)),
-        metrics_lost_since=draw(st.none() | st.just(present)),
         ending=ending,
         plan=plan,
     )
@@ -235,6 +233,7 @@ def worlds(draw: st.DrawFn) -> World:
         ready={name: draw(st.integers(0, 2)) for name in REVISIONS},
         says=always(draw(VERDICTS)),
         dataless=draw(st.booleans()),
+        lost_at=MORNING - timedelta(seconds=draw(st.integers(0, 400))),
         metrics_problem=draw(st.sampled_from(["", "Prometheus cannot be reached: refused"])),
         arms_problem=draw(st.sampled_from([None, None, ALIKE])),
         route_problems=draw(st.sampled_from([(), (), (TROUBLE,)])),

@@ -36,12 +36,22 @@ CONTROLLER_RIGHTS: Mapping[str, set[str]] = {
     "endpointslices": FOLLOWED,
     "pods": FOLLOWED,
     "events": {"create"},
+    "localsubjectaccessreviews": {"create"},
+    "validatingadmissionpolicies": {"get"},
+    "validatingadmissionpolicybindings": {"get"},
     "leases": {"get", "create", "update"},
 }
 
 
 def documents(path: Path) -> list[Manifest]:
     return [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one]
+
+
+def shipped() -> list[Manifest]:
+    """What gives rights."""
+    return [
+        one for name in ("rbac", "identity") for one in documents(ROOT / f"manifests/{name}.yaml")
+    ]
 
 
 def named(path: str, kind: str, name: str) -> Manifest:
@@ -65,10 +75,11 @@ def groups_of(*roles: Manifest) -> Iterator[tuple[str, str]]:
         yield from ((group, one) for group in rule["apiGroups"] for one in rule["resources"])
 
 
-def controller_roles() -> tuple[Manifest, Manifest]:
+def controller_roles() -> tuple[Manifest, ...]:
     kinds = ("ClusterRole", "Role")
     cluster, own = (named("manifests/rbac.yaml", kind, "rollout-controller") for kind in kinds)
-    return cluster, own
+    looking = named("manifests/identity.yaml", "ClusterRole", "rollout-controller-identity")
+    return cluster, own, looking
 
 
 def test_generated_files_are_up_to_date() -> None:
@@ -156,7 +167,7 @@ def test_rights_name_the_groups_that_the_kinds_are_in() -> None:
 
 
 def test_nobody_is_given_everything_or_any_secret() -> None:
-    roles = [one for one in documents(ROOT / "manifests/rbac.yaml") if one["kind"].endswith("Role")]
+    roles = [one for one in shipped() if one["kind"].endswith("Role")]
 
     for role in roles:
         said = rights(role)
@@ -170,9 +181,48 @@ def test_subjects_name_the_account_of_the_deployment() -> None:
     account = deployment["spec"]["template"]["spec"]["serviceAccountName"]
 
     named("manifests/rbac.yaml", "ServiceAccount", account)
-    for binding in documents(ROOT / "manifests/rbac.yaml"):
+    for binding in shipped():
         for subject in binding.get("subjects", ()):
             assert (subject["namespace"], subject["name"]) == (namespace, account)
+
+
+def test_the_policy_names_the_account_of_the_deployment() -> None:
+    deployment = named("manifests/deployment.yaml", "Deployment", "rollout-controller")
+    policy = named("manifests/identity.yaml", "ValidatingAdmissionPolicy", "rollout-identity")
+    namespace = deployment["metadata"]["namespace"]
+    account = deployment["spec"]["template"]["spec"]["serviceAccountName"]
+
+    (found,) = (v for v in policy["spec"]["variables"] if v["name"] == "account")
+    assert found["expression"] == f"'system:serviceaccount:{namespace}:{account}'"
+
+
+def test_who_edits_a_namespace_gets_no_right_to_command_by_aggregation() -> None:
+    aggregated = [
+        one
+        for one in shipped()
+        if any("aggregate-to" in label for label in one["metadata"].get("labels", {}))
+    ]
+
+    found = rights(*aggregated)
+    assert {one["metadata"]["name"] for one in aggregated} == {"rollout-viewer", "rollout-editor"}
+    assert found["rollouts"] == READ_ONLY | {"create", "update", "patch", "delete"}
+    assert found["rolloutactions"] == READ_ONLY
+    assert found.keys() == {"rollouts", "rolloutactions"}
+
+
+def test_each_right_to_command_is_one_roles_alone() -> None:
+    people = {
+        name: rights(named("manifests/rbac.yaml", "ClusterRole", f"rollout-{name}"))["rollouts"]
+        for name in ("viewer", "editor", "operator", "approver")
+    }
+
+    commanding = {name: rights & {"promote", "abort", "approve"} for name, rights in people.items()}
+    assert commanding == {
+        "viewer": set(),
+        "editor": set(),
+        "operator": {"promote", "abort"},
+        "approver": {"approve"},
+    }
 
 
 def test_the_deployment_runs_the_controller_with_both_probes() -> None:

@@ -33,6 +33,7 @@ from rollout.api.meta import (
 from rollout.api.phase import ConditionType
 from rollout.api.reading import read_status
 from rollout.api.status import Condition, RolloutStatus, Run
+from rollout.controller.correspondence import Outlets
 from rollout.controller.manager import Manager, Options
 from rollout.controller.record import Record
 from rollout.ports import Clock, Cluster, Mesh, Metrics
@@ -350,6 +351,8 @@ def controller(
     metrics: Metrics | None = None,
     prometheus: bool = True,
     mesh: Mesh | None = None,
+    outlets: Outlets | None = None,
+    trusting: bool = True,
     seed: int = 1,
 ) -> Manager:
     """A new controller over the story's world, with nothing remembered."""
@@ -362,12 +365,15 @@ def controller(
         random=Random(seed),
         record=Record(),
         leadership=None,
+        outlets=outlets or Outlets(),
         options=Options(
             namespace="",
             workers_count=4,
             settle_seconds=SETTLE_SECONDS,
             status_seconds=60.0,
             scrape_seconds=SCRAPE_SECONDS,
+            identity_policy="rollout-identity",
+            trust_actors=trusting,
         ),
     )
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rollout.api.action import Verb
-from rollout.api.meta import ROLLOUT_ACTION, Key, Manifest
+from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Key, Manifest
 from tests.stories import gray
 from tests.stories.gray import Story
 
@@ -50,6 +50,25 @@ async def test_a_command_that_comes_twice_or_for_another_step_does_nothing() -> 
 
         assert story.answer(late)["outcome"] == "Ignored"
         assert story.answer(other)["outcome"] == "Ignored"
+        assert story.run().step == 2
+
+
+async def test_a_command_to_a_rollout_that_is_not_there_yet_comes_to_nothing() -> None:
+    story = gray.furnished(pausing())
+    spec = {"rollout": "reviews", "run": "1", "step": 2, "verb": "Promote", "actor": "mallory"}
+    early = Key(gray.KEY.namespace, "early")
+    wanted = story.cluster.peek(ROLLOUT, gray.KEY)
+    story.cluster.remove(ROLLOUT, gray.KEY)
+    metadata = {"name": early.name, "namespace": early.namespace}
+    story.cluster.put(ROLLOUT_ACTION, {"metadata": metadata, "spec": spec})
+
+    async with gray.running(gray.controller(story).run):
+        await asyncio.sleep(5)
+        story.cluster.put(ROLLOUT, wanted)
+        await at_step(story, 2)
+        await asyncio.sleep(600)
+
+        assert story.answer(early)["outcome"] == "Ignored"
         assert story.run().step == 2
 
 

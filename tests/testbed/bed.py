@@ -161,7 +161,11 @@ async def bed(folder: Path) -> AsyncIterator[Bed]:
 
 async def install_ours(client: KubeClient) -> None:
     """Create what `manifests/` has, the Deployment aside; it returns when the CRDs are served."""
-    files = [*sorted((MANIFESTS / "crds").glob("*.yaml")), MANIFESTS / "rbac.yaml"]
+    files = [
+        *sorted((MANIFESTS / "crds").glob("*.yaml")),
+        MANIFESTS / "rbac.yaml",
+        MANIFESTS / "identity.yaml",
+    ]
     for file in files:
         for item in yaml.safe_load_all(file.read_text(encoding="utf-8")):
             await client.call("POST", collection(item), body=item)

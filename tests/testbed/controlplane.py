@@ -33,6 +33,7 @@ CONTROLLERS = (
     "replicaset-controller",
     "endpointslice-controller",
     "garbage-collector-controller",
+    "clusterrole-aggregation-controller",
 )
 
 
@@ -87,8 +88,8 @@ async def control_plane(
     Args:
         folder: for certificates, data and logs; made if absent.
         users: further users and their groups, for tests of RBAC.
-        has_controllers: also run the controllers of Deployments, ReplicaSets, EndpointSlices and
-            of garbage collection.
+        has_controllers: also run the controllers of Deployments, ReplicaSets, EndpointSlices, of
+            garbage collection and of aggregated roles.
         has_audit: keep a line of JSON about every request in `ControlPlane.audit`.
 
     Raises:

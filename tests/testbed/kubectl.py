@@ -43,3 +43,8 @@ class Kubectl:
         async with asyncio.timeout(COMMAND_SECONDS):
             out, err = await process.communicate(orjson.dumps(given))  # JSON is YAML
         return process.returncode or 0, out.decode() + err.decode()
+
+
+def encoded(document: object) -> str:
+    """An argument of kubectl's that is JSON."""
+    return orjson.dumps(document).decode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from rollout.sandbox.stage_objects import PORT, Cast
+from tests.testbed.controlplane import ADMIN
 from tests.testbed.proxy import APP
 
 ISTIO = "networking.istio.io/v1"
@@ -128,7 +129,7 @@ def rollout(cast: Cast, *steps: Manifest, **spec: Any) -> Manifest:
 
 
 def action(cast: Cast, verb: str, *, run: str) -> Manifest:
-    """A person's command to a run."""
+    """A command to a run by whoever sets the scene: nobody may say that it is somebody else's."""
     return {
         "apiVersion": OURS,
         "kind": "RolloutAction",
@@ -137,7 +138,7 @@ def action(cast: Cast, verb: str, *, run: str) -> Manifest:
             "rollout": cast.service,
             "run": run,
             "verb": verb,
-            "actor": "alice@example.com",
+            "actor": ADMIN,
         },
     }
 

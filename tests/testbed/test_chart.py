@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from rollout.api.meta import Manifest
+from rollout.controller.authorship import fault
 from tests.house.survey import ROOT
 from tests.testbed import build
 
@@ -16,7 +17,7 @@ CHART = ROOT / "charts/rollout"
 KUBERNETES = ("--kube-version", "1.34.2")
 """A helm that is built from its module believes in a Kubernetes far older than the chart's."""
 
-PLAIN = (ROOT / "manifests/rbac.yaml", ROOT / "manifests/deployment.yaml")
+PLAIN = tuple(ROOT / f"manifests/{name}.yaml" for name in ("rbac", "identity", "deployment"))
 
 pytestmark = [
     pytest.mark.servers,
@@ -66,7 +67,8 @@ def test_by_default_the_chart_is_the_plain_manifests() -> None:
 
 
 def test_namespaced_it_asks_for_no_right_beyond_its_namespace() -> None:
-    manifests = rendered("namespaced=true", "peopleRoles=false", namespace="shop")
+    less = ("namespaced=true", "peopleRoles=false", "identity.enabled=false")
+    manifests = rendered(*less, namespace="shop")
 
     kinds = {one["kind"] for one in manifests}
     (deployment,) = (one for one in manifests if one["kind"] == "Deployment")
@@ -81,6 +83,51 @@ def test_a_namespaced_release_has_the_same_rules_as_one_for_the_cluster() -> Non
     narrow = by_name(rendered("namespaced=true"))["Role", "rollout-controller-work"]
 
     assert narrow["rules"] == wide["rules"]
+
+
+def test_namespaced_its_policy_is_for_that_namespace_and_names_its_own_account() -> None:
+    manifests = by_name(rendered("namespaced=true", namespace="shop"))
+    policy = manifests["ValidatingAdmissionPolicy", "rollout-identity-shop"]
+    binding = manifests["ValidatingAdmissionPolicyBinding", "rollout-identity-shop"]
+    role = manifests["ClusterRole", "rollout-controller-shop-identity"]
+    (container,) = manifests["Deployment", "rollout-controller"]["spec"]["template"]["spec"][
+        "containers"
+    ]
+
+    assert fault(policy, binding, namespace="shop") == ""
+    assert "leave some commands out" in fault(policy, binding, namespace="")
+    assert policy["spec"]["variables"][0]["expression"] == (
+        "'system:serviceaccount:shop:rollout-controller'"
+    )
+    assert role["rules"][0]["resourceNames"] == ["rollout-identity-shop"]
+    assert "--identity-policy=rollout-identity-shop" in container["args"]
+
+
+def test_the_account_that_speaks_for_slack_can_be_chosen_but_breaks_out_of_no_quotes() -> None:
+    account = "system:serviceaccount:elsewhere:ours"
+    policy = by_name(rendered(f"identity.account={account}"))[
+        "ValidatingAdmissionPolicy", "rollout-identity"
+    ]
+    wrong = helm(
+        *("template", "rollout", str(CHART), *KUBERNETES),
+        "--set",
+        "identity.account=a' || true || '",
+    )
+
+    assert policy["spec"]["variables"][0]["expression"] == f"'{account}'"
+    assert wrong.returncode != 0
+    assert "account" in wrong.stderr
+
+
+def test_names_are_believed_unchecked_only_where_that_is_asked_for() -> None:
+    args = [
+        by_name(rendered(*sets))["Deployment", "rollout-controller"]["spec"]["template"]["spec"][
+            "containers"
+        ][0]["args"]
+        for sets in ((), ("identity.enabled=false", "identity.trustActors=true"))
+    ]
+
+    assert ["--trust-actors" in each for each in args] == [False, True]
 
 
 def test_settings_come_as_environment_variables() -> None:

@@ -98,6 +98,10 @@ class FakeChat:
         """Fail the next calls of a name; ``after``: when they have had their effect."""
         self._mishaps.append(_Mishap(call, error, after, times))
 
+    def mend(self) -> None:
+        """Nothing fails any more."""
+        self._mishaps.clear()
+
     def heads(self) -> list[Shown]:
         return [one for one in self.shown.values() if not one.thread]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
-from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Key, Kind, Manifest
+from rollout.api.meta import LOCAL_ACCESS_REVIEW, ROLLOUT, ROLLOUT_ACTION, Key, Kind, Manifest
 from rollout.base import errors
 from rollout.ports import Clock, Listing, Patch, WatchEvent, Written
 from tests.world import store
@@ -72,6 +72,7 @@ class FakeCluster:
             of a refusal, or None.
         heard: when set, told of every change of an object, whoever made it.
         warnings: sentences sent along with every write.
+        rights: who may do what with which Rollout: (user or group, verb, key).
         revision: the resource version of the newest write.
     """
 
@@ -82,6 +83,7 @@ class FakeCluster:
         self.admit: Callable[[str, Kind, Manifest], str | None] | None = None
         self.heard: Callable[[Kind, Manifest], None] | None = None
         self.warnings: tuple[str, ...] = ()
+        self.rights: set[tuple[str, str, Key]] = set()
         self.revision = 100
         self._clock = clock
         self._objects: dict[str, dict[Key, Manifest]] = {}
@@ -235,6 +237,11 @@ class FakeCluster:
             self._note("delete", kind, key, changed=True)
             self._delete(kind, key)
         self.faults.after("delete", kind)
+
+    async def may(self, *, user: str, groups: Sequence[str], verb: str, key: Key) -> bool:
+        await self._arrive("create", LOCAL_ACCESS_REVIEW)
+        self.faults.after("create", LOCAL_ACCESS_REVIEW)
+        return any((who, verb, key) in self.rights for who in (user, *groups))
 
     async def close(self) -> None:
         self.end_watches()

@@ -227,20 +227,16 @@ def _sent_by_person(o: Observation, d: Decision) -> bool:
 def _goes_without(o: Observation, run: Run, name: str) -> bool:
     """Whether the plan says to go on without a gate that has lacked data for so long."""
     judge = run.plan.judge
-    lacking = any(v.name == name and v.dataless for v in o.verdicts)
-    for then, since, deadline, lacks in (
-        (judge.on_no_data, run.data_lost_since, judge.no_data_deadline, lacking),
-        (
-            judge.on_metrics_outage,
-            run.metrics_lost_since,
-            judge.metrics_outage_deadline,
-            o.metrics_out,
-        ),
-    ):
-        waited = since is not None and o.now - since >= timedelta(seconds=parse_duration(deadline))
-        if then == "Continue" and lacks and waited:
-            return True
-    return False
+    verdict = next((v for v in o.verdicts if v.name == name), None)
+    since, then, deadline = (
+        o.metrics_out_since,
+        judge.on_metrics_outage,
+        judge.metrics_outage_deadline,
+    )
+    if since is None and verdict is not None:
+        since, then, deadline = verdict.dataless_since, judge.on_no_data, judge.no_data_deadline
+    waited = since is not None and o.now - since >= timedelta(seconds=parse_duration(deadline))
+    return then == "Continue" and waited
 
 
 def _due(run: Run) -> datetime:

@@ -18,6 +18,7 @@ from typing import Any
 from rollout.api.action import ActionSpec, Verb
 from rollout.api.evidence import ArmCounts, GateEvidence, GateVerdict, RunEvidence, Verdict
 from rollout.api.meta import Key
+from rollout.api.notify import News, Sink, Thread
 from rollout.api.phase import Phase
 from rollout.api.rollout import RolloutSpec
 from rollout.api.rules import check
@@ -35,7 +36,7 @@ from rollout.api.traffic import (
 )
 from rollout.engine import plan as plans
 from rollout.engine.decision import Answer, Decision, Guarding, Happening
-from rollout.engine.observation import GivenAction, Observation
+from rollout.engine.observation import GivenAction, Observation, Post
 from tests.world.engine_rules import checked, run_of
 
 MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -129,6 +130,10 @@ class World:
     metrics_problem: str = ""
     dataless: bool = False
     unverified: str = ""
+    sinks: dict[Sink, tuple[News, ...] | None] = field(default_factory=dict)
+    delivered: set[tuple[int, Sink]] = field(default_factory=set)
+    thread: Thread | None = None
+    lost_at: datetime = MORNING
     arms_problem: Problem | None = None
     unread: str = ""
     settle_seconds: float = SETTLE_SECONDS
@@ -202,9 +207,14 @@ class World:
             evidence=evidence,
             verdicts=self._verdicts(run) if run is not None else (),
             metrics_problem=self.metrics_problem,
-            metrics_out=bool(self.metrics_problem),
+            metrics_out_since=self.lost_at if self.metrics_problem else None,
             actions=tuple(self.waiting),
             unverified=self.unverified,
+            post=Post(
+                sinks=dict(self.sinks),
+                delivered=frozenset(self.delivered),
+                thread=self.thread,
+            ),
             settle_seconds=self.settle_seconds,
             propagation=self.propagation,
         )
@@ -276,7 +286,9 @@ class World:
                     verdict=verdict,
                     because=because,
                     failed_sample_ms=stamp,
-                    dataless=self.dataless,
+                    dataless_since=max(self.lost_at, run.step_started_at)
+                    if self.dataless
+                    else None,
                 )
             )
         return tuple(found)

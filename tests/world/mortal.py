@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from rollout.api.meta import Key, Kind, Manifest
 from rollout.ports import Listing, Patch, WatchEvent, Written
@@ -60,6 +60,10 @@ class Mortal:
     async def delete(self, kind: Kind, key: Key) -> None:
         await self._spend()
         await self._cluster.delete(kind, key)
+
+    async def may(self, *, user: str, groups: Sequence[str], verb: str, key: Key) -> bool:
+        await self._live()
+        return await self._cluster.may(user=user, groups=groups, verb=verb, key=key)
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -256,6 +256,18 @@ async def test_of_pods_metadata_is_all_there_is(cluster: Cluster) -> None:
     assert "spec" not in found
 
 
+async def test_who_may_do_what_with_which_rollout_is_asked_and_answered(
+    cluster: Cluster,
+) -> None:
+    if isinstance(cluster, FakeCluster):
+        cluster.rights |= {("alice", "approve", KEY), ("managers", "abort", KEY)}
+
+    by_name = await cluster.may(user="alice", groups=(), verb="approve", key=KEY)
+    by_group = await cluster.may(user="bob", groups=["managers"], verb="abort", key=KEY)
+
+    assert (by_name, by_group) == (True, True)
+
+
 async def test_a_generated_name_is_made_of_its_beginning(cluster: Cluster) -> None:
     metadata = {"namespace": "shop", "generateName": "checkout-"}
     lease: Manifest = {"metadata": metadata, "spec": {}}

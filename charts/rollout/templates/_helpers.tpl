@@ -2,6 +2,14 @@
 {{ .Values.serviceAccount.name | default "rollout-controller" }}
 {{- end }}
 
+{{- define "rollout.identity" -}}
+{{- if eq .Release.Namespace "rollout-system" }}rollout-identity{{ else }}rollout-identity-{{ .Release.Namespace }}{{ end }}
+{{- end }}
+
+{{- define "rollout.identityAccount" -}}
+{{- if .Values.identity.account }}{{ .Values.identity.account }}{{ else }}system:serviceaccount:{{ .Release.Namespace }}:{{ include "rollout.account" . }}{{ end }}
+{{- end }}
+
 {{- define "rollout.labels" -}}
 app.kubernetes.io/name: rollout-controller
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -7,11 +7,9 @@ Building the generated models of a list costs eight times what decoding it to pl
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import os
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -22,9 +20,9 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from rollout.adapters.kubernetes import answers
+from rollout.adapters.kubernetes import answers, network, reviews
 from rollout.adapters.kubernetes.answers import Answer
-from rollout.api.meta import LEASE, Key, Kind, Manifest
+from rollout.api.meta import LEASE, LOCAL_ACCESS_REVIEW, Key, Kind, Manifest
 from rollout.base import errors
 from rollout.ports import Listing, Patch, WatchEvent, Written
 
@@ -187,7 +185,7 @@ class ClusterAdapter:
             headers={"User-Agent": user_agent},
             read_bufsize=READ_BUFFER_BYTES,
             # A proxy of the environment is for the world outside this machine.
-            trust_env=not _is_loopback(URL(login.base).host or ""),
+            trust_env=not network.is_loopback(URL(login.base).host or ""),
         )
 
     async def list(self, kind: Kind, *, namespace: str = "") -> Listing:
@@ -268,6 +266,12 @@ class ClusterAdapter:
             await self._ask(_Request(verb="delete", kind=kind, key=key, params={}, body=body))
         except errors.NotFound:
             return
+
+    async def may(self, *, user: str, groups: Sequence[str], verb: str, key: Key) -> bool:
+        """Whether somebody may do something with a Rollout."""
+        asked = reviews.question(user=user, groups=groups, verb=verb, key=key)
+        answer = (await self.create(LOCAL_ACCESS_REVIEW, asked)).object
+        return reviews.is_yes(answer, server=self._server)
 
     async def close(self) -> None:
         """Let go of all connections; watches under way break."""
@@ -368,7 +372,7 @@ class ClusterAdapter:
         try:
             yield
         except (aiohttp.ClientError, OSError) as error:
-            raise errors.Unreachable(self._server, why=_why(error)) from error
+            raise errors.Unreachable(self._server, why=network.why(error)) from error
 
 
 def _key(manifest: Manifest) -> Key:
@@ -376,24 +380,5 @@ def _key(manifest: Manifest) -> Key:
     return Key(metadata.get("namespace", ""), metadata.get("name", ""))
 
 
-def _why(error: Exception) -> str:
-    """What the network did, in as few words as the system has for it."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, ssl.SSLError):
-        cause = error.os_error
-        if cause.errno is not None and cause.errno > 0:
-            return os.strerror(cause.errno).lower()
-        return (cause.strerror or str(cause)).lower()
-    return str(error) or type(error).__name__
-
-
 def _encoded(kind: Kind, manifest: Manifest) -> bytes:
     return orjson.dumps({"apiVersion": kind.api_version, "kind": kind.kind, **manifest})
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

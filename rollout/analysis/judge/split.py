@@ -100,11 +100,16 @@ def _with(known: Split, stretch: int, canary: int, stable: int) -> Split:
     return known.model_copy(update=update)
 
 
-def mismatch(known: Split, *, weight_percent: float) -> str:
+def mismatch(evidence: RunEvidence, *, weight_percent: float) -> str:
     """That the canary gets another share than its weight, in a sentence; empty: it does not.
 
-    ``weight_percent`` is above 0 and below 100.
+    ``weight_percent`` is above 0 and below 100. What has not been seen for two stretches is old.
     """
+    known, tick_ms = evidence.split, max(1, evidence.tick_ms)
+    counted_ms = known.after_ms + STRETCH_TICKS * tick_ms * (known.stretch_index + 1)
+    old_ms = evidence.newest_ms - evidence.origin_ms - counted_ms
+    if old_ms > STRETCH_TICKS * tick_ms:
+        return ""
     share = weight_percent / 100
     canary, stable = (
         known.canary_count + known.canary_before_count,

@@ -22,6 +22,7 @@ SCALE_KIND = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 # Resources that are not kept but answered at once, by group: (plural, kind).
 REVIEWS: dict[str, tuple[tuple[str, str], ...]] = {
     "authorization.k8s.io": (
+        ("localsubjectaccessreviews", "LocalSubjectAccessReview"),
         ("selfsubjectaccessreviews", "SelfSubjectAccessReview"),
         ("selfsubjectrulesreviews", "SelfSubjectRulesReview"),
         ("subjectaccessreviews", "SubjectAccessReview"),
@@ -149,7 +150,7 @@ class Discovery:
                 {
                     "name": plural,
                     "singularName": kind.lower(),
-                    "namespaced": False,
+                    "namespaced": _is_local(plural),
                     "kind": kind,
                     "verbs": ["create"],
                 }
@@ -182,11 +183,16 @@ class Discovery:
         return {"metadata": {"name": group} if group else {}, "versions": described}
 
 
+def _is_local(review: str) -> bool:
+    """Whether a review is asked in the one namespace that it is about."""
+    return review.startswith("local")
+
+
 def _aggregated_review(group: str, plural: str, kind: str) -> Json:
     return {
         "resource": plural,
         "responseKind": {"group": group, "version": "v1", "kind": kind},
-        "scope": "Cluster",
+        "scope": "Namespaced" if _is_local(plural) else "Cluster",
         "singularResource": kind.lower(),
         "verbs": ["create"],
     }

@@ -1,0 +1,144 @@
+"""Goes round with messages, some Rollouts at a time, beside everything else.
+
+Nobody waits for it. A receiver that does not answer is left alone for a while, longer each time;
+one that asks for patience gets it; one that says no to a Rollout is asked again in minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from rollout.api.meta import Key
+from rollout.base.errors import Overloaded, Retry, RolloutError
+from rollout.ports import Clock
+
+AT_ONCE_COUNT_MAX = 4
+"""Rollouts under way at one time."""
+
+BACK_OFF_SECONDS_MIN, BACK_OFF_SECONDS_MAX = 1.0, 60.0
+"""How long a receiver that does not answer is left alone; doubled each time."""
+
+REFUSED_SECONDS = 300.0
+"""How long a Rollout waits whose messages were refused: somebody has to mend something first."""
+
+RETRY_AFTER_SECONDS_MAX = 3600.0
+"""The longest patience that is granted."""
+
+Deliver = Callable[[Key], Awaitable[float | None]]
+"""Tells what is left to tell of a Rollout; gives when to come again, in seconds, or None."""
+
+log = structlog.get_logger(__name__)
+
+
+class Rounds:
+    """Calls ``deliver`` for every Rollout that has something to tell.
+
+    Args:
+        name: whom it tells, for logs.
+        deliver: tells.
+        failed: is told why a Rollout's messages were refused; an empty text: they were not.
+        clock: time.
+    """
+
+    def __init__(
+        self, name: str, deliver: Deliver, failed: Callable[[Key, str], object], clock: Clock
+    ) -> None:
+        self._name = name
+        self._deliver = deliver
+        self._failed = failed
+        self._clock = clock
+        self._due: dict[Key, float] = {}
+        self._busy: set[Key] = set()
+        self._closed_until_seconds = 0.0
+        self._back_off_seconds = BACK_OFF_SECONDS_MIN
+        self._stirred = asyncio.Event()
+
+    def stir(self, key: Key) -> None:
+        """Something may be to be told of a Rollout."""
+        self._due[key] = self._clock.monotonic_seconds()
+        self._stirred.set()
+
+    def forget(self, key: Key) -> None:
+        """The Rollout is gone."""
+        self._due.pop(key, None)
+
+    @property
+    def waiting_count(self) -> int:
+        """Rollouts with something to tell."""
+        return len(self._due) + len(self._busy)
+
+    async def run(self) -> None:
+        """Go round, for ever."""
+        self._busy.clear()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._stirred.clear()
+                wait = self._begin(tasks)
+                await self._sleep(wait)
+
+    def _begin(self, tasks: asyncio.TaskGroup) -> float | None:
+        """Begin with those that are due; seconds until more are, or None."""
+        now = self._clock.monotonic_seconds()
+        for key, due in sorted(self._due.items(), key=lambda pair: pair[1]):
+            if len(self._busy) >= AT_ONCE_COUNT_MAX:
+                return None
+            opens = max(due, self._closed_until_seconds)
+            if key in self._busy or opens > now:
+                continue
+            del self._due[key]
+            self._busy.add(key)
+            tasks.create_task(self._one(key))
+        waits = [
+            max(due, self._closed_until_seconds) - now
+            for key, due in self._due.items()
+            if key not in self._busy
+        ]
+        return max(0.0, min(waits)) if waits else None
+
+    async def _sleep(self, seconds: float | None) -> None:
+        """Until something is due, or somebody has something to tell."""
+        if seconds is None:
+            await self._stirred.wait()
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stirred.wait()
+        except TimeoutError:
+            return
+
+    async def _one(self, key: Key) -> None:
+        try:
+            again = await self._try(key)
+        finally:
+            self._busy.discard(key)
+            self._stirred.set()
+        if again is not None:
+            soonest = self._clock.monotonic_seconds() + again
+            self._due[key] = min(soonest, self._due.get(key, soonest))
+
+    async def _try(self, key: Key) -> float | None:
+        """One visit; in how many seconds to come again, None: not."""
+        try:
+            again = await self._deliver(key)
+        except Overloaded as error:
+            self._close(min(RETRY_AFTER_SECONDS_MAX, max(1.0, error.retry_after_seconds)))
+            return 0.0
+        except Retry as error:
+            log.warning("is told later", to=self._name, rollout=str(key), because=str(error))
+            self._close(self._back_off_seconds)
+            self._back_off_seconds = min(BACK_OFF_SECONDS_MAX, 2 * self._back_off_seconds)
+            return 0.0
+        except RolloutError as error:
+            log.warning("is not told", to=self._name, rollout=str(key), because=str(error))
+            self._failed(key, str(error))
+            return REFUSED_SECONDS
+        self._back_off_seconds = BACK_OFF_SECONDS_MIN
+        self._failed(key, "")
+        return again
+
+    def _close(self, seconds: float) -> None:
+        until = self._clock.monotonic_seconds() + seconds
+        self._closed_until_seconds = max(self._closed_until_seconds, until)

@@ -152,9 +152,23 @@ def _course(subject: Subject, run: Run, *, now: datetime) -> str:
         found.append(f"`{_bar(run.observed_weight)}` {sentences.percent(run.observed_weight)} seen")
     found.append(_ladder(run))
     if run.ended_at is None:
-        following = sentences.sentence(sentences.what_next(subject, now=now))
-        found.append(f"*Next:* {escaped(following, REASON_LENGTH_MAX)}")
+        found.append(f"*Next:* {_next(subject, run, now=now)}")
     return "\n".join(found)
+
+
+def _next(subject: Subject, run: Run, *, now: datetime) -> str:
+    """What comes next, by the clock: a message is read when it is read, not when it was sent.
+
+    It also stays the same for as long as nothing happens, and need not be sent again.
+    """
+    following = sentences.sentence(sentences.what_next(subject, now=now))
+    told = escaped(following, REASON_LENGTH_MAX)
+    due = sentences.due_at(run)
+    if due is None:
+        return told
+    return told.replace(
+        f" in {sentences.span(now, due)}", f" at {moment(due, form='{time_secs}')}", 1
+    )
 
 
 def _bar(percent: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rollout.adapters.slack import Options
+from rollout.adapters.slack.client import PAGE_COUNT, PAGES_MAX
 from rollout.api.chat import Dialog, Message, Spot
 from rollout.base.errors import (
     BrokenAnswer,
@@ -80,6 +81,7 @@ AFTER = [
     Fault.FATAL_ERROR,
     Fault.SLOW_BODY,
 ]
+SLOW = {Fault.HANG_AFTER, Fault.HANG_BEFORE, Fault.SLOW_BODY}
 BEFORE = [
     Fault.DROP_BEFORE,
     Fault.HANG_BEFORE,
@@ -94,7 +96,8 @@ BEFORE = [
 async def test_a_post_whose_answer_is_lost_is_shown_once_when_it_is_asked_again(
     fault: Fault, thread: bool
 ) -> None:
-    async with serving() as slack, chatting(slack) as chat:
+    seconds = 0.5 if fault in SLOW else 5.0
+    async with serving() as slack, chatting(slack, request_seconds=seconds) as chat:
         head = (await chat.post(DEPLOYS, HELLO, marker="head")).ts if thread else ""
         slack.faults.plan("chat.postMessage", fault, seconds=2)
         error = await raised(chat.post(DEPLOYS, HELLO, marker="m", thread=head))
@@ -109,16 +112,28 @@ async def test_a_post_whose_answer_is_lost_is_shown_once_when_it_is_asked_again(
 
 
 async def test_a_message_is_found_by_the_name_of_its_channel_and_behind_many_others() -> None:
-    async with serving() as slack, chatting(slack, request_seconds=2) as chat:
+    async with serving() as slack, chatting(slack) as chat:
         spot = await chat.post("#deploys", HELLO, marker="m")
         channel = slack.world.channels[DEPLOYS]
         for number in range(450):
             slack.world.say(channel, "U0BOB", f"chatter {number}")
-        async with chatting(slack, request_seconds=2) as restarted:
+        async with chatting(slack) as restarted:
             again = await restarted.post("#deploys", HELLO, marker="m", since=LONG_AGO)
 
         assert again == spot
         assert len(slack.world.called("chat.postMessage")) == 1
+
+
+async def test_a_message_too_far_back_to_be_found_is_shown_twice_rather_than_never() -> None:
+    async with serving() as slack, chatting(slack) as chat:
+        await chat.post(DEPLOYS, HELLO, marker="m")
+        channel = slack.world.channels[DEPLOYS]
+        for _ in range(PAGES_MAX * PAGE_COUNT):
+            slack.world.say(channel, "U0BOB", "chatter")
+        await chat.post(DEPLOYS, HELLO, marker="m", since=LONG_AGO)
+
+        assert len(slack.world.called("conversations.history")) == PAGES_MAX
+        assert len(slack.world.called("chat.postMessage")) == 2
 
 
 async def test_a_marker_on_somebody_elses_message_is_not_ours() -> None:
@@ -267,7 +282,10 @@ def test_tokens_are_not_printed_with_the_options() -> None:
 async def test_the_workspace_is_told_with_who_we_are_in_it() -> None:
     async with serving() as slack, chatting(slack) as chat:
         assert await chat.workspace() == Workspace(
-            team="T0ACME", url="https://acme.slack.example/", bot="UROLLOUT"
+            team="T0ACME",
+            url="https://acme.slack.example/",
+            bot="UROLLOUT",
+            scopes=frozenset(slack.world.tokens[BOT_TOKEN].scopes),
         )
 
 

@@ -205,7 +205,7 @@ async def test_a_socket_that_ends_in_any_way_is_followed_by_another(how: str) ->
     seen: list[Press] = []
     async with (
         serving() as slack,
-        chatting(slack) as chat,
+        chatting(slack, heartbeat_seconds=0.5 if how == "mute" else 5.0) as chat,
         serving_presses(chat, acknowledging(seen)),
     ):
         await until(lambda: chat.listening)
@@ -291,7 +291,7 @@ async def test_no_more_presses_are_taken_on_than_can_be_handled() -> None:
         await one.ack()
 
     async with serving() as slack, chatting(slack) as chat, serving_presses(chat, handle):
-        slack.sockets.ack_seconds = 1.0
+        slack.sockets.ack_seconds = 2.0
         await until(lambda: chat.listening)
         spot = await chat.post(DEPLOYS, asking("yes"), marker="1")
         under_way = [

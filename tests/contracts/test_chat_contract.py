@@ -53,7 +53,7 @@ async def real() -> AsyncIterator[World]:
         channel = slack.world.channels["C0DEPLOYS"]
 
         async def press(spot: Spot, action: str) -> bool:
-            slack.sockets.ack_seconds = 0.2
+            slack.sockets.ack_seconds = 1.0
             done = await slack.press(
                 channel=spot.channel, ts=spot.ts, action=action, user="U0ALICE"
             )

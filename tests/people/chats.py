@@ -43,9 +43,9 @@ def options_of(slack: Slack, **changes: Any) -> Options:
         app_token=APP_TOKEN,
         api_url=slack.base_url,
         hooks_url=f"{slack.address}/actions/",
-        request_seconds=0.3,
-        heartbeat_seconds=0.1,
-        hello_seconds=0.3,
+        request_seconds=5.0,
+        heartbeat_seconds=5.0,
+        hello_seconds=5.0,
         back_off_seconds=0.02,
     )
     return replace(found, **changes)

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,9 @@ def _special(inside: str) -> str:
     if target.startswith("!subteam^"):
         return f'<span class="mention">@{GROUPS.get(target[9:], target[9:])}</span>'
     if target.startswith("!date^"):
-        return html.escape(f"today {label[11:16]}")
+        _, seconds, form = target.split("^")
+        at = datetime.fromtimestamp(int(seconds), tz=UTC)
+        return f"{at:%H:%M:%S}" if form == "{time_secs}" else f"today {at:%H:%M}"
     return f'<a href="#">{label}</a>'
 
 
@@ -158,7 +160,9 @@ def card(title: str, *inside: str) -> str:
     return f'<div class="card"><h2>{title}</h2>{"".join(inside)}</div>'
 
 
-def telling(news: News, words: str, *, step: int, weight: float, by: str = "") -> Telling:
+def telling(
+    news: News, words: str, *, step: int, weight: float, minutes: int, by: str = ""
+) -> Telling:
     return Telling(
         id=1,
         news=news,
@@ -166,7 +170,7 @@ def telling(news: News, words: str, *, step: int, weight: float, by: str = "") -
         revision="v3",
         step=step,
         weight=weight,
-        at=NOW + timedelta(minutes=2),
+        at=NOW + timedelta(minutes=minutes),
         message=words,
         by=by,
         still=(Sink.SLACK,),
@@ -179,12 +183,15 @@ def shown(name: str, *, url: str = "https://rollouts.example/shop/reviews") -> M
 
 def page() -> str:
     """The whole page."""
-    waits = reply(telling(News.WAITING, WAITS, step=3, weight=25), run=STATES["approval"].run)
+    waits = reply(
+        telling(News.WAITING, WAITS, step=3, weight=25, minutes=-2), run=STATES["approval"].run
+    )
     said = telling(
         News.APPROVED,
         "slack:U0BOB approved step 3 (slack): looks ok",
         step=3,
         weight=25,
+        minutes=2,
         by="slack:U0BOB",
     )
     ask = slack_ask.read(buttons(shown("approval"))["rollout.reject"]["value"])

@@ -56,7 +56,7 @@ def buttons(*actions: str) -> dict[str, Any]:
     return {"type": "actions", "elements": [button(action) for action in actions]}
 
 
-async def until(condition: Callable[[], bool], *, seconds: float = 3.0) -> None:
+async def until(condition: Callable[[], bool], *, seconds: float = 8.0) -> None:
     """Wait for what others bring about."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  # what is waited for has no event

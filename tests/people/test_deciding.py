@@ -19,7 +19,7 @@ from rollout.views import slack_answers, slack_ask
 from rollout.views.slack_ask import Ask
 from rollout.views.slack_head import head
 from rollout.views.slack_reply import LOUD, reply
-from tests.people.chats import DEPLOYS, asking, chatting, serving_presses
+from tests.people.chats import DEPLOYS, Hands, asking, chatting, serving_presses
 from tests.people.runs import STATES, subject
 from tests.people.slackclients import until
 from tests.people.slackworld import APP_TOKEN, BOT_TOKEN, Fault, Slack, buttons, serving
@@ -74,9 +74,11 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def deciding() -> AsyncIterator[tuple[Slack, SlackChat, Desk, str]]:
+async def deciding(
+    clock: Hands | None = None,
+) -> AsyncIterator[tuple[Slack, SlackChat, Desk, str]]:
     """A head that waits for approval; gives its ts."""
-    async with serving() as slack, chatting(slack) as chat:
+    async with serving() as slack, chatting(slack, clock=clock) as chat:
         desk = Desk(chat)
         async with serving_presses(chat, desk.handle):
             await until(lambda: chat.listening)
@@ -232,17 +234,18 @@ async def test_no_token_no_text_and_no_address_of_an_answer_is_ever_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    async with deciding() as (slack, chat, _, ts):
+    clock = Hands()
+    async with deciding(clock) as (slack, chat, _, ts):
         done = await slack.press(channel=DEPLOYS, ts=ts, action="rollout.approve", user="U0ALICE")
         await until(lambda: bool(told(slack)))
         for fault in Fault:
-            slack.faults.plan("chat.update", fault, code="invalid_blocks", seconds=1)
+            spot = await chat.post(DEPLOYS, asking(), marker="1")
+            slack.faults.plan("chat.update", fault, code="invalid_blocks", seconds=0.1, count=2)
             with contextlib.suppress(RolloutError):
-                await chat.update(
-                    await chat.post(DEPLOYS, asking(), marker="1"), asking(text="a secret")
-                )
+                await chat.update(spot, asking(text="a secret"))
             slack.faults.clear()
-        slack.let_go()
+            clock.ahead_seconds += 60
 
+    assert len(slack.world.called("chat.update")) >= len(Fault)
     for secret in (BOT_TOKEN, APP_TOKEN, done.payload["response_url"], "a secret", "ticket="):
         assert secret not in caplog.text

@@ -262,6 +262,20 @@ async def test_history_comes_in_pages_that_are_shorter_than_asked_for() -> None:
     assert pages == [["6", "5", "4"], ["3", "2", "1"], ["0"]]
 
 
+async def test_only_posting_takes_the_name_of_a_channel() -> None:
+    async with serving() as slack, client_of(slack) as client:
+        done = await client.chat_postMessage(channel="deploys", text="a")
+        for call in (
+            client.conversations_history(channel="deploys"),
+            client.conversations_info(channel="#deploys"),
+            client.chat_update(channel="#deploys", ts=done["ts"], text="b"),
+        ):
+            assert (await refusal(call))["error"] == "channel_not_found"
+        listed = await client.conversations_list(types="public_channel,private_channel")
+
+    assert {one["name"]: one["id"] for one in listed["channels"]}["deploys"] == DEPLOYS
+
+
 async def test_history_is_for_members_with_the_scope() -> None:
     async with serving() as slack, client_of(slack) as client:
         outside = await refusal(client.conversations_history(channel="C0PUBLIC"))

@@ -68,6 +68,8 @@ async def test_a_process_takes_calls_and_shows_through_its_controls_what_came_of
         pressed = await tell("press", channel="new", action="yes", user="U0NEW")
         nothing = await tell("press", channel="new", action="no", user="U0NEW")
         messages = await ask("messages?channel=new")
+        await tell("change", channel="new", archived=True)
+        archived = await call("chat.postMessage", channel="#new", text="a")
         calls = await ask("calls?method=chat.postMessage")
         state = await ask("state")
 
@@ -76,5 +78,6 @@ async def test_a_process_takes_calls_and_shows_through_its_controls_what_came_of
     assert messages[0]["buttons"] == ["yes"]
     assert pressed["result"] == "no socket"
     assert nothing["result"] == "nothing to press"
-    assert len(calls) == 2
+    assert archived["error"] == "is_archived"
+    assert len(calls) == 3
     assert (state["sockets"], state["violations"]) == (0, [])

@@ -125,7 +125,10 @@ def test_a_head_in_progress_tells_weights_ladder_gates_and_what_is_next() -> Non
         "`█████···············` 25 % of the traffic",
         "`████▉···············` 24.6 % seen",
         "Step 2 of 5: 1 % ✓ ─ *[25 %]* ─ approval ─ 50 % ─ 100 % ─ bake 10m",
-        "*Next:* an approval in 40s, if latency then passes.",
+        (
+            "*Next:* an approval at <!date^1795435240^{time_secs}|2026-11-23 12:00 UTC>, "
+            "if latency then passes."
+        ),
         "? *latency* cannot say yet: 40 more requests are needed, in about 30s",
         "✓ *errors* passes: 0.2 % of 1,204 requests to v3 failed, 0.3 % of 3,614 to v2",
         "Promote",
@@ -133,6 +136,13 @@ def test_a_head_in_progress_tells_weights_ladder_gates_and_what_is_next() -> Non
         "Abort",
         "run 14 · started <!date^1795434960^{date_short_pretty} {time}|2026-11-23 11:56 UTC>",
     ]
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_head_stays_the_same_for_as_long_as_nothing_happens(name: str) -> None:
+    later = head(shown(name), now=NOW + timedelta(seconds=20), uid=UID)
+
+    assert later == drawn(name)
 
 
 def test_a_head_that_waits_mentions_those_who_may_approve_and_who_has() -> None:

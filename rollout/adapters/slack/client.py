@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from datetime import datetime
+from functools import partial
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +16,7 @@ from rollout.adapters.slack.options import Options
 from rollout.adapters.slack.people import People
 from rollout.adapters.slack.socket import SocketMode
 from rollout.api.chat import Dialog, Handle, Member, Message, Press, Spot
-from rollout.base.errors import BrokenAnswer, ChatRefused, Overloaded
+from rollout.base.errors import ChatRefused, Overloaded
 from rollout.ports import Clock, Workspace
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ PAGE_COUNT = 200
 """Messages in a page of history: what Slack advises at most."""
 
 PAGES_MAX = 25
-"""Pages that are looked through for a message of ours: 5,000 messages since it was first posted."""
+"""Pages that are looked through for a message of ours: 5,000 messages since it was first posted.
+One that stands further back is not found, and shown twice: better than never."""
 
 CHANNELS_PAGE_COUNT = 999
 
@@ -309,15 +311,14 @@ class SlackChat:
     async def _pages(
         self, what: str, turn: Callable[[str | None], Awaitable[AsyncSlackResponse]]
     ) -> AsyncIterator[AsyncSlackResponse]:
+        """Page after page, as many as we look through."""
         cursor: str | None = None
         for _ in range(PAGES_MAX):
-            at = cursor
-            page = await self.ask(what, lambda at=at: turn(at), harmless=True)  # type: ignore[misc]
+            page = await self.ask(what, partial(turn, cursor), harmless=True)
             yield page
             cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
             if cursor is None:
                 return
-        raise BrokenAnswer(failures.SERVER, why=f"{what} has more than {PAGES_MAX} pages")
 
     async def _channel_id(self, channel: str) -> str:
         """The id of a channel that is named; posting takes names, and reading does not."""

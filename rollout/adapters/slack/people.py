@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rollout.api.chat import Member, Standing, text_of
@@ -46,10 +47,10 @@ class People:
         self, member: str, *, groups: Collection[str], team: str, enterprise: str
     ) -> Member:
         """A member, with those of the groups that they are in."""
-        user = await self._remembered(f"user {member}", lambda: self._user(member))
+        user = await self._remembered(f"user {member}", partial(self._user, member))
         inside = set()
         for group in groups:
-            if member in await self._remembered(f"group {group}", lambda g=group: self._group(g)):  # type: ignore[misc]
+            if member in await self._remembered(f"group {group}", partial(self._group, group)):
                 inside.add(group)
         standing = _standing(user, team=team, enterprise=enterprise)
         return Member(

@@ -115,8 +115,12 @@ class Api:
 
     # Messages.
 
-    def _channel(self, arguments: Arguments, *, writing: bool = True) -> Channel:
-        channel = self.world.channel(str(arguments.get("channel", "")))
+    def _channel(
+        self, arguments: Arguments, *, writing: bool = True, named: bool = False
+    ) -> Channel:
+        """By id; where something is posted by name too, and nowhere else."""
+        name = str(arguments.get("channel", ""))
+        channel = self.world.channel(name) if named else self.world.channels.get(name)
         if channel is None or (channel.private and BOT_USER not in channel.members):
             raise RefusedError(code="channel_not_found")
         if writing and channel.archived:
@@ -124,7 +128,7 @@ class Api:
         return channel
 
     def _post(self, arguments: Arguments) -> Document:
-        channel = self._channel(arguments)
+        channel = self._channel(arguments, named=True)
         if BOT_USER not in channel.members and not self._scoped("chat:write.public"):
             raise RefusedError(code="not_in_channel")
         message = self._message(arguments)
@@ -230,7 +234,7 @@ class Api:
         return {"channel": channel.id, "ts": message["ts"]}
 
     def _ephemeral(self, arguments: Arguments) -> Document:
-        channel = self._channel(arguments)
+        channel = self._channel(arguments, named=True)
         if BOT_USER not in channel.members:
             raise RefusedError(code="not_in_channel")
         user = self.world.users.get(str(arguments.get("user", "")))

@@ -22,7 +22,8 @@ class Control:
     ``press {channel, ts?, action, user}`` (without ts: the newest message with that button) ·
     ``submit {view, reason?}`` · ``fault {method, fault, first?, count?, code?, seconds?}`` ·
     ``clear`` · ``user {id, name, …}`` · ``group {id, users}`` · ``channel {id, name, members}`` ·
-    ``delete {channel, ts}`` · ``socket {do: disconnect|close|cut, reason?}`` · ``switch {…}`` ·
+    ``change {channel, archived?, members?}`` · ``delete {channel, ts}`` ·
+    ``socket {do: disconnect|close|cut, reason?}`` · ``switch {…}`` ·
     ``token {token, revoked?, scopes?}`` · ``request_url {url}``.
     """
 
@@ -31,8 +32,8 @@ class Control:
 
     def routes(self) -> list[web.RouteDef]:
         gets = {"messages", "ephemerals", "calls", "views", "presses", "state"}
-        posts = {"press", "submit", "fault", "clear", "user", "group", "channel", "delete"}
-        posts |= {"socket", "switch", "token", "request_url"}
+        posts = {"press", "submit", "fault", "clear", "user", "group", "channel", "change"}
+        posts |= {"delete", "socket", "switch", "token", "request_url"}
         return [
             *(web.get(f"/_control/{name}", getattr(self, name)) for name in sorted(gets)),
             *(web.post(f"/_control/{name}", getattr(self, name)) for name in sorted(posts)),
@@ -128,6 +129,13 @@ class Control:
     async def channel(self, request: web.Request) -> web.Response:
         said = await request.json()
         self.slack.world.open(Channel(**{**said, "members": set(said.get("members", ()))}))
+        return web.json_response({})
+
+    async def change(self, request: web.Request) -> web.Response:
+        said = await request.json()
+        channel = self._channel(said["channel"])
+        channel.archived = said.get("archived", channel.archived)
+        channel.members = set(said.get("members", channel.members))
         return web.json_response({})
 
     async def delete(self, request: web.Request) -> web.Response:

@@ -93,6 +93,9 @@ class Slack:
             answer = _ratelimited(wait)
         else:
             answer = web.json_response(do())
+            known = self.world.tokens.get(token)
+            if known is not None:
+                answer.headers["x-oauth-scopes"] = ",".join(sorted(known.scopes))  # assumed
         self.world.calls.append(
             Call(
                 method=method,

@@ -57,6 +57,7 @@ class Chatter:
         self._link = link
         self._began_at = clock.now()
         self._uncertain: set[str] = set()
+        self._said: set[tuple[Key, int]] = set()
         self._shown: dict[Key, tuple[str, Message, float]] = {}
 
     def begin(self) -> None:
@@ -67,6 +68,7 @@ class Chatter:
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
         self._shown.pop(key, None)
+        self._said = {pair for pair in self._said if pair[0] != key}
 
     async def deliver(self, key: Key) -> float | None:
         """Tell what is left to tell; seconds until the head may be changed again, if it has to."""
@@ -84,10 +86,14 @@ class Chatter:
             if Sink.SLACK in telling.still and (telling.id, Sink.SLACK) not in delivered
         ]
         for telling in pending:
-            await self._tell(key, manifest, seen, telling, channel=channel.channel)
+            if (key, telling.id) not in self._said:
+                await self._tell(key, manifest, seen, telling, channel=channel.channel)
+                self._said.add((key, telling.id))
             if telling is pending[-1]:
+                # Before it is ticked off: whoever takes over then finds that the head is right.
                 await self._show(key, manifest, seen, is_due=True)
             self._mailbox.tick(key, telling.id, Sink.SLACK)
+            self._said.discard((key, telling.id))
             self._ring(key)
         return await self._show(key, manifest, seen, is_due=False)
 

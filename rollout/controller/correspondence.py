@@ -28,6 +28,7 @@ class Outlets:
         default_channel: where Rollouts are told of that name no channel; empty: nowhere.
         hook_prefixes: how addresses begin that may be posted to.
         pressable: whether presses of buttons reach us, over a socket or by HTTP.
+        has_socket: whether they come over a socket.
         link: where a Rollout is to be seen, with ``{namespace}`` and ``{name}``; empty: nowhere.
     """
 
@@ -36,6 +37,7 @@ class Outlets:
     default_channel: str = ""
     hook_prefixes: tuple[str, ...] = ()
     pressable: bool = False
+    has_socket: bool = False
     link: str = ""
 
 
@@ -73,6 +75,7 @@ class Correspondence:
             )
         )
         self._ring = ring
+        self._has_socket = outlets.has_socket
         self._clock = clock
         self._seen: dict[Key, tuple[object, ...]] = {}
         self._rounds: dict[Sink, Rounds] = {}
@@ -138,5 +141,5 @@ class Correspondence:
         async with asyncio.TaskGroup() as tasks:
             for rounds in self._rounds.values():
                 tasks.create_task(rounds.run())
-            if self.presser is not None:
+            if self.presser is not None and self._has_socket:
                 tasks.create_task(self.presser.run())

@@ -40,6 +40,7 @@ async def of(chosen: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -
         default_channel=chosen.slack_channel,
         hook_prefixes=prefixes,
         pressable=chat is not None and (by_socket is not None or by_http is not None),
+        has_socket=by_socket is not None,
         link=chosen.link,
     )
 

@@ -171,7 +171,7 @@ async def live(seed: int, *, calm: bool) -> tuple[Story, MoodyChat, Witness]:
     story.metrics.scrape_seconds = 15.0
     random = Random(seed)
     chat, witness = MoodyChat(story, random), Witness(story)
-    outlets = Outlets(chat=chat, pressable=True)
+    outlets = Outlets(chat=chat, pressable=True, has_socket=True)
     async with (
         gray.running(gray.controller(story, outlets=outlets).run),
         asyncio.TaskGroup() as tasks,

@@ -72,7 +72,7 @@ def office(manifest: Manifest) -> Office:
 
 @asynccontextmanager
 async def working(place: Office) -> AsyncIterator[None]:
-    outlets = Outlets(chat=place.chat, pressable=True)
+    outlets = Outlets(chat=place.chat, pressable=True, has_socket=True)
     async with gray.running(gray.controller(place.story, outlets=outlets).run):
         yield
 

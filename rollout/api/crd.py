@@ -64,9 +64,9 @@ def _rollout() -> Manifest:
 def _rule_steps(steps: dict[str, Any]) -> None:
     steps["items"]["x-kubernetes-validations"] = [
         _rule(
-            "[has(self.weight), has(self.match), has(self.mirror), has(self.ramp),"
-            " has(self.pause), has(self.check)].filter(x, x).size() == 1",
-            "a step is exactly one of weight, match, mirror, ramp, pause or check",
+            "[has(self.weight), has(self.match), has(self.mirror), has(self.ramp), has(self.pause),"
+            " has(self.approval), has(self.check)].filter(x, x).size() == 1",
+            "a step is exactly one of weight, match, mirror, ramp, pause, approval or check",
         ),
         _rule(
             "!has(self.hold) || has(self.weight) || has(self.match) || has(self.mirror)",

@@ -18,6 +18,7 @@ from rollout.api.action import ActionSpec, ActionStatus
 from rollout.api.meta import Manifest, Model
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import RolloutStatus
+from rollout.api.step import STEP_KINDS
 from rollout.base.errors import BadManifest
 from rollout.sandbox.apiserver import definitions, formats
 from tests.world.documents import documents, strict, tampered
@@ -258,3 +259,15 @@ def model_reads(model: type[Model], document: Any) -> bool:
     except BadManifest:
         return False
     return True
+
+
+def test_the_rule_of_one_kind_a_step_knows_every_kind_of_step() -> None:
+    schema = CRDS["rollouts.rollout.dev"]["spec"]["versions"][0]["schema"]["openAPIV3Schema"][
+        "properties"
+    ]["spec"]
+    steps = schema["properties"]["strategy"]["properties"]["steps"]["items"]
+
+    rule = steps["x-kubernetes-validations"][0]
+
+    assert re.findall(r"has\(self\.(\w+)\)", rule["rule"]) == list(STEP_KINDS)
+    assert all(kind in rule["message"] for kind in STEP_KINDS)

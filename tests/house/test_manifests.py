@@ -24,7 +24,7 @@ READERS = {"Rollout": reading.read_spec, "RolloutAction": reading.read_action}
 CONTROLLER_RIGHTS: Mapping[str, set[str]] = {
     "rollouts": READ_ONLY | {"patch"},
     "rollouts/status": {"patch"},
-    "rolloutactions": READ_ONLY | {"delete"},
+    "rolloutactions": READ_ONLY | {"create", "delete"},
     "rolloutactions/status": {"patch"},
     "virtualservices": READ_ONLY | {"patch"},
     "destinationrules": READ_ONLY | {"patch"},

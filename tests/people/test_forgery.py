@@ -399,9 +399,9 @@ async def test_who_has_the_right_is_heard(world: World, user: str, verb: str) ->
     accepted(await world.say(user, world.action(verb, user, groups=["staff"], via="kubectl")))
 
 
-async def test_the_controller_speaks_for_members_of_slack(world: World) -> None:
-    await bind(world, ACCOUNT, "far-too-much")
-
+async def test_the_controller_speaks_for_members_of_slack_under_its_shipped_role(
+    world: World,
+) -> None:
     accepted(await world.say(ACCOUNT, world.action("Approve", **SLACK)))
 
 

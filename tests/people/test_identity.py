@@ -160,6 +160,17 @@ async def test_an_approval_of_another_run_is_taken_by_the_server_and_ignored_by_
     )
 
 
+@pytest.mark.parametrize(("user", "may"), [(ALICE, "yes"), (OLGA, "no"), (EDDY, "no")])
+async def test_kubectl_tells_people_whether_they_may_approve(
+    world: World, user: str, may: str
+) -> None:
+    asked = ("auth", "can-i", "approve", "rollouts.rollout.dev/reviews")
+
+    _, said = await world.kubectl(user, *asked)
+
+    assert may in said.split()
+
+
 async def test_the_command_line_commands_in_the_persons_own_name_and_groups(world: World) -> None:
     code, said = await command(world, OLGA, "promote", "reviews", "--reason", "because")
 

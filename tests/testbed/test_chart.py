@@ -119,6 +119,14 @@ def test_the_account_that_speaks_for_slack_can_be_chosen_but_breaks_out_of_no_qu
     assert "account" in wrong.stderr
 
 
+def test_a_server_without_admission_policies_is_given_none() -> None:
+    done = helm("template", "rollout", str(CHART), "--kube-version", "1.29.0")
+
+    assert done.returncode == 0, done.stderr
+    assert "kind: Deployment" in done.stdout
+    assert "kind: ValidatingAdmissionPolicy" not in done.stdout
+
+
 def test_names_are_believed_unchecked_only_where_that_is_asked_for() -> None:
     args = [
         by_name(rendered(*sets))["Deployment", "rollout-controller"]["spec"]["template"]["spec"][

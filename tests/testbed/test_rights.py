@@ -54,7 +54,7 @@ AFTER_A_CONFLICT = {
 }
 """Asked for when a write came too late, which cannot be arranged here; the stories have such."""
 
-FOR_SLACK = {("create", "localsubjectaccessreviews")}
+FOR_SLACK = {("create", "rolloutactions"), ("create", "localsubjectaccessreviews")}
 """Asked when somebody commands from a chat; `tests/people` does so under the shipped role."""
 
 

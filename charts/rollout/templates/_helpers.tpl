@@ -2,6 +2,11 @@
 {{ .Values.serviceAccount.name | default "rollout-controller" }}
 {{- end }}
 
+{{- /* Older servers know no admission policies; there the controller says what is lacking. */ -}}
+{{- define "rollout.hasIdentity" -}}
+{{- if and .Values.identity.enabled (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) }}true{{ end }}
+{{- end }}
+
 {{- define "rollout.identity" -}}
 {{- if eq .Release.Namespace "rollout-system" }}rollout-identity{{ else }}rollout-identity-{{ .Release.Namespace }}{{ end }}
 {{- end }}

@@ -33,7 +33,7 @@ LOOK_SECONDS = 0.2
 """Between two looks whether a command has its answer."""
 
 EXPLAINED = frozenset({Verb.ABORT, Verb.REJECT})
-"""Commands that ask for a reason before they are given."""
+"""Commands that open a form for a reason before they are given."""
 
 RIGHTS = {
     Verb.ABORT: "abort",
@@ -114,7 +114,7 @@ class Presser:
             await self._chat.open_dialog(press, dialog)
             await press.ack()
             return None
-        if press.what is Pressed.DIALOG:
+        if press.what is Pressed.DIALOG and slack_answers.must_explain(ask.verb):
             problem = slack_answers.reason_problem(press.reason)
             if problem:
                 await press.ack(problem)

@@ -88,6 +88,7 @@ def failed(ask: Ask | None, *, because: str) -> Message:
 
 def reason_dialog(ask: Ask, *, spot: Spot | None, thread: str = "") -> Dialog:
     """The form that asks why; its answer is a press with the same value as the button."""
+    must_say = must_explain(ask.verb)
     what = f"{ask.verb} run {ask.run}, step {ask.step}, of {ask.key}."
     if ask.verb in _ENDING:
         what += " All traffic then goes back to the stable revision."
@@ -104,13 +105,14 @@ def reason_dialog(ask: Ask, *, spot: Spot | None, thread: str = "") -> Dialog:
                 {
                     "type": "input",
                     "block_id": REASON_BLOCK,
+                    "optional": not must_say,
                     "label": plain("Reason", 100),
                     "hint": plain("Kept with the run, for all to read.", 100),
                     "element": {
                         "type": "plain_text_input",
                         "action_id": REASON_ACTION,
                         "multiline": True,
-                        "min_length": REASON_LENGTH_MIN,
+                        **({"min_length": REASON_LENGTH_MIN} if must_say else {}),
                         "max_length": REASON_LENGTH_MAX,
                     },
                 },
@@ -119,8 +121,13 @@ def reason_dialog(ask: Ask, *, spot: Spot | None, thread: str = "") -> Dialog:
     )
 
 
+def must_explain(verb: Verb) -> bool:
+    """Whether a command needs a reason: who aborts in a hurry need not find words."""
+    return verb is Verb.REJECT
+
+
 def reason_problem(reason: str) -> str:
-    """What is wrong with a reason; empty: nothing."""
+    """What is wrong with a reason that has to be given; empty: nothing."""
     if len(reason) < REASON_LENGTH_MIN:
         return "Say in a few words why; it is kept with the run."
     return ""

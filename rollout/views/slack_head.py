@@ -315,14 +315,15 @@ def _buttons(subject: Subject, run: Run, *, uid: str) -> Iterator[Block]:
 
 
 def _sure(verb: Verb, run: Run) -> str:
-    """What a press would do, for what is not easily taken back; empty: it may just be done."""
+    """What a press would do, for what is not easily taken back; empty: it may just be done.
+
+    Abort and Reject ask for a reason, in a form that can be left as well.
+    """
     match verb:
         case Verb.APPROVE:
             return f"Once enough have approved, what follows is {sentences.next_step(run)}."
         case Verb.PROMOTE:
             return f"This step ends now; what follows is {sentences.next_step(run)}."
-        case Verb.ABORT:
-            return f"All traffic goes back to {run.stable_revision} at once."
         case Verb.RETRY:
             return f"{run.canary_revision} was taken back; it gets traffic once more."
         case _:
@@ -330,10 +331,9 @@ def _sure(verb: Verb, run: Run) -> str:
 
 
 def _confirm(title: str, text: str, verb: Verb) -> Block:
-    found: dict[str, object] = {
+    return {
         "title": plain(title, CONFIRM_TITLE_LENGTH_MAX),
         "text": plain(text, CONFIRM_TEXT_LENGTH_MAX),
         "confirm": plain(verb, CONFIRM_BUTTON_LENGTH_MAX),
         "deny": plain("Not now", CONFIRM_BUTTON_LENGTH_MAX),
     }
-    return {**found, "style": "danger"} if verb is Verb.ABORT else found

@@ -24,11 +24,12 @@ from rollout.api.meta import (
 from rollout.api.reading import read
 from rollout.base.errors import BadManifest, Retry, RolloutError
 from rollout.controller.apply import Applier
-from rollout.controller.cache import Cache, key_of
+from rollout.controller.cache import Cache, Change, key_of
 from rollout.controller.event import Event
 from rollout.controller.hindsight import Hindsight
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer
+from rollout.controller.policies import Policies
 from rollout.controller.propagation import Propagations
 from rollout.controller.queue import WorkQueue
 from rollout.controller.reconcile import Outcome, Reconciler, Result
@@ -36,7 +37,7 @@ from rollout.controller.record import Record
 from rollout.controller.telescope import Telescope
 from rollout.controller.watch import Notify, Reflector
 from rollout.controller.world import World
-from rollout.ports import Alarms, Clock, Cluster, Mesh, Metrics
+from rollout.ports import Alarms, Calendar, Clock, Cluster, Mesh, Metrics
 
 ESSENTIAL = (ROLLOUT, ROLLOUT_ACTION, VIRTUAL_SERVICE, DESTINATION_RULE)
 """Kinds without which nothing can be decided. Without any other an abort is obeyed all the same."""
@@ -107,6 +108,7 @@ class Manager:
         mesh: Mesh | None,
         clock: Clock,
         alarms: Alarms,
+        calendar: Calendar,
         random: Random,
         record: Record,
         leadership: Leadership | None,
@@ -128,7 +130,14 @@ class Manager:
         self._propagations = Propagations(
             mesh, clock, self._ring, record, settle_seconds=options.settle_seconds
         )
-        observer = Observer(self.world, judging, clock, settle_seconds=options.settle_seconds)
+        self._policies = Policies(self.world, calendar)
+        observer = Observer(
+            self.world,
+            judging,
+            clock,
+            policies=self._policies,
+            settle_seconds=options.settle_seconds,
+        )
         applier = Applier(
             cluster,
             self.world,
@@ -136,6 +145,7 @@ class Manager:
             self._propagations,
             status_seconds=options.status_seconds,
             noticed=lambda cache, change: self._noticer(cache)(change.old, change.new),
+            moved=self._wake_line,
         )
         self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
         parts = observer, applier, judging, self._propagations
@@ -147,7 +157,7 @@ class Manager:
                 self._noticer(cache),
                 clock=clock,
                 random=random,
-                namespace=options.namespace,
+                namespace=options.namespace if cache.kind.namespaced else "",
                 essential=cache.kind in ESSENTIAL,
                 record=record,
             )
@@ -247,8 +257,16 @@ class Manager:
                 if manifest is not None:
                     for key in self.world.concerned(cache, manifest):
                         self.queue.add(key)
+            known = new or old
+            if cache is self.world.rollouts and known is not None:
+                self._wake_line(Change(key=key_of(known), old=old, new=new))
 
         return notice
+
+    def _wake_line(self, change: Change) -> None:
+        """Have those looked at that wait for a run of others to end, or for their turn."""
+        for key in self._policies.woken_by(change):
+            self.queue.add(key)
 
     async def _work(self) -> None:
         """Take keys until there are no more."""

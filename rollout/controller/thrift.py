@@ -143,6 +143,8 @@ def _decided(status: RolloutStatus) -> tuple[object, ...]:
         status.stable_revision,
         status.rejected_revision,
         status.retirable,
+        status.waiting,
+        status.closed,
         len(status.history),
         # Each is told in an Event too, and again at every look until it stands there.
         status.notes,
@@ -159,6 +161,8 @@ def _decided_in_run(run: Run) -> tuple[object, ...]:
         run.step_started_at,
         run.settled_since,
         run.unrouted_since,
+        run.closed_since,
+        run.closed_ms,
         run.ended_at,
         run.paused,
         run.promoted_full,

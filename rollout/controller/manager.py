@@ -150,22 +150,22 @@ class Manager:
         self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
         parts = observer, applier, judging, self._propagations
         self._reconciler = Reconciler(*parts, alarms=alarms, clock=clock, tell=self._tell)
-        self.reflectors = tuple(
-            Reflector(
-                cluster,
-                cache,
-                self._noticer(cache),
-                clock=clock,
-                random=random,
-                namespace=options.namespace if cache.kind.namespaced else "",
-                essential=cache.kind in ESSENTIAL,
-                record=record,
-            )
-            for cache in self.world.caches()
-        )
+        self.reflectors = tuple(self._reflector(cache, random) for cache in self.world.caches())
         self.leading = False
         self.heard_seconds = clock.monotonic_seconds()
         self._show()
+
+    def _reflector(self, cache: Cache, random: Random) -> Reflector:
+        return Reflector(
+            self._cluster,
+            cache,
+            self._noticer(cache),
+            clock=self._clock,
+            random=random,
+            namespace=self._options.namespace if cache.kind.namespaced else "",
+            essential=cache.kind in ESSENTIAL,
+            record=self._record,
+        )
 
     def _show(self) -> None:
         """Have our own metrics read queue and caches."""

@@ -73,7 +73,9 @@ def _may_start(
         return _rest(o, Phase.BLOCKED, in_the_way.reason, in_the_way.message, answers=answers)
     if o.closed is not None:
         if retry is not None:
+            # Nobody is surprised by a run at a time that nobody chose: it is to be said again.
             answers = _refused(answers, o.closed.because)
+            return _rest(o, Phase.ROLLED_BACK, _kept_reason(o), _kept_message(o), answers=answers)
         return _rest(
             o,
             Phase.PENDING,

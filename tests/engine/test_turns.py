@@ -21,6 +21,7 @@ from tests.world.engine_world import MORNING, World, always, at_step
 A, B, C, D = (Key("shop", name) for name in "abcd")
 BANK = Key("bank", "x")
 TWO = Limit(runs_max=2, by="ClusterRolloutPolicy calm")
+ONE_OF_TWO = "1 run is in progress in the cluster (at most 2 by ClusterRolloutPolicy calm)"
 ONE_IN_SHOP = Limit(runs_max=1, by="RolloutPolicy one", namespace="shop")
 
 
@@ -39,17 +40,11 @@ def test_without_a_limit_there_is_no_line() -> None:
 def test_who_has_waited_longest_is_next() -> None:
     assert turn(A, [A, B], [C], TWO) == (
         True,
-        (
-            "1 run is in progress in the cluster (at most 2 by ClusterRolloutPolicy calm), and its turn"
-            " has come"
-        ),
+        f"{ONE_OF_TWO}, and its turn has come",
     )
     assert turn(B, [A, B], [C], TWO) == (
         False,
-        (
-            "1 run is in progress in the cluster (at most 2 by ClusterRolloutPolicy calm); it is number"
-            " 2 in line"
-        ),
+        f"{ONE_OF_TWO}; it is number 2 in line",
     )
 
 

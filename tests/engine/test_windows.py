@@ -18,8 +18,10 @@ from rollout.engine.windows import Rule
 from tests.world.engine_world import MORNING, World, always, at_step, spec_of
 
 CLUSTER, NEAR = "ClusterRolloutPolicy calm", "RolloutPolicy calm"
-OFFICE = {"allow": [{"cron": "0 9 * * mon-fri", "for": "8h", "timezone": "Europe/Berlin"}]}
-YEAR_END = {
+OFFICE: dict[str, Any] = {
+    "allow": [{"cron": "0 9 * * mon-fri", "for": "8h", "timezone": "Europe/Berlin"}]
+}
+YEAR_END: dict[str, Any] = {
     "freeze": [
         {"from": "2026-12-20T00:00:00Z", "until": "2027-01-02T00:00:00Z", "reason": "year end."}
     ]
@@ -78,7 +80,7 @@ def test_it_opens_only_when_nothing_is_closed_any_more() -> None:
 
 
 def test_windows_that_never_meet_are_closed_for_good() -> None:
-    night = {"allow": [{"cron": "0 22 * * *", "for": "2h"}]}
+    night: dict[str, Any] = {"allow": [{"cron": "0 22 * * *", "for": "2h"}]}
 
     found = closed("2026-11-28T12:00", rule(**OFFICE), rule(CLUSTER, **night))
 
@@ -132,8 +134,10 @@ def test_openings_are_looked_for_only_where_there_are_some() -> None:
 
 # What that keeps a run from. A day in March 2026: it is nine o'clock in UTC.
 
-AFTERNOON = {"allow": [{"cron": "0 14 * * *", "for": "8h"}]}
-TILL_TEN = {"freeze": [{"until": "2026-03-02T10:00:00Z", "reason": "release of the year"}]}
+AFTERNOON: dict[str, Any] = {"allow": [{"cron": "0 14 * * *", "for": "8h"}]}
+TILL_TEN: dict[str, Any] = {
+    "freeze": [{"until": "2026-03-02T10:00:00Z", "reason": "release of the year"}]
+}
 
 
 def frozen() -> Rule:

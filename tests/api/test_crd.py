@@ -16,6 +16,7 @@ from pydantic import Field
 from rollout.api import crd, reading
 from rollout.api.action import ActionSpec, ActionStatus
 from rollout.api.meta import Manifest, Model
+from rollout.api.policy import PolicySpec
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import RolloutStatus
 from rollout.base.errors import BadManifest
@@ -33,6 +34,7 @@ MODELS: dict[str, type[Model]] = {
     "RolloutStatus": RolloutStatus,
     "ActionSpec": ActionSpec,
     "ActionStatus": ActionStatus,
+    "PolicySpec": PolicySpec,
 }
 SCHEMAS = {name: crd.schema(model) for name, model in MODELS.items()}
 VALIDATORS = {

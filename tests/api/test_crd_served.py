@@ -147,10 +147,6 @@ async def test_a_policy_belongs_to_the_cluster_and_is_kept_without_any_default(a
     ("spec", "told"),
     [
         ({"defaults": {"revision": "v2"}}, "revision"),
-        (
-            {"enforce": {"strategy": {"steps": [{"weight": 50}, {"weight": 5}]}}},
-            "weights must rise",
-        ),
         ({"limits": {"runsAtOnce": 0}}, "greater than or equal to 1"),
         ({"windows": {"freeze": [{"until": "2027-01-02T00:00:00Z"}]}}, "reason"),
     ],

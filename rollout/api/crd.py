@@ -65,6 +65,7 @@ def _rollout() -> Manifest:
         _column("Of", ".status.run.stepCount", kind="integer", wide=True),
         _column("Observed", ".status.run.observedWeight", kind="number", wide=True),
         _column("Run", ".status.run.id", wide=True),
+        _column("Policy", ".spec.policyRef.name", wide=True),
         _column("Ready", ".status.conditions[?(@.type=='Ready')].status", wide=True),
         _column("Age", ".metadata.creationTimestamp", kind="date"),
     ]

@@ -18,6 +18,9 @@ TURNS_MAX = 100
 """How often a moment at which one thing opens is found closed by another, before nobody is told
 until when: windows that never meet."""
 
+TOLD_LENGTH_MAX = 600
+"""Characters of why nothing moves: beside the rest of a sentence it fits into a status."""
+
 NEAR = timedelta(days=6)
 """Within this a day of the week says which day is meant."""
 
@@ -63,22 +66,28 @@ def closed(
     """
     if suspended:
         told = "spec.suspend is true: nothing starts or increases until it is false"
-        return Closed(reason=SUSPENDED, because=told)
+        return _closed(SUSPENDED, told)
     for rule in rules:
         if rule.stop:
             told = f"stopped{_by(rule)} ({_in_line(rule.stop)}): nothing starts or increases"
-            return Closed(reason=STOPPED, because=told)
+            return _closed(STOPPED, told)
     for rule in rules:
         if rule.problem:
             told = f"nothing starts or increases until this is mended: {rule.problem}"
-            return Closed(reason=UNREADABLE, because=told)
+            return _closed(UNREADABLE, told)
     shut = list(_shut(rules, now, opens_at))
     if not shut:
         return None
     first = min(shut, key=lambda one: one.reason != FROZEN)
     opens = _open_again(rules, now, opens_at)
     until = f"until {_told(opens, now=now)}" if opens is not None else "for good"
-    return Closed(reason=first.reason, because=f"closed {until} ({first.because})", until=opens)
+    return _closed(first.reason, f"closed {until} ({first.because})", until=opens)
+
+
+def _closed(reason: str, because: str, *, until: datetime | None = None) -> Closed:
+    """Names and problems may be long; what is told of them is cut."""
+    told = because if len(because) <= TOLD_LENGTH_MAX else because[: TOLD_LENGTH_MAX - 1] + "…"
+    return Closed(reason=reason, because=told, until=until)
 
 
 def _shut(rules: Sequence[Rule], at: datetime, opens_at: OpensAt) -> Iterator[_Shut]:

@@ -111,6 +111,14 @@ def test_what_may_be_a_freeze_and_cannot_be_read_is_closed() -> None:
     assert found.because.endswith("mended: ClusterRolloutPolicy calm: spec.windows is 5; use a map")
 
 
+def test_however_long_a_problem_is_what_is_told_of_it_fits_a_status() -> None:
+    found = closed("2026-12-31T12:00", rule(CLUSTER, problem="x" * 5000))
+
+    assert found is not None
+    assert len(found.because) == windows.TOLD_LENGTH_MAX
+    assert found.because.endswith("x…")
+
+
 def test_a_freeze_is_told_before_a_window() -> None:
     found = closed("2027-01-01T12:00", rule(**OFFICE), rule(CLUSTER, **YEAR_END))
 

@@ -220,7 +220,7 @@ MAPS = st.dictionaries(st.sampled_from(["a", "b", "c"]), LEAVES, max_size=3)
 PARTS = st.fixed_dictionaries(
     {},
     optional={
-        "gates": GATES | LEAVES,
+        "gates": GATES,  # the schema lets nothing but a list come so far
         "judge": MAPS | LEAVES,
         "strategy": st.fixed_dictionaries(
             {}, optional={"steps": st.lists(MAPS, max_size=3), "bake": LEAVES, "deep": MAPS}

@@ -11,7 +11,6 @@ from rollout.api.meta import DESTINATION_RULE, VIRTUAL_SERVICE, Key, Kind, Manif
 from rollout.api.rollout import Plan, RolloutSpec, Traffic
 from rollout.api.status import Run
 from rollout.api.traffic import ManagedRoutes, Problem, RouteRef, Routing, SubsetTable
-from rollout.api.window import Closed
 from rollout.base.hosts import fqdn
 from rollout.controller import endpoints
 from rollout.controller.cache import versions
@@ -24,7 +23,6 @@ from rollout.controller.surroundings import Lookout, Place
 from rollout.controller.world import World
 from rollout.engine import plan as plans
 from rollout.engine.observation import Observation
-from rollout.engine.turns import Turn
 from rollout.ports import Clock
 from rollout.routes import destinationrule, ownership
 
@@ -134,9 +132,11 @@ class Observer:
         judged = self._judging.judge(key, run, sure, routing, now=now) if run else None
         rival = "" if run else _said_of(self._world.rival_on(full, manifest), full)
         metadata = manifest["metadata"]
-        ready = self._ready(key, full, traffic, subsets)
+        near = {ref.namespace for ref in refs_of(traffic, key.namespace)}
+        ready = endpoints.ready_by_subset(
+            self._world, full, subsets, namespace=key.namespace, near=near
+        )
         ready, doubted_until = self._damped(key, run, ready, now=now)
-        closed, turn = self._permission(key, parsed, spec, now=now)
         observation = Observation(
             now=now,
             key=key,
@@ -146,9 +146,6 @@ class Observer:
             spec=None if rival else parsed.spec,
             spec_problem=rival or parsed.spec_problem,
             revision=revision,
-            policies=parsed.ruling.names,
-            closed=closed,
-            turn=turn,
             status=parsed.status,
             routing=routing,
             subsets=subsets,
@@ -162,31 +159,29 @@ class Observer:
             metrics_problem=judged.problem if judged else "",
         )
         return Seen(
-            observation=observation,
+            observation=self._permitted(observation, parsed, spec),
             manifest=manifest,
             torn=parsed.salvaged.problem,
             lost=parsed.salvaged.lost,
             look_again_at=doubted_until,
         )
 
-    def _permission(
-        self, key: Key, parsed: Parsed, spec: Manifest, *, now: datetime
-    ) -> tuple[Closed | None, Turn | None]:
-        """What keeps a run from starting or increasing; who wants neither is kept from nothing."""
-        is_waiting = parsed.wants_to_run(spec.get("revision"))
-        if parsed.run is None and not is_waiting:
-            return None, None
-        closed = self._policies.closed(
-            key, parsed.windows(), suspended=spec.get("suspend") is True, now=now
-        )
-        return closed, self._policies.turn(key) if is_waiting else None
+    def _permitted(self, o: Observation, parsed: Parsed, spec: Manifest) -> Observation:
+        """The same, with what keeps a run from starting or increasing.
 
-    def _ready(
-        self, key: Key, host: str, traffic: Traffic, subsets: SubsetTable
-    ) -> Mapping[str, int]:
-        near = {ref.namespace for ref in refs_of(traffic, key.namespace)}
-        return endpoints.ready_by_subset(
-            self._world, host, subsets, namespace=key.namespace, near=near
+        Who wants neither is kept from nothing, and nobody looks.
+        """
+        is_waiting = parsed.wants_to_run(o.revision)
+        if parsed.run is None and not is_waiting:
+            return replace(o, policies=parsed.ruling.names)
+        is_suspended = spec.get("suspend") is True
+        return replace(
+            o,
+            policies=parsed.ruling.names,
+            closed=self._policies.closed(
+                o.key, parsed.windows(), suspended=is_suspended, now=o.now
+            ),
+            turn=self._policies.turn(o.key) if is_waiting else None,
         )
 
     def _damped(

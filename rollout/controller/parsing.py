@@ -60,7 +60,7 @@ class Parsed:
             return self.run.plan.windows
         return self.spec.windows if self.spec is not None else Windows()
 
-    def wants_to_run(self, revision: object) -> bool:
+    def wants_to_run(self, revision: str) -> bool:
         """Whether another revision than the stable one is wanted, and no run is on."""
         return self.run is None and bool(revision) and revision != self.status.stable_revision
 

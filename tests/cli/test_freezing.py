@@ -213,3 +213,29 @@ def test_get_and_why_tell_what_is_closed_and_until_when(desk: Desk) -> None:
 
     assert "no increase before 2027-01-02 00:00 UTC" in why
     assert "(freeze: year end); that is 2027-01-02 00:00 UTC" in " ".join(card.split())
+
+
+def test_without_the_crds_the_remedy_is_told(desk: Desk) -> None:
+    desk.cluster.uninstall(ROLLOUT_POLICY)
+
+    result = desk.type("freeze", "--reason", "audit")
+
+    assert result.stderr == (
+        "rollout: the CRD of RolloutPolicy does not exist; "
+        "install it with `rollout crds | kubectl apply -f -`\n"
+    )
+
+
+def test_an_undo_that_may_not_start_says_so_and_waits_for_nothing(desk: Desk) -> None:
+    desk.put(manifest(STABLE))
+    closed = Closed(reason="Stopped", because="stopped by RolloutPolicy freeze (audit)")
+    waiting = STABLE.model_copy(update={"closed": closed, "phase": Phase.PENDING})
+    desk.later = [lambda: desk.status(waiting)]
+
+    result = desk.type("undo", "reviews")
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "rollout: shop/reviews: v1 is wanted, and does not start: stopped by RolloutPolicy freeze"
+        " (audit); it goes by the ladder when it may\n"
+    )

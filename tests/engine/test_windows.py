@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rollout.adapters.calendar import CronCalendar
 from rollout.api.action import ActionOutcome, Verb
@@ -138,6 +140,55 @@ def test_openings_are_looked_for_only_where_there_are_some() -> None:
     )
 
     assert asked == []
+
+
+MINUTES = st.integers(0, 14 * 24 * 60)
+OPENINGS = st.builds(
+    lambda hour, days, lasts, zone: {
+        "cron": f"30 {hour} * * {days}",
+        "for": f"{lasts}h",
+        "timezone": zone,
+    },
+    st.integers(0, 23),
+    st.sampled_from(["*", "mon-fri", "sat,sun", "wed"]),
+    st.integers(1, 20),
+    st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kolkata"]),
+)
+SPRING = datetime(2026, 3, 23, tzinfo=UTC)
+FREEZES = st.builds(
+    lambda begin, lasts: {
+        "from": (SPRING + timedelta(minutes=begin)).isoformat(),
+        "until": (SPRING + timedelta(minutes=begin + lasts)).isoformat(),
+        "reason": "x",
+    },
+    MINUTES,
+    st.integers(1, 5000),
+)
+SAID = st.fixed_dictionaries(
+    {"allow": st.lists(OPENINGS, max_size=2), "freeze": st.lists(FREEZES, max_size=2)}
+)
+
+
+@given(said=st.lists(SAID, min_size=1, max_size=3), minute=MINUTES)
+@settings(deadline=None)
+def test_until_when_it_is_closed_is_the_first_moment_at_which_nothing_is(
+    said: list[dict[str, Any]], minute: int
+) -> None:
+    """Around a change of the clock, by clocks of three zones."""
+    rules, now = [rule(**one) for one in said], SPRING + timedelta(minutes=minute)
+    opens_at = CronCalendar().opens_at
+
+    def at(moment: datetime) -> Closed | None:
+        return windows.closed(rules, suspended=False, now=moment, opens_at=opens_at)
+
+    found = at(now)
+    if found is None or found.until is None:
+        return
+
+    assert at(found.until) is None
+    assert at(found.until - timedelta(milliseconds=1)) is not None
+    middle = now + (found.until - now) * 0.37
+    assert at(middle) is not None
 
 
 # What that keeps a run from. A day in March 2026: it is nine o'clock in UTC.

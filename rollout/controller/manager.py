@@ -24,7 +24,7 @@ from rollout.api.meta import (
 from rollout.api.reading import read
 from rollout.base.errors import BadManifest, Retry, RolloutError
 from rollout.controller.apply import Applier
-from rollout.controller.cache import Cache, Change, key_of
+from rollout.controller.cache import Cache, key_of
 from rollout.controller.event import Event
 from rollout.controller.hindsight import Hindsight
 from rollout.controller.judging import Judging
@@ -145,7 +145,7 @@ class Manager:
             self._propagations,
             status_seconds=options.status_seconds,
             noticed=lambda cache, change: self._noticer(cache)(change.old, change.new),
-            moved=self._wake_line,
+            moved=lambda change: self._wake_line(change.old, change.new),
         )
         self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
         parts = observer, applier, judging, self._propagations
@@ -257,15 +257,14 @@ class Manager:
                 if manifest is not None:
                     for key in self.world.concerned(cache, manifest):
                         self.queue.add(key)
-            known = new or old
-            if cache is self.world.rollouts and known is not None:
-                self._wake_line(Change(key=key_of(known), old=old, new=new))
+            if cache is self.world.rollouts:
+                self._wake_line(old, new)
 
         return notice
 
-    def _wake_line(self, change: Change) -> None:
+    def _wake_line(self, old: Manifest | None, new: Manifest | None) -> None:
         """Have those looked at that wait for a run of others to end, or for their turn."""
-        for key in self._policies.woken_by(change):
+        for key in self._policies.woken_by(old, new):
             self.queue.add(key)
 
     async def _work(self) -> None:

@@ -12,7 +12,7 @@ from rollout.api.meta import CLUSTER_ROLLOUT_POLICY, ROLLOUT_POLICY, Key, Manife
 from rollout.api.policy import PolicySpec
 from rollout.api.window import Closed, Windows
 from rollout.base.errors import BadManifest
-from rollout.controller.cache import Cache, Change, key_of
+from rollout.controller.cache import Cache, key_of
 from rollout.controller.standing import IN_LINE, RUNNING, place, standing
 from rollout.controller.world import World
 from rollout.engine import turns, windows
@@ -112,21 +112,20 @@ class Policies:
             return None
         return turns.turn(key, line=self._line(), running=self._running(), limits=limits)
 
-    def woken_by(self, change: Change) -> set[Key]:
+    def woken_by(self, old: Manifest | None, new: Manifest | None) -> set[Key]:
         """Those in the line to whom it matters that a Rollout has begun, ended, come or gone.
 
         Those whose turn has come, and those who are told their place.
         """
-        before, after = (
-            tuple(standing(m)) if m is not None else () for m in (change.old, change.new)
-        )
+        before, after = (tuple(standing(m)) if m is not None else () for m in (old, new))
         if before == after:
             return set()
         line = self._line()
         if not line:
             return set()
         admitted = turns.admitted(line, running=self._running(), limits=self._limits())
-        return {*admitted, *line[:TOLD_PLACES_MAX]} - {change.key}
+        themselves = {key_of(manifest) for manifest in (old, new) if manifest is not None}
+        return {*admitted, *line[:TOLD_PLACES_MAX]} - themselves
 
     def _line(self) -> Sequence[Key]:
         waiting = self._world.rollouts.by("standing", IN_LINE)

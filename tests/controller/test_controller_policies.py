@@ -10,7 +10,7 @@ import pytest
 from rollout.adapters.calendar import CronCalendar
 from rollout.api.meta import Key, Manifest
 from rollout.api.window import Windows
-from rollout.controller.cache import Cache, Change
+from rollout.controller.cache import Cache
 from rollout.controller.policies import Policies
 from rollout.controller.world import World
 from rollout.engine.turns import TOLD_PLACES_MAX
@@ -139,7 +139,7 @@ def test_the_end_of_a_run_wakes_the_first_of_the_line_and_whoever_is_told_a_plac
     world.rollouts.put(old)
     world.rollouts.put(new)
 
-    woken = policies.woken_by(Change(key=Key("shop", "a"), old=old, new=new))
+    woken = policies.woken_by(old, new)
 
     assert {key.name for key in woken} == {f"r{number:02}" for number in range(TOLD_PLACES_MAX)}
 
@@ -151,7 +151,7 @@ def test_a_status_that_changes_nothing_for_the_line_wakes_nobody(
 
     old, new = running("a"), running("a", 2, weight=50)
 
-    assert policies.woken_by(Change(key=Key("shop", "a"), old=old, new=new)) == set()
+    assert policies.woken_by(old, new) == set()
 
 
 def test_whoever_is_being_deleted_stands_in_no_line(world: World, policies: Policies) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from rollout.api.chat import Dialog, Handle, Member, Message, Press, Spot
 from rollout.api.meta import Key, Kind, Manifest
+from rollout.api.window import Opening
 
 Patch = Sequence[Mapping[str, Any]] | Mapping[str, Any]
 """A JSON patch when it is a list of operations, a merge patch when it is an object."""
@@ -353,4 +354,23 @@ class Alarms(Protocol):
 
     def drop(self, key: Key) -> None:
         """Forget a key's alarm, if any."""
+        ...
+
+
+class Calendar(Protocol):
+    """Cron and time zones."""
+
+    def check(self, opening: Opening, *, at: str) -> None:
+        """Raises `BadManifest` for an opening that never comes, or whose clock nobody knows.
+
+        ``at`` is where it stands in its object, such as ``spec.windows.allow[0]``.
+        """
+        ...
+
+    def opens_at(self, openings: Sequence[Opening], at: datetime) -> datetime | None:
+        """The first moment from one on at which one of some openings is open.
+
+        That moment itself when one is; else one with the time zone of the opening that comes first.
+        None: none comes any more.
+        """
         ...

@@ -17,7 +17,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from rollout.api.action import ActionSpec, ActionStatus
-from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Kind, Manifest
+from rollout.api.meta import (
+    CLUSTER_ROLLOUT_POLICY,
+    ROLLOUT,
+    ROLLOUT_ACTION,
+    ROLLOUT_POLICY,
+    Kind,
+    Manifest,
+)
+from rollout.api.policy import PolicySpec
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import RolloutStatus
 
@@ -35,14 +43,17 @@ ITEMS_MAX = 64
 
 def crds() -> tuple[Manifest, ...]:
     """All our CustomResourceDefinitions, ready to be applied."""
-    return (_rollout(), _action())
+    return (
+        _rollout(),
+        _action(),
+        _policy(ROLLOUT_POLICY, short="rop", whose="the Rollouts of a namespace"),
+        _policy(CLUSTER_ROLLOUT_POLICY, short="crop", whose="all Rollouts of a cluster"),
+    )
 
 
 def _rollout() -> Manifest:
     spec, status = schema(RolloutSpec), schema(RolloutStatus)
-    _rule_steps(spec["properties"]["strategy"]["properties"]["steps"])
-    _rule_gates(spec["properties"]["gates"])
-    _list_map(spec["properties"]["gates"], key="name")
+    _rule_spec(spec["properties"])
     _list_map(status["properties"]["conditions"], key="type")
     columns = [
         _column("Phase", ".status.phase"),
@@ -54,11 +65,26 @@ def _rollout() -> Manifest:
         _column("Of", ".status.run.stepCount", kind="integer", wide=True),
         _column("Observed", ".status.run.observedWeight", kind="number", wide=True),
         _column("Run", ".status.run.id", wide=True),
+        _column("Policy", ".spec.policyRef.name", wide=True),
         _column("Ready", ".status.conditions[?(@.type=='Ready')].status", wide=True),
         _column("Age", ".metadata.creationTimestamp", kind="date"),
     ]
     described = "A gray release of a service: which revision should be live, and how to get there."
     return _crd(ROLLOUT, spec, status, columns=columns, short=["ro"], description=described)
+
+
+def _rule_spec(fields: dict[str, Any]) -> None:
+    """What types do not say of a spec, or of the part of one that a policy has."""
+    _rule_steps(fields["strategy"]["properties"]["steps"])
+    _rule_gates(fields["gates"])
+    _list_map(fields["gates"], key="name")
+    _rule_windows(fields["windows"])
+
+
+def _rule_windows(windows: dict[str, Any]) -> None:
+    windows["properties"]["freeze"]["items"]["x-kubernetes-validations"] = [
+        _rule("!has(self.from) || self.from < self.until", "a freeze ends after it begins")
+    ]
 
 
 def _rule_steps(steps: dict[str, Any]) -> None:
@@ -134,6 +160,23 @@ def _action() -> Manifest:
         short=["roa"],
         description="A command to a run, and its answer.",
     )
+
+
+def _policy(kind: Kind, *, short: str, whose: str) -> Manifest:
+    spec = schema(PolicySpec)
+    for part in ("defaults", "enforce"):
+        _rule_spec(spec["properties"][part]["properties"])
+    _rule_windows(spec["properties"]["windows"])
+    columns = [
+        _column("For", ".spec.appliesTo"),
+        _column("Stopped", ".spec.stop.reason"),
+        _column("Frozen", ".spec.windows.freeze[*].reason"),
+        _column("At once", ".spec.limits.runsAtOnce", kind="integer"),
+        _column("What", ".spec.description"),
+        _column("Age", ".metadata.creationTimestamp", kind="date"),
+    ]
+    described = f"What {whose} share, what none of them may change, and when they may not move."
+    return _crd(kind, spec, None, columns=columns, short=[short], description=described)
 
 
 def schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -217,7 +260,7 @@ def _column(name: str, path: str, *, kind: str = "string", wide: bool = False) -
 def _crd(
     kind: Kind,
     spec: dict[str, Any],
-    status: dict[str, Any],
+    status: dict[str, Any] | None,
     *,
     columns: list[dict[str, Any]],
     short: list[str],
@@ -232,7 +275,7 @@ def _crd(
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": spec,
-            "status": status,
+            **({} if status is None else {"status": status}),
         },
     }
     return {
@@ -241,7 +284,7 @@ def _crd(
         "metadata": {"name": f"{kind.plural}.{kind.group}"},
         "spec": {
             "group": kind.group,
-            "scope": "Namespaced",
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
             "names": {
                 "plural": kind.plural,
                 "singular": kind.kind.lower(),
@@ -256,7 +299,7 @@ def _crd(
                     "served": True,
                     "storage": True,
                     "schema": {"openAPIV3Schema": root},
-                    "subresources": {"status": {}},
+                    **({} if status is None else {"subresources": {"status": {}}}),
                     "additionalPrinterColumns": columns,
                 }
             ],

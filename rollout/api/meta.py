@@ -46,6 +46,7 @@ class Kind:
         plural: the resource's name in URLs.
         kind: the name in manifests.
         metadata_only: ask the server for metadata alone (``PartialObjectMetadata``).
+        namespaced: objects of the kind are in namespaces; else they belong to the whole cluster.
     """
 
     group: str
@@ -53,6 +54,7 @@ class Kind:
     plural: str
     kind: str
     metadata_only: bool = False
+    namespaced: bool = True
 
     @property
     def api_version(self) -> str:
@@ -80,6 +82,16 @@ class Kind:
 ROLLOUT = Kind(group="rollout.dev", version="v1alpha1", plural="rollouts", kind="Rollout")
 ROLLOUT_ACTION = Kind(
     group="rollout.dev", version="v1alpha1", plural="rolloutactions", kind="RolloutAction"
+)
+ROLLOUT_POLICY = Kind(
+    group="rollout.dev", version="v1alpha1", plural="rolloutpolicies", kind="RolloutPolicy"
+)
+CLUSTER_ROLLOUT_POLICY = Kind(
+    group="rollout.dev",
+    version="v1alpha1",
+    plural="clusterrolloutpolicies",
+    kind="ClusterRolloutPolicy",
+    namespaced=False,
 )
 VIRTUAL_SERVICE = Kind(
     group="networking.istio.io", version="v1", plural="virtualservices", kind="VirtualService"
@@ -149,7 +161,13 @@ def print_time(moment: datetime) -> str:
 
 
 def _read_time(value: object) -> object:
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError as error:
+        problem = "use a time such as 2026-12-20T00:00:00Z"
+        raise ValueError(problem) from error
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -11,9 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from rollout.api import remedies
 from rollout.api.action import ActionSpec
+from rollout.api.merging import Merged
 from rollout.api.meta import Manifest
+from rollout.api.policy import PolicySpec
 from rollout.api.rollout import RolloutSpec
-from rollout.api.rules import check
+from rollout.api.rules import check, check_windows
 from rollout.api.status import RolloutStatus
 from rollout.base.errors import BadManifest
 
@@ -28,6 +30,30 @@ def read_spec(manifest: Manifest) -> RolloutSpec:
     """
     spec = read(RolloutSpec, _part(manifest, "spec"), at="spec")
     check(spec)
+    return spec
+
+
+def read_merged(merged: Merged) -> RolloutSpec:
+    """A spec with what policies say, checked for meaning.
+
+    Raises:
+        BadManifest: naming the field and the remedy; ``subject`` is the policy that is wrong.
+    """
+    try:
+        return read_spec({"spec": merged.spec})
+    except BadManifest as error:
+        raise merged.blame(error) from error
+
+
+def read_policy(manifest: Manifest) -> PolicySpec:
+    """What a policy says, checked for meaning as far as it can be without a Rollout.
+
+    Raises:
+        BadManifest: naming the field and the remedy; ``subject`` is left empty.
+    """
+    spec = read(PolicySpec, _part(manifest, "spec"), at="spec")
+    for problem in check_windows(spec.windows, at="spec.windows"):
+        raise problem
     return spec
 
 

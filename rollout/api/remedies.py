@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from rollout.api.gate import NAME_PATTERN
 from rollout.api.rollout import HOST_PATTERN, LABEL_PATTERN
+from rollout.api.window import CRON_PATTERN
 from rollout.base.quantity import DURATION_PATTERN
 
 SHOWN_LENGTH_MAX = 60
@@ -19,6 +20,7 @@ _PATTERNS: Mapping[str, str] = {
     DURATION_PATTERN: "use a duration such as 90s, 10m or 1h30m",
     NAME_PATTERN: "use lower-case letters, digits and dashes",
     HOST_PATTERN: "use the name of one service, such as reviews or reviews.shop.svc.cluster.local",
+    CRON_PATTERN: "use five parts, such as 0 9 * * mon-fri",
     LABEL_PATTERN: "use a label's name: letters, digits and underscores",
 }
 
@@ -32,6 +34,7 @@ _TYPES: Mapping[str, str] = {
     "bool_type": "use true or false",
     "tuple_type": "use a list",
     "dict_type": "use a map",
+    "timezone_aware": "give it a zone, such as 2026-12-20T00:00:00Z",
 }
 """Remedies that need nothing but the kind of the error."""
 

@@ -11,6 +11,7 @@ from rollout.api.guard import Guard
 from rollout.api.meta import Model
 from rollout.api.notify import Notify
 from rollout.api.step import Strategy
+from rollout.api.window import Windows
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
 Subset = Annotated[str, Field(min_length=1, max_length=63, pattern=NAME_PATTERN)]
@@ -75,6 +76,19 @@ class Metrics(Model):
     different owners, else ``destination_canonical_revision``."""
 
 
+class PolicyRef(Model):
+    """A policy that says what a Rollout leaves open, and what it may not change."""
+
+    kind: Literal["RolloutPolicy", "ClusterRolloutPolicy"]
+    """``RolloutPolicy``: one of the Rollout's own namespace. ``ClusterRolloutPolicy``: one for the
+    whole cluster."""
+    name: ObjectName
+    """The policy's name."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
 class RolloutSpec(Model):
     """What a team wants: which revision of a host is live, and how carefully to get there."""
 
@@ -86,6 +100,9 @@ class RolloutSpec(Model):
     """Which Istio objects route the host's traffic. Absent: discovered."""
     metrics: Metrics = Metrics()
     """Where the numbers come from. Absent: Istio's standard metrics."""
+    policy_ref: PolicyRef | None = None
+    """A policy: what this Rollout says wins over its ``defaults``, nothing over its ``enforce``.
+    What follows here may come from it."""
     strategy: Strategy = Strategy()
     """The ladder of steps."""
     gates: Annotated[tuple[Gate, ...], Field(max_length=GATES_MAX)] = (
@@ -97,6 +114,8 @@ class RolloutSpec(Model):
     """How much evidence a verdict needs."""
     guard: Guard = Guard()
     """What protects users during a run. Absent: nothing but what is there already."""
+    windows: Windows = Windows()
+    """When a run may start, and the canary get more. Absent: at any time."""
     on_failure: Literal["Rollback", "Hold"] = "Rollback"
     """What to do when a gate fails."""
     notify: Notify = Notify()
@@ -122,6 +141,8 @@ class Plan(Model):
     """How much evidence a verdict needs."""
     guard: Guard = Guard()
     """What protects users during the run."""
+    windows: Windows = Windows()
+    """When the canary may get more."""
     on_failure: Literal["Rollback", "Hold"] = "Rollback"
     """What to do when a gate fails."""
 
@@ -132,6 +153,7 @@ __all__ = [
     "Metrics",
     "Name",
     "Plan",
+    "PolicyRef",
     "RolloutSpec",
     "Traffic",
     "VirtualServiceRef",

@@ -20,6 +20,7 @@ from rollout.api.meta import Model
 from rollout.api.remedies import place
 from rollout.api.rollout import RolloutSpec
 from rollout.api.step import STEP_KINDS, STEPS_MAX, Approvers, Step
+from rollout.api.window import Windows
 from rollout.base.errors import BadManifest, BadQuantity
 from rollout.base.quantity import decimal_of, parse_duration
 
@@ -328,6 +329,25 @@ def _guard_durations(guard: Guard) -> Iterator[tuple[str, str]]:
                 yield f"{path}.{field.alias or name}", value
 
 
+def check_windows(windows: Windows, *, at: str) -> Iterator[BadManifest]:
+    """What is wrong with windows that stand at a path; cron and time zones the calendar checks."""
+    for i, opening in enumerate(windows.allow):
+        try:
+            is_empty, remedy = parse_duration(opening.for_) == 0, "use a longer duration"
+        except BadQuantity as error:
+            is_empty, remedy = True, f"use {error.wanted}"
+        if is_empty:
+            yield _wrong(f"{at}.allow[{i}].for", f"is {opening.for_!r}", remedy)
+    for i, freeze in enumerate(windows.freeze):
+        if freeze.from_ is not None and freeze.from_ >= freeze.until:
+            ends = freeze.until.isoformat()
+            yield _wrong(f"{at}.freeze[{i}].until", f"is {ends}, not after from", "swap the two")
+
+
+def _windows_make_sense(spec: RolloutSpec) -> Iterator[BadManifest]:
+    return check_windows(spec.windows, at="spec.windows")
+
+
 def _arms_differ(spec: RolloutSpec) -> Iterator[BadManifest]:
     arm = spec.metrics.arm
     if arm is not None and arm.stable == arm.canary:
@@ -364,6 +384,7 @@ _RULES: tuple[Callable[[RolloutSpec], Iterator[BadManifest]], ...] = (
     _counting_gates_have_room,
     _queries_have_room,
     _checks_name_gates,
+    _windows_make_sense,
     _arms_differ,
     _a_copy_fits_the_status,
 )

@@ -15,7 +15,10 @@ from rollout.api.status import RolloutStatus, Run
 from rollout.base.errors import BadManifest
 
 RUN_FIELDS_TO_SPARE = frozenset(
-    {"evidence", "gates", "observedWeight", "lookAgainAt", "settledSince", "promotedFull"}
+    {
+        *("evidence", "gates", "observedWeight", "lookAgainAt", "settledSince", "promotedFull"),
+        "policies",
+    }
 )
 """Without these a run goes on, only slower: counting and settling begin again. Without any other
 it might move traffic that it should not."""

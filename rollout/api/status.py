@@ -11,6 +11,7 @@ from rollout.api.meta import Model, Time
 from rollout.api.notify import OUTBOX_MAX, Telling, Thread
 from rollout.api.phase import ConditionType, Outcome, Phase
 from rollout.api.rollout import Plan
+from rollout.api.window import Closed
 
 HISTORY_MAX = 10
 """Runs remembered: enough to see a pattern, small enough for the status."""
@@ -120,6 +121,10 @@ class Decided(Model):
     """What the person gave as reason, cut to what fits."""
 
 
+POLICIES_MAX = 16
+"""Policies that one Rollout may have."""
+
+
 class Run(Model):
     """The run in progress, or the last one."""
 
@@ -165,6 +170,11 @@ class Run(Model):
     guarded: Annotated[tuple[GuardedField, ...], Field(max_length=2)] = ()
     """Fields of the canary subset's traffic policy that this run writes and takes off again: those
     of ``spec.guard`` that the subset did not have when the run began."""
+    closed_since: Time | None = None
+    """Since when a window, a freeze, a stop or ``spec.suspend`` keeps the canary from getting more.
+    Absent: nothing of that kind does."""
+    closed_ms: Annotated[int, Field(ge=0)] = 0
+    """How long such times took before, in milliseconds: they do not count for ``maxDuration``."""
     unrouted_since: Time | None = None
     """Since when something keeps the routes from the step's weight: that time does not count for
     the step. Absent: nothing does."""
@@ -172,6 +182,8 @@ class Run(Model):
     """How it ends, once that is decided."""
     plan: Plan
     """What the run obeys, recorded at its start."""
+    policies: Annotated[tuple[Word, ...], Field(max_length=POLICIES_MAX)] = ()
+    """The policies that had a part in the plan, the nearest first."""
     gates: Annotated[tuple[GateStatus, ...], Field(max_length=16)] = ()
     """The gates' newest verdicts."""
     evidence: RunEvidence | None = None
@@ -209,6 +221,15 @@ class PastRun(Model):
     """The person who ended it, if a person did."""
 
 
+class Waiting(Model):
+    """How long a revision that is wanted has been waiting to start."""
+
+    since: Time
+    """Since when. Who has waited longest starts first."""
+    in_line_since: Time | None = None
+    """Since when it stands in the line for a limit of runs at once. Absent: it stands in none."""
+
+
 class RolloutStatus(Model):
     """Where a Rollout is and why."""
 
@@ -230,6 +251,11 @@ class RolloutStatus(Model):
     """A revision that was taken back; it runs again by Retry, or after another was wanted."""
     run: Run | None = None
     """The run in progress, or the last one."""
+    waiting: Waiting | None = None
+    """How long the revision that is wanted has been waiting to start. Absent: it is not waiting."""
+    closed: Closed | None = None
+    """What keeps a run from starting, or its canary from getting more. Absent: nothing does, or
+    nothing is kept by it."""
     history: Annotated[tuple[PastRun, ...], Field(max_length=HISTORY_MAX)] = ()
     """The last runs, newest first."""
     retirable: Annotated[tuple[Word, ...], Field(max_length=16)] = ()

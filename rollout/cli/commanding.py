@@ -285,7 +285,9 @@ async def _at_once(client: Client, manifest: Manifest, place: Place, words: Word
 
     def has_begun(status: RolloutStatus) -> bool:
         run = status.run
-        return run is not None and run.ended_at is None and run.canary_revision == revision
+        if run is not None and run.ended_at is None:
+            return bool(run.canary_revision == revision)
+        return status.closed is not None
 
     seconds = parse_duration(words.timeout)
     try:
@@ -293,6 +295,7 @@ async def _at_once(client: Client, manifest: Manifest, place: Place, words: Word
             begun = await client.until(manifest, has_begun)
             if begun is None:
                 raise errors.UnknownName(what=f"Rollout {name}", remedy="it was deleted meanwhile")
+            _must_be_open(begun)
             said = await _say(client, begun, Verb.PROMOTE_FULL, words)
             action = await client.answer(said)
     except TimeoutError:
@@ -302,3 +305,18 @@ async def _at_once(client: Client, manifest: Manifest, place: Place, words: Word
             remedy=f"see `rollout why {name}`; without more it goes by the ladder",
         ) from None
     _tell_answer(place, name, action, repeated=said.repeated)
+
+
+def _must_be_open(manifest: Manifest) -> None:
+    """Nobody waits for a run that may not start now.
+
+    Raises:
+        OutOfPlace: it may not.
+    """
+    seen = subject.read(manifest)
+    if seen.active is None and seen.status.closed is not None:
+        raise errors.OutOfPlace(
+            subject=str(seen.key),
+            why=f"{seen.revision} is wanted, and does not start: {seen.status.closed.because}",
+            remedy="it goes by the ladder when it may",
+        )

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from rollout.cli import installing, options
+from rollout.cli import governing, installing, options
 from rollout.cli.place import Place, arranged
 from rollout.cli.registering import registering
 
@@ -334,7 +334,8 @@ def _backtest(
     backtesting.backtest_gates(place, source, wanted)
 
 
-app.registered_commands.extend(installing.app.registered_commands)
+for _more in (governing.app, installing.app):
+    app.registered_commands.extend(_more.registered_commands)
 
 
 def main() -> None:

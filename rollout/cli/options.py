@@ -17,6 +17,12 @@ def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
     return completion.rollout_names(ctx, incomplete)
 
 
+def _complete_policy(ctx: typer.Context, incomplete: str) -> list[str]:
+    from rollout.cli import completion  # noqa: PLC0415 - only the Tab key pays for it
+
+    return completion.policy_names(ctx, incomplete)
+
+
 def seconds(text: str) -> float:
     """The value of an option that is a duration."""
     try:
@@ -60,6 +66,31 @@ Timeout = Annotated[
         help="How long to wait for the answer.",
     ),
 ]
+
+# Of those who govern.
+
+PolicyName = Annotated[
+    str,
+    typer.Argument(
+        metavar="[NAME]",
+        help="The policy. Default: all.",
+        autocompletion=_complete_policy,
+        show_default=False,
+    ),
+]
+FreezeReason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why, for those who wait.")
+]
+Until = Annotated[
+    str,
+    typer.Option(
+        metavar="TIME|DURATION",
+        help="When it ends: 2027-01-02T00:00:00Z, or 8h from now. Default: when somebody thaws it.",
+        show_default=False,
+    ),
+]
+ClusterWide = Annotated[bool, typer.Option("--cluster", help="In the whole cluster.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be, and write nothing.")]
 
 # The demo's.
 

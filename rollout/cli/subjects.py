@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,16 @@ import typer
 import yaml
 
 from rollout.analysis.arm import Arms
-from rollout.api.meta import ROLLOUT, Manifest
-from rollout.api.reading import read_spec
+from rollout.api import merging
+from rollout.api.merging import Policy
+from rollout.api.meta import CLUSTER_ROLLOUT_POLICY, ROLLOUT, ROLLOUT_POLICY, Manifest
+from rollout.api.reading import read_merged, read_spec
 from rollout.api.rollout import Plan, RolloutSpec
 from rollout.base import hosts
 from rollout.base.errors import BadManifest
 from rollout.cli.place import Place
 from rollout.engine import plan as plans
+from rollout.wiring import freezing
 
 FILE_BYTES_MAX = 4 * 2**20
 
@@ -83,7 +87,8 @@ def _is_file(source: str) -> bool:
 async def _of(place: Place, name: str) -> Subject:
     async with place.open() as client:
         manifest = await client.rollout(name)
-    return _subject(manifest, namespace=client.namespace, name="")
+        policies = await freezing.ruling(client, manifest)
+    return _subject(manifest, policies, namespace=client.namespace, name="")
 
 
 def _of_file(place: Place, source: str) -> Subject:
@@ -102,7 +107,46 @@ def _of_file(place: Place, source: str) -> Subject:
             problem=f"holds {len(found) or 'no'} {'Rollouts' if len(found) > 1 else 'Rollout'}",
             remedy="name a file with one",
         )
-    return _subject(found[0], namespace=place.namespace or "default", name=source)
+    space = place.namespace or "default"
+    manifest, policies = found[0], [one for one in documents if _is_policy(one)]
+    return _subject(
+        manifest, _ruling(place, manifest, policies, space), namespace=space, name=source
+    )
+
+
+def _is_policy(document: object) -> bool:
+    kinds = {ROLLOUT_POLICY.kind, CLUSTER_ROLLOUT_POLICY.kind}
+    return isinstance(document, dict) and document.get("kind") in kinds
+
+
+def _ruling(
+    place: Place, manifest: Manifest, policies: Sequence[Manifest], namespace: str
+) -> Sequence[Policy]:
+    """The policies beside a Rollout in a file; one that is not there the cluster must know."""
+    metadata = {"namespace": namespace, **(manifest.get("metadata") or {})}
+    spec = manifest.get("spec")
+    if not isinstance(spec, dict):
+        return ()
+    known = [merging.policy_of(_placed(policy, namespace)) for policy in policies]
+    near = str(metadata.get("namespace"))
+    found = merging.ruling(spec, known, namespace=near)
+    named = merging.named_by(spec)
+    if named is None or named in {(one.kind, one.key.name) for one in found}:
+        return found
+    return asyncio.run(_known(place, {**manifest, "metadata": {"name": "", **metadata}}))
+
+
+async def _known(place: Place, manifest: Manifest) -> Sequence[Policy]:
+    async with place.open() as client:
+        return await freezing.ruling(client, manifest)
+
+
+def _placed(policy: Manifest, namespace: str) -> Manifest:
+    """A policy of a file with a name, and with a namespace if its kind has one."""
+    metadata = {"name": "", **(policy.get("metadata") or {})}
+    if policy["kind"] == ROLLOUT_POLICY.kind:
+        metadata = {"namespace": namespace, **metadata}
+    return {**policy, "metadata": metadata}
 
 
 def _text(source: str) -> str:
@@ -124,13 +168,21 @@ def _text(source: str) -> str:
     return data.decode("utf-8-sig", errors="replace")
 
 
-def _subject(manifest: Manifest, *, namespace: str, name: str) -> Subject:
+def _subject(
+    manifest: Manifest, policies: Sequence[Policy], *, namespace: str, name: str
+) -> Subject:
     metadata = manifest.get("metadata") or {}
     space = str(metadata.get("namespace") or namespace)
     name = name or f"{space}/{metadata.get('name', '')}"
     try:
-        return Subject(name=name, namespace=space, spec=read_spec(manifest))
+        spec = manifest.get("spec")
+        if not policies or not isinstance(spec, dict):
+            return Subject(name=name, namespace=space, spec=read_spec(manifest))
+        return Subject(name=name, namespace=space, spec=read_merged(merging.merged(spec, policies)))
     except BadManifest as error:
         raise BadManifest(
-            subject=name, field=error.field, problem=error.problem, remedy=error.remedy
+            subject=error.subject or name,
+            field=error.field,
+            problem=error.problem,
+            remedy=error.remedy,
         ) from error

@@ -57,6 +57,7 @@ class Applier:
         propagations: are told of weights that were written.
         status_seconds: how old what only people read may grow in the status before it is written.
         noticed: is told of what others have written, when a conflict shows it.
+        moved: is told of what was written to a Rollout: others may wait for that.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Applier:
         *,
         status_seconds: float,
         noticed: Callable[[Cache, Change], object],
+        moved: Callable[[Change], object],
     ) -> None:
         self._cluster = cluster
         self._world = world
@@ -75,6 +77,7 @@ class Applier:
         self._propagations = propagations
         self._thrift = Thrift(status_seconds=status_seconds)
         self._noticed = noticed
+        self._moved = moved
         self._guards = Guards(
             world, observer, self._thrift, write=self._write, make_sure=self._make_sure
         )
@@ -282,7 +285,9 @@ class Applier:
                 raise
             newer = f"{cache.kind.kind} {key}"
             raise Conflict(newer) from error
-        cache.put(written.object)
+        change = cache.put(written.object)
+        if change is not None and cache is self._world.rollouts:
+            self._moved(change)
         return written
 
     def _hear(self, key: Key, decision: Decision, written: Written) -> None:

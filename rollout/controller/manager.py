@@ -31,6 +31,7 @@ from rollout.controller.event import Event
 from rollout.controller.hindsight import Hindsight
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer
+from rollout.controller.policies import Policies
 from rollout.controller.propagation import Propagations
 from rollout.controller.queue import WorkQueue
 from rollout.controller.reconcile import Outcome, Reconciler, Result
@@ -38,7 +39,7 @@ from rollout.controller.record import Record
 from rollout.controller.telescope import Telescope
 from rollout.controller.watch import Notify, Reflector
 from rollout.controller.world import World
-from rollout.ports import Alarms, Clock, Cluster, Mesh, Metrics
+from rollout.ports import Alarms, Calendar, Clock, Cluster, Mesh, Metrics
 
 ESSENTIAL = (ROLLOUT, ROLLOUT_ACTION, VIRTUAL_SERVICE, DESTINATION_RULE)
 """Kinds without which nothing can be decided. Without any other an abort is obeyed all the same."""
@@ -114,6 +115,7 @@ class Manager:
         mesh: Mesh | None,
         clock: Clock,
         alarms: Alarms,
+        calendar: Calendar,
         random: Random,
         record: Record,
         leadership: Leadership | None,
@@ -145,12 +147,14 @@ class Manager:
             ring=self._ring,
             leads=lambda: self.leading,
         )
+        self._policies = Policies(self.world, calendar)
         observer = Observer(
             self.world,
             judging,
             clock,
             authorship=self._authorship,
             mailbox=self.correspondence.mailbox,
+            policies=self._policies,
             settle_seconds=options.settle_seconds,
         )
         applier = Applier(
@@ -160,6 +164,7 @@ class Manager:
             self._propagations,
             status_seconds=options.status_seconds,
             noticed=lambda cache, change: self._noticer(cache)(change.old, change.new),
+            moved=lambda change: self._wake_line(change.old, change.new),
         )
         self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
         parts = observer, applier, judging, self._propagations
@@ -176,7 +181,7 @@ class Manager:
             self._noticer(cache),
             clock=self._clock,
             random=random,
-            namespace=self._options.namespace,
+            namespace=self._options.namespace if cache.kind.namespaced else "",
             essential=cache.kind in ESSENTIAL,
             record=self._record,
         )
@@ -275,8 +280,15 @@ class Manager:
                 if manifest is not None:
                     for key in self.world.concerned(cache, manifest):
                         self.queue.add(key)
+            if cache is self.world.rollouts:
+                self._wake_line(old, new)
 
         return notice
+
+    def _wake_line(self, old: Manifest | None, new: Manifest | None) -> None:
+        """Have those looked at that wait for a run of others to end, or for their turn."""
+        for key in self._policies.woken_by(old, new):
+            self.queue.add(key)
 
     async def _work(self) -> None:
         """Take keys until there are no more."""

@@ -7,13 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from rollout.analysis.arm import Arms
-from rollout.api import reading, salvage
 from rollout.api.meta import DESTINATION_RULE, VIRTUAL_SERVICE, Key, Kind, Manifest
 from rollout.api.rollout import Plan, RolloutSpec, Traffic
-from rollout.api.salvage import Salvaged
-from rollout.api.status import RolloutStatus, Run
+from rollout.api.status import Run
 from rollout.api.traffic import ManagedRoutes, Note, Problem, RouteRef, Routing, SubsetTable
-from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import endpoints
 from rollout.controller.authorship import Authorship
@@ -21,6 +18,8 @@ from rollout.controller.cache import key_of, versions
 from rollout.controller.damper import Damper
 from rollout.controller.judging import NOT_JUDGED, Judging
 from rollout.controller.mailbox import Mailbox
+from rollout.controller.parsing import Parsed, Parser
+from rollout.controller.policies import Policies
 from rollout.controller.refusals import Denial, Refusals
 from rollout.controller.surroundings import Lookout, Place
 from rollout.controller.world import World
@@ -52,36 +51,6 @@ class Seen:
     look_again_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parsed:
-    """A Rollout as read; kept until its resource version changes."""
-
-    uid: str
-    resource_version: str
-    spec: RolloutSpec | None
-    spec_problem: str
-    salvaged: Salvaged
-
-    @property
-    def status(self) -> RolloutStatus:
-        """The status, as far as it is known."""
-        return self.salvaged.status
-
-    @property
-    def run(self) -> Run | None:
-        """The run in progress."""
-        run = self.status.run
-        return run if run is not None and run.ended_at is None else None
-
-    def aim(self) -> tuple[str, Traffic]:
-        """Host and objects as the run's plan says; without a run as the spec says."""
-        if self.run is not None:
-            return self.run.plan.host, self.run.plan.traffic
-        if self.spec is not None:
-            return self.spec.host, self.spec.traffic
-        return "", Traffic()
-
-
 class Observer:
     """Makes observations, and remembers what may not be written."""
 
@@ -93,6 +62,7 @@ class Observer:
         *,
         authorship: Authorship,
         mailbox: Mailbox,
+        policies: Policies,
         settle_seconds: float,
     ) -> None:
         self._authorship = authorship
@@ -101,7 +71,8 @@ class Observer:
         self._judging = judging
         self._clock = clock
         self._settle_seconds = settle_seconds
-        self._parsed: dict[Key, _Parsed] = {}
+        self._policies = policies
+        self._parser = Parser(policies)
         self._arms: dict[Key, tuple[str, Arms]] = {}
         self._routed: dict[Key, tuple[object, Routing]] = {}
         self._managed: dict[Key, tuple[object, tuple[ManagedRoutes, ...]]] = {}
@@ -112,11 +83,11 @@ class Observer:
 
     def forget_statuses(self) -> None:
         """Another controller may have written since: only what stands there counts."""
-        self._parsed.clear()
+        self._parser.clear()
 
     def remember(self, key: Key, manifest: Manifest) -> None:
         """We wrote a Rollout: should somebody scribble on it, this is what was meant."""
-        self._read(key, manifest)
+        self._parser.read(key, manifest)
 
     def forget_run(self, key: Key) -> None:
         """The Rollout's run is over."""
@@ -128,7 +99,7 @@ class Observer:
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
         self.forget_run(key)
-        self._parsed.pop(key, None)
+        self._parser.forget(key)
         self._routed.pop(key, None)
         self._managed.pop(key, None)
         self._subsetted.pop(key, None)
@@ -154,7 +125,7 @@ class Observer:
         manifest = self._world.rollouts.get(key)
         if manifest is None:
             return None
-        parsed, now = self._read(key, manifest), self._clock.now()
+        parsed, now = self._parser.read(key, manifest), self._clock.now()
         run, (host, traffic) = parsed.run, parsed.aim()
         full = fqdn(host, namespace=key.namespace) if host else ""
         spec = manifest.get("spec") or {}
@@ -178,7 +149,6 @@ class Observer:
             spec=None if rival else parsed.spec,
             spec_problem=rival or parsed.spec_problem,
             revision=revision,
-            suspended=spec.get("suspend") is True,
             status=parsed.status,
             routing=routing,
             subsets=subsets,
@@ -195,11 +165,29 @@ class Observer:
             metrics_out_since=judged.out_since,
         )
         return Seen(
-            observation=observation,
+            observation=self._permitted(observation, parsed, spec),
             manifest=manifest,
             torn=parsed.salvaged.problem,
             lost=parsed.salvaged.lost,
             look_again_at=doubted_until,
+        )
+
+    def _permitted(self, o: Observation, parsed: Parsed, spec: Manifest) -> Observation:
+        """The same, with what keeps a run from starting or increasing.
+
+        Who wants neither is kept from nothing, and nobody looks.
+        """
+        is_waiting = parsed.wants_to_run(o.revision)
+        if parsed.run is None and not is_waiting:
+            return replace(o, policies=parsed.ruling.names)
+        is_suspended = spec.get("suspend") is True
+        return replace(
+            o,
+            policies=parsed.ruling.names,
+            closed=self._policies.closed(
+                o.key, parsed.windows(), suspended=is_suspended, now=o.now
+            ),
+            turn=self._policies.turn(o.key) if is_waiting else None,
         )
 
     def _ready(
@@ -239,33 +227,8 @@ class Observer:
         near = (m for m in cache.by("host", host) if m["metadata"]["namespace"] == key.namespace)
         return sorted(near, key=lambda m: str(m["metadata"]["name"]))
 
-    def _read(self, key: Key, manifest: Manifest) -> _Parsed:
-        uid = manifest["metadata"].get("uid", "")
-        version = manifest["metadata"].get("resourceVersion", "")
-        known = self._parsed.get(key)
-        if known is not None and known.uid != uid:
-            known = None
-        if known is not None and known.resource_version == version:
-            return known
-        spec, problem = None, ""
-        try:
-            read = reading.read_spec(manifest)
-            plans.check_queries(read)
-            spec = read
-        except BadManifest as error:
-            problem = str(error)
-        parsed = _Parsed(
-            uid=uid,
-            resource_version=version,
-            spec=spec,
-            spec_problem=problem,
-            salvaged=_salvaged(manifest, known),
-        )
-        self._parsed[key] = parsed
-        return parsed
-
     def _routing(
-        self, key: Key, parsed: _Parsed, host: str, *, pair: tuple[str, str], now: datetime
+        self, key: Key, parsed: Parsed, host: str, *, pair: tuple[str, str], now: datetime
     ) -> Routing:
         """As the VirtualServices say; read again only when one of them is another version."""
         stable, canary = pair
@@ -349,7 +312,7 @@ class Observer:
         return table
 
     def _arms_of(
-        self, key: Key, host: str, parsed: _Parsed, subsets: SubsetTable, *, pair: tuple[str, str]
+        self, key: Key, host: str, parsed: Parsed, subsets: SubsetTable, *, pair: tuple[str, str]
     ) -> Arms | Problem | None:
         """How the revisions' series differ; kept for the run, since pods may vanish during it."""
         plan, run = parsed.run.plan if parsed.run else parsed.spec, parsed.run
@@ -370,14 +333,6 @@ class Observer:
         return None if isinstance(found, Problem) and not plan.gates else found
 
 
-def _salvaged(manifest: Manifest, known: _Parsed | None) -> Salvaged:
-    """The status; where it cannot be read the one before, or after a restart what is left of it."""
-    found = salvage.read_status(manifest)
-    if found.problem and known is not None and not known.salvaged.lost:
-        return replace(known.salvaged, problem=found.problem)
-    return found
-
-
 def refs_of(traffic: Traffic, namespace: str) -> tuple[RouteRef, ...]:
     """The routes a Rollout names, each with its namespace."""
     return tuple(
@@ -396,7 +351,7 @@ def _said_of(rival: Key | None, host: str) -> str:
     )
 
 
-def _pair(parsed: _Parsed, revision: str, *, namespace: str) -> tuple[str, str]:
+def _pair(parsed: Parsed, revision: str, *, namespace: str) -> tuple[str, str]:
     """The stable revision and the one that is, or would be, on trial.
 
     Nobody knows yet what is stable of a host that has not been taken over.

@@ -8,18 +8,21 @@ from datetime import datetime
 
 from rollout.api import reading
 from rollout.api.meta import (
+    CLUSTER_ROLLOUT_POLICY,
     DESTINATION_RULE,
     ENDPOINT_SLICE,
     ENVOY_FILTER,
     POD,
     ROLLOUT,
     ROLLOUT_ACTION,
+    ROLLOUT_POLICY,
     SERVICE,
     SERVICE_ENTRY,
     SIDECAR,
     VIRTUAL_SERVICE,
     WORKLOAD_ENTRY,
     Key,
+    Kind,
     Manifest,
 )
 from rollout.api.traffic import Note
@@ -27,6 +30,7 @@ from rollout.base.errors import BadManifest
 from rollout.base.hosts import fqdn
 from rollout.controller import cache
 from rollout.controller.cache import Cache
+from rollout.controller.standing import acts_on_all, policy_called, policy_named, standing
 from rollout.engine.observation import GivenAction
 
 PROTOCOLS = ("http", "tcp", "tls")
@@ -146,12 +150,22 @@ class World:
     rollouts: Cache = field(
         default_factory=lambda: Cache(
             ROLLOUT,
-            indexes={"host": rollout_hosts, "virtual service": named_virtual_services},
+            indexes={
+                "host": rollout_hosts,
+                "virtual service": named_virtual_services,
+                "namespace": _namespaces,
+                "policy": policy_named,
+                "standing": standing,
+            },
         )
     )
     actions: Cache = field(
         default_factory=lambda: Cache(ROLLOUT_ACTION, indexes={"rollout": _rollout_of})
     )
+    policies: Cache = field(
+        default_factory=lambda: Cache(ROLLOUT_POLICY, indexes={"namespace": _namespaces})
+    )
+    cluster_policies: Cache = field(default_factory=lambda: Cache(CLUSTER_ROLLOUT_POLICY))
     virtual_services: Cache = field(
         default_factory=lambda: Cache(
             VIRTUAL_SERVICE, indexes={"host": destination_hosts, "delegate": delegates}
@@ -202,6 +216,8 @@ class World:
             self.workload_entries,
             self.sidecars,
             self.envoy_filters,
+            self.policies,
+            self.cluster_policies,
             self.actions,
             self.rollouts,
         )
@@ -217,7 +233,9 @@ class World:
 
     def notes(self) -> tuple[Note, ...]:
         """That kinds may not be read, which every run should be told."""
-        told = denied(self.caches())
+        # What belongs to the whole cluster is out of reach where one namespace is looked after.
+        within = [c for c in self.caches() if c.kind.namespaced or not self.namespace]
+        told = denied(within)
         return (Note(reason="KindsNotRead", message=told),) if told else ()
 
     def given(self, key: Key) -> tuple[GivenAction, ...]:
@@ -246,6 +264,8 @@ class World:
         listeners: tuple[tuple[Cache, Callable[[Manifest], set[Key]]], ...] = (
             (self.rollouts, self._of_rollout),
             (self.actions, lambda action: {parsed_key(name) for name in _rollout_of(action)}),
+            (self.policies, lambda policy: self._of_policy(ROLLOUT_POLICY, policy)),
+            (self.cluster_policies, lambda p: self._of_policy(CLUSTER_ROLLOUT_POLICY, p)),
             (self.virtual_services, self._of_virtual_service),
             (self.destination_rules, self._of_rule),
             (self.services, lambda item: self._of_services(iter([str(cache.key_of(item))]))),
@@ -262,6 +282,16 @@ class World:
     def _of_rollout(self, rollout: Manifest) -> set[Key]:
         # A rival host set free matters to the other Rollout on it.
         return {cache.key_of(rollout), *self._about(rollout_hosts(rollout))}
+
+    def _of_policy(self, kind: Kind, policy: Manifest) -> set[Key]:
+        """Those that name it; where it says something to all, all that it can reach."""
+        namespace = _namespace(policy)
+        if not acts_on_all(policy):
+            name = policy_called(kind.kind, namespace, policy["metadata"]["name"])
+            return {cache.key_of(rollout) for rollout in self.rollouts.by("policy", name)}
+        if not namespace:
+            return set(self.rollouts.keys())
+        return {cache.key_of(rollout) for rollout in self.rollouts.by("namespace", namespace)}
 
     def _of_virtual_service(self, manifest: Manifest) -> set[Key]:
         named = self.rollouts.by("virtual service", str(cache.key_of(manifest)))

@@ -188,8 +188,8 @@ def _forbidden(case: _Case) -> str:
     failing = [v for v in case.o.verdicts if v.verdict is Verdict.FAIL]
     if failing:
         return f"gate {failing[0].name} fails: {failing[0].because}"
-    if case.o.suspended and case.run.weight < plans.FULL_PERCENT:
-        return "spec.suspend is true: nothing increases until it is false"
+    if case.o.closed is not None and case.run.weight < plans.FULL_PERCENT:
+        return case.o.closed.because
     return ""
 
 

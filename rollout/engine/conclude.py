@@ -10,6 +10,7 @@ from typing import Literal
 
 from rollout.api.phase import ConditionType, Phase
 from rollout.api.status import NOTES_MAX, Condition, Note, RolloutStatus, Run
+from rollout.api.window import Closed
 from rollout.base.quantity import print_percent
 from rollout.engine import guards
 from rollout.engine.decision import Answer, Decision, Guarding, Happening, Weights, cut
@@ -38,6 +39,7 @@ class Conclusion:
         happenings: Events besides that one.
         look_again_at: see `Decision`.
         traffic: the condition TrafficMatches; None leaves it out.
+        closed: what keeps it from going on, if that does.
     """
 
     status: RolloutStatus
@@ -52,6 +54,7 @@ class Conclusion:
     happenings: tuple[Happening, ...] = ()
     look_again_at: datetime | None = None
     traffic: tuple[State, str, str] | None = None
+    closed: Closed | None = None
 
 
 def conclude(o: Observation, c: Conclusion) -> Decision:
@@ -64,6 +67,7 @@ def conclude(o: Observation, c: Conclusion) -> Decision:
             "phase": c.phase,
             "reason": c.reason,
             "message": message,
+            "closed": c.closed,
             "notes": _notes(o, c.status.run) if c.status.run and in_run else (),
             "conditions": _conditions(o, c, message=message, in_run=in_run),
         }

@@ -118,13 +118,15 @@ def _least_seconds(step: Step) -> float | None:
 def deadline(run: Run) -> datetime | None:
     """When the run must have reached 100 percent; None when it has: the rest is not counted.
 
-    A run that has lost its 100 percent again has the same time anew to come back to it.
+    Nor is the time in which it may get no more. A run that has lost its 100 percent again has the
+    same time anew to come back to it.
     """
     reached = run.step >= plans.full_step(run.plan)
-    if reached and not run.retreated:
+    if (reached and not run.retreated) or run.closed_since is not None:
         return None
     since = run.step_started_at if reached else run.started_at
-    return since + timedelta(seconds=parse_duration(run.plan.strategy.max_duration))
+    closed = timedelta(milliseconds=run.closed_ms)
+    return since + closed + timedelta(seconds=parse_duration(run.plan.strategy.max_duration))
 
 
 def overdue(run: Run, *, now: datetime) -> bool:

@@ -13,6 +13,8 @@ from rollout.api.notify import News, Sink, Thread
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import RolloutStatus
 from rollout.api.traffic import Problem, Propagation, Routing, SubsetTable
+from rollout.api.window import Closed
+from rollout.engine.turns import Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,9 @@ class Observation:
         spec: what is wanted; None when it cannot be read or breaks a rule.
         spec_problem: why, in a sentence; empty when ``spec`` is there.
         revision: ``spec.revision`` as written, also when the rest of the spec is wrong.
-        suspended: ``spec.suspend`` as written.
+        policies: those that have a say in the spec, the nearest first.
+        closed: what keeps everything from starting and increasing; None: nothing does.
+        turn: how it stands to limits of runs at once; None: there is none, or no run is wanted.
         status: where we are.
         routing: the owned routes for the host, the stable and the canary revision.
         subsets: the host's subsets.
@@ -86,7 +90,9 @@ class Observation:
     spec: RolloutSpec | None
     spec_problem: str = ""
     revision: str
-    suspended: bool = False
+    policies: tuple[str, ...] = ()
+    closed: Closed | None = None
+    turn: Turn | None = None
     status: RolloutStatus
     routing: Routing
     subsets: SubsetTable

@@ -36,6 +36,7 @@ def resolve(spec: RolloutSpec) -> Plan:
         gates=tuple(_lasting(gate, written=written, last=last) for gate in spec.gates),
         judge=spec.judge,
         guard=spec.guard,
+        windows=spec.windows,
         on_failure=spec.on_failure,
     )
 

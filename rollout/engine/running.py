@@ -34,7 +34,7 @@ from rollout.engine.propagation import Known
 def in_run(o: Observation, run: Run) -> Decision:
     """What to do while a run is on: ends come first, then what is missing, then the ladder."""
     missing = _missing(o, run)
-    run = _counting(o, run, hindered=missing is not None)
+    run = _not_hurried(o, _counting(o, run, hindered=missing is not None))
     standing = Standing(end=_end(o, run), missing=missing[1] if missing else "")
     orders = commands.read(o, standing)
     run = run.model_copy(
@@ -82,6 +82,16 @@ def _counting(o: Observation, run: Run, *, hindered: bool) -> Run:
     began = run.step_started_at + max(lost, timedelta())
     update = {"step_started_at": began, "unrouted_since": None}
     return run.model_copy(update={**update, "ramped_at": run.ramped_at and o.now})
+
+
+def _not_hurried(o: Observation, run: Run) -> Run:
+    """The run, the time in which it may get no more put aside: its deadline does not count it."""
+    if o.closed is not None and run.weight < plans.FULL_PERCENT:
+        return run.model_copy(update={"closed_since": run.closed_since or o.now})
+    if run.closed_since is None:
+        return run
+    passed_ms = max(0, round(1000 * (o.now - run.closed_since).total_seconds()))
+    return run.model_copy(update={"closed_since": None, "closed_ms": run.closed_ms + passed_ms})
 
 
 def _as_written(o: Observation, run: Run) -> bool:
@@ -231,7 +241,7 @@ def _prepare(o: Observation, run: Run, orders: Orders) -> Decision:
         return staying.failing(o, run, orders, because=failing[1])
     if _too_late(o, run, orders):
         return staying.past_deadline(o, run, orders)
-    if run.paused is not None or o.suspended:
+    if run.paused is not None or o.closed is not None:
         return staying.held(o, run, orders)
     least = plans.full_step(run.plan) if ladder.skips(run) else 1
     return _enter(o, run, orders, step=max(run.step, least))
@@ -255,7 +265,8 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
     if _too_late(o, run, orders):
         return staying.past_deadline(o, run, orders)
     sent = orders.promote is not None or orders.full is not None
-    held = (run.paused is not None or o.suspended) and not sent
+    closed = o.closed is not None and run.weight < plans.FULL_PERCENT
+    held = (run.paused is not None or closed) and not sent
     if held and run.step <= run.step_count:
         return staying.held(o, run, orders)
     if held and run.paused is not None and rung.due is not None and o.now >= rung.due:
@@ -346,6 +357,7 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int, proof: str = 
             "ramped_weight": max(run.ramped_weight, weight) if is_ramp else 0.0,
             "ramped_ms": run.evidence.newest_ms if is_ramp and run.evidence is not None else 0,
             "unrouted_since": None,
+            "closed_ms": 0 if weight >= plans.FULL_PERCENT else run.closed_ms,
             "evidence": evidence,
             "gates": gates,
             "observed_weight": None,

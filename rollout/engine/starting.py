@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 from rollout.api.action import ActionOutcome
@@ -11,17 +12,27 @@ from rollout.api.evidence import RunEvidence
 from rollout.api.phase import ConditionType, Phase
 from rollout.api.reading import nearest
 from rollout.api.rollout import RolloutSpec
-from rollout.api.status import Command, Run
+from rollout.api.status import Command, Run, Waiting
 from rollout.api.traffic import Problem
+from rollout.api.window import Closed
 from rollout.base.hosts import fqdn
 from rollout.engine import commands, guards
 from rollout.engine import plan as plans
 from rollout.engine.conclude import Conclusion, State, calendar_time, conclude, percent
 from rollout.engine.decision import Answer, Decision
 from rollout.engine.observation import Observation
+from rollout.engine.turns import Turn
 
 RETIRABLE_MAX = 16
 """As many as the status takes."""
+
+LINE_SECONDS = 1.0
+"""How long a Rollout stands in the line before it may start: so long others have to see it there,
+whoever looks after them, and those that were woken together come into their order."""
+
+
+_KEEPS_WAITING = frozenset({Phase.BLOCKED, Phase.INVALID})
+"""What must be mended first costs nobody the time that was waited before."""
 
 
 def at_rest(o: Observation) -> Decision:
@@ -60,12 +71,49 @@ def _may_start(
         if retry is not None:
             answers = _refused(answers, in_the_way.message)
         return _rest(o, Phase.BLOCKED, in_the_way.reason, in_the_way.message, answers=answers)
-    if o.suspended:
-        message = f"{o.revision} is wanted; spec.suspend is true: it starts when that is false"
+    if o.closed is not None:
         if retry is not None:
-            answers = _refused(answers, "spec.suspend is true: nothing starts until it is false")
-        return _rest(o, Phase.PENDING, "Suspended", message, answers=answers)
+            # Nobody is surprised by a run at a time that nobody chose: it is to be said again.
+            answers = _refused(answers, o.closed.because)
+            return _rest(o, Phase.ROLLED_BACK, _kept_reason(o), _kept_message(o), answers=answers)
+        return _rest(
+            o,
+            Phase.PENDING,
+            o.closed.reason,
+            f"{o.revision} is wanted; {o.closed.because}",
+            answers=answers,
+            waiting=_waiting(o),
+            closed=o.closed,
+        )
+    if o.turn is not None:
+        return _in_line(o, spec, o.turn, answers=answers)
     return _start(o, spec, answers=answers)
+
+
+def _in_line(
+    o: Observation, spec: RolloutSpec, turn: Turn, *, answers: tuple[Answer, ...]
+) -> Decision:
+    """Start when it is the Rollout's turn, and it has stood in the line for all to see."""
+    before = o.status.waiting
+    since = before.in_line_since if before is not None else None
+    free_at = (since or o.now) + timedelta(seconds=LINE_SECONDS)
+    if turn.is_next and o.now >= free_at:
+        return _start(o, spec, answers=answers)
+    return _rest(
+        # Who says Retry has what was turned down wait like any other.
+        _with_status(o, rejected_revision=""),
+        Phase.PENDING,
+        "InLine",
+        f"{o.revision} is wanted; {turn.told}",
+        answers=answers,
+        waiting=_waiting(o).model_copy(update={"in_line_since": since or o.now}),
+        look=free_at if o.now < free_at else None,
+    )
+
+
+def _waiting(o: Observation) -> Waiting:
+    """How long the Rollout has been waiting, whatever for; it stands in no line."""
+    return Waiting(since=o.status.waiting.since if o.status.waiting is not None else o.now)
 
 
 def _refused(answers: tuple[Answer, ...], why: str) -> tuple[Answer, ...]:
@@ -207,6 +255,7 @@ def _start(o: Observation, spec: RolloutSpec, *, answers: tuple[Answer, ...]) ->
         step_started_at=o.now,
         look_again_at=o.now,
         plan=plan,
+        policies=o.policies,
         guarded=guards.ours(o, plan, canary=o.revision),
         evidence=RunEvidence(),
     )
@@ -214,7 +263,9 @@ def _start(o: Observation, spec: RolloutSpec, *, answers: tuple[Answer, ...]) ->
         f"run {run.id} takes {spec.host} from {run.stable_revision} to {run.canary_revision} in "
         f"{run.step_count} steps; makes sure of {run.canary_revision} first"
     )
-    status = o.status.model_copy(update={"run": run, "rejected_revision": "", "retirable": ()})
+    status = o.status.model_copy(
+        update={"run": run, "rejected_revision": "", "retirable": (), "waiting": None}
+    )
     return conclude(
         o,
         Conclusion(
@@ -231,9 +282,19 @@ def _start(o: Observation, spec: RolloutSpec, *, answers: tuple[Answer, ...]) ->
 
 
 def _rest(
-    o: Observation, phase: Phase, reason: str, message: str, *, answers: tuple[Answer, ...]
+    o: Observation,
+    phase: Phase,
+    reason: str,
+    message: str,
+    *,
+    answers: tuple[Answer, ...],
+    waiting: Waiting | None = None,
+    closed: Closed | None = None,
+    look: datetime | None = None,
 ) -> Decision:
-    status = o.status.model_copy(update={"retirable": _retirable(o)})
+    if waiting is None and o.status.waiting is not None and phase in _KEEPS_WAITING:
+        waiting = _waiting(o)
+    status = o.status.model_copy(update={"retirable": _retirable(o), "waiting": waiting})
     return conclude(
         o,
         Conclusion(
@@ -242,7 +303,9 @@ def _rest(
             reason=reason,
             message=message,
             answers=answers,
+            look_again_at=look if closed is None else closed.until,
             traffic=_matches(o),
+            closed=closed,
         ),
     )
 

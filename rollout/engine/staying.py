@@ -172,7 +172,8 @@ def _why(o: Observation, rung: Rung) -> str:
 
 
 def held(o: Observation, run: Run, orders: Orders) -> Decision:
-    """Stay because a person, or the spec, says so."""
+    """Stay because a person says so, or nothing may increase now."""
+    look = None
     if run.paused is not None:
         reason = in_line(run.paused.reason)
         told = f" ({reason})" if reason else ""
@@ -182,10 +183,10 @@ def held(o: Observation, run: Run, orders: Orders) -> Decision:
         )
         reason = "PausedByPerson"
     else:
-        here = f"{words.share(run)} {words.where(run)}"
-        message = f"{here}; spec.suspend is true: no increase until it is false"
-        reason = "Suspended"
-    return stay(o, run, orders, phase=Phase.WAITING, reason=reason, message=message)
+        assert o.closed is not None, "it is held by somebody or something"
+        message = f"{words.share(run)} {words.where(run)}; {o.closed.because}"
+        reason, look = o.closed.reason, o.closed.until
+    return stay(o, run, orders, phase=Phase.WAITING, reason=reason, message=message, look=look)
 
 
 def unguarded(o: Observation, run: Run, orders: Orders, *, phase: Phase) -> Decision:
@@ -258,6 +259,7 @@ def stay(  # noqa: PLR0913 - one for each part of a decision
             happenings=(*drift, *_unguarded(o, run)),
             look_again_at=look_again_at,
             traffic=traffic,
+            closed=o.closed if o.closed is not None and reason == o.closed.reason else None,
         ),
     )
 
@@ -334,7 +336,8 @@ def _edited(o: Observation, run: Run) -> str:
     if o.spec is None and o.spec_problem:
         return f" (the edited spec is wrong and changes nothing in this run: {o.spec_problem})"
     if o.spec is not None and plans.resolve(o.spec) != run.plan:
-        return " (the Rollout was edited: that rules the next run)"
+        either = " or a policy" if o.policies or run.policies else ""
+        return f" (the Rollout{either} was edited: that rules the next run)"
     return ""
 
 

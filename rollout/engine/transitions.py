@@ -24,7 +24,7 @@ _TABLE: dict[Phase, dict[Phase, str]] = {
     },
     P.STABLE: {
         P.PREPARING: "another revision is wanted",
-        P.PENDING: "another revision is wanted, but suspended",
+        P.PENDING: "another revision is wanted, but may not start yet",
         P.BLOCKED: "something is missing",
         P.INVALID: "the spec is wrong",
         P.ROLLED_BACK: "the revision was taken back before",
@@ -40,7 +40,7 @@ _TABLE: dict[Phase, dict[Phase, str]] = {
         **_LEAVES,
     },
     P.PROGRESSING: {
-        P.WAITING: "a pause, or a failing gate that holds",
+        P.WAITING: "a pause, a closed window, or a failing gate that holds",
         P.PROMOTING: "the last step: 100 percent",
         **_LEAVES,
     },
@@ -57,12 +57,12 @@ _TABLE: dict[Phase, dict[Phase, str]] = {
     P.PROMOTING: {
         P.BAKING: "all steps are done",
         P.STABLE: "promoted without a bake",
-        P.WAITING: "a pause, or a failing gate that holds",
+        P.WAITING: "a pause, a closed window, or a failing gate that holds",
         **_LEAVES,
     },
     P.BAKING: {
         P.STABLE: "promoted",
-        P.WAITING: "a pause, or a failing gate that holds",
+        P.WAITING: "a pause, a closed window, or a failing gate that holds",
         **_LEAVES,
     },
     P.ROLLING_BACK: {
@@ -73,13 +73,13 @@ _TABLE: dict[Phase, dict[Phase, str]] = {
     P.ROLLED_BACK: {
         P.PREPARING: "another revision, or Retry",
         P.STABLE: "the stable revision is wanted again",
-        P.PENDING: "another revision is wanted, but suspended",
+        P.PENDING: "another revision is wanted, but may not start yet",
         P.BLOCKED: "something is missing",
         P.INVALID: "the spec is wrong",
     },
     P.BLOCKED: {
         P.STABLE: "mended",
-        P.PENDING: "mended, but suspended",
+        P.PENDING: "mended, but it may not start yet",
         P.PREPARING: "mended",
         P.PROGRESSING: "mended",
         P.WAITING: "mended",
@@ -91,7 +91,7 @@ _TABLE: dict[Phase, dict[Phase, str]] = {
     },
     P.INVALID: {
         P.STABLE: "the spec was mended",
-        P.PENDING: "the spec was mended, but suspended",
+        P.PENDING: "the spec was mended, but it may not start yet",
         P.PREPARING: "the spec was mended",
         P.BLOCKED: "the spec was mended, something is missing",
         P.ROLLED_BACK: "the spec was mended, the revision was taken back before",

@@ -70,6 +70,10 @@ def _rows(subject: Subject, *, now: datetime, glyphs: Glyphs) -> _Rows:
     run = subject.active
     if run is not None:
         yield from _of_run(run, glyphs=glyphs)
+    if subject.policies:
+        yield "policy", Text(sentences.join(subject.policies))
+    if subject.status.closed is not None:
+        yield "closed", Text(sentences.sentence(sentences.closed(subject.status.closed)))
     yield "next", Text(sentences.sentence(sentences.what_next(subject, now=now)))
     for note in subject.status.notes:
         yield "note", Text(sentences.sentence(note.message))

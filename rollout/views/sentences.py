@@ -12,6 +12,7 @@ from rollout.api.evidence import Verdict
 from rollout.api.phase import Outcome, Phase
 from rollout.api.status import GateStatus, Run
 from rollout.api.step import Step
+from rollout.api.window import Closed
 from rollout.base.quantity import parse_duration, print_duration, print_percent
 from rollout.engine import approvals
 from rollout.views.subject import Subject
@@ -180,7 +181,22 @@ def _held(subject: Subject, run: Run) -> str:
         return "nothing moves until that is mended"
     if run.step == 0:
         return f"{next_step(run)}, once {run.canary_revision} is ready and has been for a moment"
+    if subject.status.closed is not None and run.weight < 100:
+        return f"no increase {_until(subject.status.closed)}; a failing gate still takes it back"
     return "no increase while spec.suspend is true" if subject.suspended else ""
+
+
+def closed(what: Closed) -> str:
+    """What keeps a Rollout from moving, and until when, in UTC as all times here are."""
+    if what.until is None or what.until.strftime("%H:%M UTC") in what.because:
+        return what.because
+    return f"{what.because}; that is {what.until:%Y-%m-%d %H:%M} UTC"
+
+
+def _until(what: Closed) -> str:
+    if what.until is not None:
+        return f"before {what.until:%Y-%m-%d %H:%M} UTC"
+    return "while spec.suspend is true" if what.reason == "Suspended" else "until that is lifted"
 
 
 def _in_step(run: Run, *, now: datetime) -> str:
@@ -213,10 +229,8 @@ def _at_rest(subject: Subject) -> str:
             return f"nothing; {subject.revision} runs again only by retry, or after another"
         case Phase.BLOCKED:
             return f"the run to {subject.revision} starts once that is mended"
-        case Phase.PENDING if not status.stable_revision:
-            return "the controller looks at the service and adopts what is live as stable"
         case Phase.PENDING:
-            return f"the run to {subject.revision} starts when it may"
+            return _pending(subject)
         case _:
             if subject.unseen or subject.revision != status.stable_revision:
                 return f"the controller starts the run to {subject.revision}"
@@ -227,6 +241,17 @@ SAYS: Mapping[Verdict, str] = MappingProxyType(
     {Verdict.PASS: "passes", Verdict.FAIL: "fails", Verdict.UNKNOWN: "cannot say yet"}
 )
 """What a gate does, as a word of a sentence that begins with its name."""
+
+
+def _pending(subject: Subject) -> str:
+    status = subject.status
+    if not status.stable_revision:
+        return "the controller looks at the service and adopts what is live as stable"
+    if status.closed is not None:
+        return f"the run to {subject.revision} does not start {_until(status.closed)}"
+    if status.waiting is not None and status.waiting.in_line_since is not None:
+        return f"the run to {subject.revision} starts when it is its turn"
+    return f"the run to {subject.revision} starts when it may"
 
 
 def because(gate: GateStatus) -> str:

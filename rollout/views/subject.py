@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rollout.api import salvage
+from rollout.api import merging, salvage
 from rollout.api.meta import Key, Manifest
 from rollout.api.status import RolloutStatus, Run
 
@@ -25,6 +25,7 @@ class Subject:
         revision: the revision that is wanted; empty when the spec lacks it.
         created_at: when the object was made; None when the manifest does not say.
         asked_because: why the revision was set, if the person said so.
+        policies: those that have, or will have, a say in the plan, as far as it names them.
         suspended: the spec asks for no increase.
         deleting: the object is on its way out.
         unseen: the controller has not yet answered to the newest spec.
@@ -36,6 +37,7 @@ class Subject:
     revision: str
     created_at: datetime | None
     asked_because: str
+    policies: tuple[str, ...]
     suspended: bool
     deleting: bool
     unseen: bool
@@ -53,6 +55,15 @@ class Subject:
         return run if run is not None and run.ended_at is None else None
 
 
+def _policies(spec: Mapping[str, Any], status: RolloutStatus) -> tuple[str, ...]:
+    """Those of the run in progress; without one the one that is named."""
+    run = status.run
+    if run is not None and run.ended_at is None:
+        return run.policies
+    named = merging.named_by(dict(spec))
+    return () if named is None else (" ".join(named),)
+
+
 def read(manifest: Manifest) -> Subject:
     """What a manifest says.
 
@@ -68,6 +79,7 @@ def read(manifest: Manifest) -> Subject:
         revision=str(spec.get("revision", "")),
         created_at=datetime.fromisoformat(created) if created else None,
         asked_because=str((metadata.get("annotations") or {}).get(REASON_ANNOTATION, "")),
+        policies=_policies(spec, status),
         suspended=spec.get("suspend") is True,
         deleting="deletionTimestamp" in metadata,
         unseen=status.observed_generation < int(metadata.get("generation", 0)),

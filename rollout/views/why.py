@@ -49,6 +49,7 @@ def _reasons(subject: Subject) -> Iterator[Text]:
         yield Text("the newest edit has not been looked at yet; is the controller running?")
     if subject.asked_because and subject.revision:
         yield Text(f"{subject.revision} was asked for: {subject.asked_because}")
+    yield from _ruled(subject)
     if run is None:
         return
     ending = run.ending
@@ -61,6 +62,14 @@ def _reasons(subject: Subject) -> Iterator[Text]:
     baseline = run.evidence.baseline if run.evidence is not None else None
     if subject.active is not None and baseline is not None and baseline.because:
         yield Text(baseline.because)
+
+
+def _ruled(subject: Subject) -> Iterator[Text]:
+    """What policies and windows do about it."""
+    if subject.status.closed is not None:
+        yield Text(sentences.closed(subject.status.closed))
+    if subject.policies:
+        yield Text(f"its plan is ruled by {sentences.join(subject.policies)}")
 
 
 def _gates(subject: Subject, run: Run) -> Iterator[Text]:

@@ -13,6 +13,7 @@ import structlog
 
 from rollout.adapters import kubernetes
 from rollout.adapters.alarms import SchedulerAlarms
+from rollout.adapters.calendar import CronCalendar
 from rollout.adapters.clock import SystemClock
 from rollout.adapters.istiod import IstiodMesh
 from rollout.adapters.prometheus import Options as PrometheusOptions
@@ -97,6 +98,7 @@ async def controller(chosen: Settings) -> AsyncIterator[Manager]:
             mesh=mesh,
             clock=clock,
             alarms=SchedulerAlarms(),
+            calendar=CronCalendar(),
             random=random,
             record=record,
             leadership=_election(chosen, cluster, clock, random=random),

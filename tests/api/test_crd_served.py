@@ -11,7 +11,7 @@ import pytest
 from rollout.api import crd, reading
 from rollout.api.evidence import RunEvidence
 from rollout.api.gate import Judge
-from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Manifest
+from rollout.api.meta import CLUSTER_ROLLOUT_POLICY, ROLLOUT, ROLLOUT_ACTION, Manifest
 from rollout.api.phase import Phase
 from rollout.api.rollout import Plan
 from rollout.api.status import RolloutStatus, Run
@@ -120,3 +120,42 @@ async def test_a_command_is_taken_and_answered(api: Api) -> None:
 
     assert answer.code == 200, answer.text
     assert answer.body["status"] == answered
+
+
+def policy(**spec: Any) -> Manifest:
+    return {
+        "apiVersion": CLUSTER_ROLLOUT_POLICY.api_version,
+        "kind": CLUSTER_ROLLOUT_POLICY.kind,
+        "metadata": {"name": "calm"},
+        "spec": spec,
+    }
+
+
+async def test_a_policy_belongs_to_the_cluster_and_is_kept_without_any_default(api: Api) -> None:
+    spec = {
+        "defaults": {"strategy": {"bake": "1h"}},
+        "windows": {"freeze": [{"until": "2027-01-02T00:00:00Z", "reason": "year end"}]},
+    }
+
+    kept = await api.create(CLUSTER_ROLLOUT_POLICY.path(), policy(**spec), **STRICT)
+
+    assert kept["spec"] == spec
+    assert "namespace" not in kept["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"defaults": {"revision": "v2"}}, "revision"),
+        ({"limits": {"runsAtOnce": 0}}, "greater than or equal to 1"),
+        ({"windows": {"freeze": [{"until": "2027-01-02T00:00:00Z"}]}}, "reason"),
+    ],
+    ids=["not a policy's", "no run at all", "no reason"],
+)
+async def test_what_no_policy_may_say_is_refused_when_it_is_applied(
+    api: Api, spec: dict[str, Any], told: str
+) -> None:
+    answer = await api.ask("POST", CLUSTER_ROLLOUT_POLICY.path(), policy(**spec), params=STRICT)
+
+    assert answer.code in {400, 422}
+    assert told in answer.text

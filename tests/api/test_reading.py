@@ -150,8 +150,8 @@ MISTAKES = {
         "{host: a, revision: v2, on: {}}",
         (
             "spec.true is not a field; known here: "
-            "gates, guard, host, judge, metrics, notify, onFailure, revision, strategy, suspend, "
-            "traffic"
+            "gates, guard, host, judge, metrics, notify, onFailure, policyRef, revision, strategy, "
+            "suspend, traffic, windows"
         ),
     ),
     "no spec": ("", "spec is empty; give it a value, or remove it"),

@@ -63,7 +63,12 @@ def test_crds_are_documents_that_kubectl_takes(desk: Desk) -> None:
     result = desk.type("crds")
 
     names = [document["metadata"]["name"] for document in yaml.safe_load_all(result.stdout)]
-    assert names == ["rollouts.rollout.dev", "rolloutactions.rollout.dev"]
+    assert names == [
+        "rollouts.rollout.dev",
+        "rolloutactions.rollout.dev",
+        "rolloutpolicies.rollout.dev",
+        "clusterrolloutpolicies.rollout.dev",
+    ]
 
 
 def test_options_before_the_verb_are_moved_behind_it() -> None:

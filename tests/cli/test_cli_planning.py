@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from rollout.api.meta import CLUSTER_ROLLOUT_POLICY, ROLLOUT_POLICY
 from rollout.base.errors import BadInput, CannotStart
 from tests.analysis import golden_server
 from tests.cli.desk import Desk
@@ -227,3 +229,80 @@ async def test_a_real_prometheus_is_asked_by_its_address(desk: Desk, tmp_path: P
     assert found["requestsPerSecond"] == pytest.approx(100 / 15, rel=0.02)
     assert found["gates"][0]["badRatio"] == pytest.approx(0.01, rel=0.02)
     assert (found["dispersionFactor"], found["podsCount"]) == (1, 2)
+
+
+POLICY = """
+---
+apiVersion: rollout.dev/v1alpha1
+kind: ClusterRolloutPolicy
+metadata: {name: calm}
+spec:
+  enforce: {strategy: {steps: [{weight: 5, hold: 20m}], maxDuration: 2h}}
+"""
+NAMING = TEXT.replace("spec:", "spec:\n  policyRef: {kind: ClusterRolloutPolicy, name: calm}")
+SAID = ("--rps", "100", "--error-rate", "0.1", "-o", "json")
+
+
+def weights(stdout: str) -> list[float]:
+    return [step["weightPercent"] for step in json.loads(stdout)["steps"]]
+
+
+def test_a_policy_in_the_same_file_has_its_say(desk: Desk, tmp_path: Path) -> None:
+    result = desk.type("plan", written(tmp_path, NAMING + POLICY), *SAID)
+
+    assert weights(result.stdout) == [5, 100]
+
+
+def test_a_policy_that_the_file_lacks_is_the_clusters(desk: Desk, tmp_path: Path) -> None:
+    (spec,) = [one["spec"] for one in yaml.safe_load_all(POLICY) if one]
+    desk.cluster.put(CLUSTER_ROLLOUT_POLICY, {"metadata": {"name": "calm"}, "spec": spec})
+
+    result = desk.type("plan", written(tmp_path, NAMING), *SAID)
+
+    assert weights(result.stdout) == [5, 100]
+
+
+def test_a_policy_that_is_nowhere_is_told_by_its_name(desk: Desk, tmp_path: Path) -> None:
+    result = desk.type("plan", written(tmp_path, NAMING), *SAID)
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "rollout: ClusterRolloutPolicy calm does not exist; "
+        "shop/reviews names it in spec.policyRef: create it, or name another\n"
+    )
+
+
+def test_a_mistake_of_a_policy_is_told_by_the_policy(desk: Desk, tmp_path: Path) -> None:
+    wrong = POLICY.replace("hold: 20m", "hold: 20m}, {weight: 3")
+
+    result = desk.type("plan", written(tmp_path, NAMING + wrong), *SAID)
+
+    assert result.stderr.startswith(
+        "rollout: ClusterRolloutPolicy calm: spec.enforce.strategy.steps[1].weight is 3 after 5; "
+    )
+
+
+def test_a_rollout_of_the_cluster_is_planned_with_policies_that_are_for_all(desk: Desk) -> None:
+    (document,) = [one for one in yaml.safe_load_all(TEXT) if one]
+    desk.put({**manifest(STABLE), "spec": document["spec"]})
+    enforce = {"strategy": {"steps": [{"weight": 8}]}}
+    desk.cluster.put(
+        ROLLOUT_POLICY,
+        {
+            "metadata": {"name": "every", "namespace": "shop"},
+            "spec": {"appliesTo": "All", "enforce": enforce},
+        },
+    )
+
+    result = desk.type("plan", "reviews", *SAID)
+
+    assert weights(result.stdout) == [8, 100]
+
+
+def test_a_cluster_without_policies_has_none_to_say_anything(desk: Desk) -> None:
+    (document,) = [one for one in yaml.safe_load_all(TEXT) if one]
+    desk.put({**manifest(STABLE), "spec": document["spec"]})
+    for kind in (ROLLOUT_POLICY, CLUSTER_ROLLOUT_POLICY):
+        desk.cluster.uninstall(kind)
+
+    assert weights(desk.type("plan", "reviews", *SAID).stdout) == [10, 50, 100]

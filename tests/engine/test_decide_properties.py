@@ -20,9 +20,12 @@ from rollout.api.phase import Outcome, Phase
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import Command, Ending, PastRun, RolloutStatus, Run
 from rollout.api.traffic import Problem, Propagation, Spread
+from rollout.api.window import Freeze, Windows
 from rollout.engine import approvals
 from rollout.engine import plan as plans
 from rollout.engine.propagation import RETURN_SECONDS_MAX
+from rollout.engine.turns import Limit, Turn
+from rollout.engine.windows import Rule
 from tests.world.engine_rules import checked, is_sentence, run_of
 from tests.world.engine_world import (
     MORNING,
@@ -215,6 +218,14 @@ def statuses(draw: st.DrawFn) -> RolloutStatus:
     )
 
 
+LIMIT = Limit(runs_max=1, by="ClusterRolloutPolicy calm")
+BEHIND = Turn(is_next=False, running_count=1, ahead_count=2, limit=LIMIT)
+NEXT = Turn(is_next=True, running_count=0, ahead_count=0, limit=LIMIT)
+FREEZE = Freeze.model_validate({"until": MORNING + timedelta(hours=4), "reason": "year end"})
+FROZEN = Rule(by="ClusterRolloutPolicy calm", windows=Windows(freeze=(FREEZE,)))
+STOPPED = Rule(by="RolloutPolicy calm", stop="an incident.")
+
+
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     spec = draw(st.none() | specs())
@@ -227,6 +238,9 @@ def worlds(draw: st.DrawFn) -> World:
         spec_problem="" if spec else "spec.host is missing; add it",
         revision=spec.revision if spec else draw(st.sampled_from(["", *REVISIONS])),
         suspended=draw(st.booleans()),
+        rules=draw(st.sampled_from([(), (), (FROZEN,), (STOPPED,)])),
+        turn=draw(st.sampled_from([None, None, BEHIND, NEXT])),
+        ruled_by=draw(st.sampled_from([(), ("RolloutPolicy careful",)])),
         deleting=draw(st.booleans()),
         finalized=run_of(status) is not None or draw(st.booleans()),
         status=status,
@@ -357,6 +371,10 @@ HAPPENS: dict[str, Callable[..., object]] = {
     "arms": switch("arms_problem", ALIKE),
     "metrics": switch("metrics_problem", "Prometheus cannot be reached: refused"),
     "suspend": switch("suspended", other=True),
+    "stop": switch("rules", (STOPPED,)),
+    "night": switch("rules", (FROZEN,)),
+    "queue": switch("turn", BEHIND),
+    "turn": switch("turn", NEXT),
     "break": lambda world: world.edit(None, problem="spec.host is missing; add it"),
     "mend": lambda world: world.edit(spec_of(revision=world.revision or "v2")),
 }
@@ -384,7 +402,7 @@ EVENTS = st.one_of(
 
 def heal(world: World) -> World:
     """Everything outside is as it should be again, and nobody is in the way."""
-    world.suspended = False
+    world.suspended, world.rules, world.turn = False, (), None
     world.route_problems, world.arms_problem, world.metrics_problem = (), None, ""
     world.ready = dict.fromkeys(REVISIONS, 2)
     world.subsets = {name: {"version": name} for name in REVISIONS}

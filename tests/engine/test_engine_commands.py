@@ -177,7 +177,7 @@ def test_nobody_promotes_while_the_spec_is_suspended(verb: Verb) -> None:
     answer = world.tell(verb)
 
     assert answer.outcome is REFUSED
-    assert answer.message == "spec.suspend is true: nothing increases until it is false"
+    assert answer.message == "spec.suspend is true: nothing starts or increases until it is false"
 
 
 def test_promote_is_refused_while_the_canary_is_not_ready() -> None:

@@ -288,7 +288,7 @@ def test_two_retries_start_one_run_peers_92() -> None:
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        ("suspend", "spec.suspend is true: nothing starts until it is false"),
+        ("suspend", "spec.suspend is true: nothing starts or increases until it is false"),
         ("subset", "spec.revision: v2 is no subset"),
         ("spec", "spec.host is missing; add it"),
     ],

@@ -56,7 +56,7 @@ def test_suspend_acts_at_once_in_mid_run_and_keeps_the_weight() -> None:
 
     assert world.percent == 25
     assert world.phase == "Waiting"
-    assert "spec.suspend is true: no increase until it is false" in world.message
+    assert "spec.suspend is true: nothing starts or increases until it is false" in world.message
     told = len(world.happenings)
     world.after(600)
     assert len(world.happenings) == told

@@ -26,6 +26,8 @@ CONTROLLER_RIGHTS: Mapping[str, set[str]] = {
     "rollouts/status": {"patch"},
     "rolloutactions": READ_ONLY | {"create", "delete"},
     "rolloutactions/status": {"patch"},
+    "rolloutpolicies": FOLLOWED,
+    "clusterrolloutpolicies": FOLLOWED,
     "virtualservices": READ_ONLY | {"patch"},
     "destinationrules": READ_ONLY | {"patch"},
     "envoyfilters": FOLLOWED,

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from rollout.adapters.calendar import CronCalendar
 from rollout.api.action import ActionSpec, Verb, action_name
 from rollout.api.meta import (
     DESTINATION_RULE,
@@ -362,6 +363,7 @@ def controller(
         mesh=mesh,
         clock=clock or story.clock,
         alarms=FakeAlarms(clock or story.clock),
+        calendar=CronCalendar(),
         random=Random(seed),
         record=Record(),
         leadership=None,

@@ -17,7 +17,14 @@ from random import Random
 import pytest
 
 from rollout.api.action import Verb
-from rollout.api.meta import DESTINATION_RULE, ROLLOUT, VIRTUAL_SERVICE, Kind, Manifest
+from rollout.api.meta import (
+    DESTINATION_RULE,
+    ROLLOUT,
+    ROLLOUT_POLICY,
+    VIRTUAL_SERVICE,
+    Kind,
+    Manifest,
+)
 from rollout.ports import XdsType
 from tests.stories import gray
 from tests.stories.gray import Story
@@ -58,6 +65,7 @@ class Chaos:
     guard: dict[str, object] = field(default_factory=dict)
     are_two: bool = False
     loses_events: bool = False
+    frozen_since: float | None = None
     canary_unready_since: dict[str, float] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -102,6 +110,10 @@ class Chaos:
         if share > old_share and since is not None and not self.loses_events:
             late = self.now() - since
             self.must(late < REACTION_SECONDS_MAX, f"unready {canary} gets traffic after {late}")
+
+        if share > run.weight and self.frozen_since is not None and not self.loses_events:
+            late = self.now() - self.frozen_since
+            self.must(late < REACTION_SECONDS_MAX, f"{canary} rises {late} into a freeze")
 
     def policies(self) -> dict[str, dict[str, object]]:
         rule = self.story.cluster.peek(DESTINATION_RULE, gray.KEY)
@@ -163,6 +175,17 @@ class Chaos:
         mesh.problem = self.random.choice(("", "", "refused"))
         mesh.deaf = self.random.random() < 0.2
 
+    def freeze(self) -> None:
+        """A policy stops everything, or lets few run, or is taken away."""
+        was_frozen = self.frozen_since is not None
+        self.frozen_since = None
+        spec = self.random.choice(({"stop": {"reason": "x"}}, {"limits": {"runsAtOnce": 1}}, {}))
+        if "stop" in spec and not was_frozen:
+            self.frozen_since = self.now()
+        elif "stop" in spec:
+            spec = {}
+        self.story.cluster.put(ROLLOUT_POLICY, {**policy_of_nothing(), "spec": spec})
+
     def network(self) -> None:
         faults = self.story.cluster.faults
         faults.latency_seconds = (0.0, self.random.choice((0.0, 0.05, 0.4)))
@@ -179,7 +202,7 @@ class Chaos:
         deeds: list[Callable[[], None]] = [
             *(self.drift, self.abort, self.flip_readiness, self.flip_readiness, self.outage),
             *(self.slowness, self.failure, self.revision, self.watches, self.network, self.network),
-            self.silence,
+            *(self.silence, self.freeze, self.freeze),
         ]
         deeds = self.random.sample(deeds, 6)
         if self.mesh is not None:
@@ -212,6 +235,8 @@ class Chaos:
     def heal(self) -> None:
         story = self.story
         story.cluster.faults.heal()
+        story.cluster.put(ROLLOUT_POLICY, policy_of_nothing())
+        self.frozen_since = None
         story.cluster.forget_history()
         story.cluster.break_watches()
         story.metrics.down, story.metrics.latency_seconds = False, 0.0
@@ -257,6 +282,10 @@ class Chaos:
         self.must(not metadata.get("finalizers"), "no finalizer is left")
         self.must(not any(self.policies().values()), "no guard is left")
         self.must(len(status.history) <= 10, "history is bounded")
+
+
+def policy_of_nothing() -> Manifest:
+    return {"metadata": {"name": "freeze", "namespace": gray.NAMESPACE}, "spec": {}}
 
 
 def shares(weights: dict[str, int], stable: str, canary: str) -> tuple[Fraction, Fraction]:

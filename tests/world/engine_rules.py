@@ -97,7 +97,8 @@ def _check_safety(o: Observation, d: Decision) -> None:
     before, after = run_of(o.status), run_of(d.status)
     if before is None and after is None:
         assert d.weights is None, "at rest no route is touched"
-        assert d.look_again_at is None, "at rest nothing is waited for"
+        waits = o.closed is not None or o.turn is not None
+        assert d.look_again_at is None or waits, "at rest nothing else is waited for"
         assert not d.finalizer
         return
     if d.weights is None:
@@ -170,7 +171,7 @@ def _check_ladder(o: Observation, d: Decision) -> None:
 
 
 def _check_rise(o: Observation, d: Decision, *, before: Run, after: Run) -> None:
-    assert not o.suspended
+    assert o.closed is None, "nothing rises while it is closed"
     assert not o.deleting
     assert serves(o, after.canary_revision)
     assert not o.subsets.problems

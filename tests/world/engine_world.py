@@ -15,6 +15,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from rollout.adapters.calendar import CronCalendar
 from rollout.api.action import ActionSpec, Verb
 from rollout.api.evidence import ArmCounts, GateEvidence, GateVerdict, RunEvidence, Verdict
 from rollout.api.meta import Key
@@ -34,9 +35,13 @@ from rollout.api.traffic import (
     SubsetPolicy,
     SubsetTable,
 )
+from rollout.api.window import Closed
 from rollout.engine import plan as plans
+from rollout.engine import windows
 from rollout.engine.decision import Answer, Decision, Guarding, Happening
 from rollout.engine.observation import GivenAction, Observation, Post
+from rollout.engine.turns import Turn
+from rollout.engine.windows import Rule
 from tests.world.engine_rules import checked, run_of
 
 MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -110,6 +115,10 @@ class World:
     spec_problem: str = ""
     revision: str = ""
     suspended: bool = False
+    rules: tuple[Rule, ...] = ()
+    calendar: CronCalendar = field(default_factory=CronCalendar)
+    turn: Turn | None = None
+    ruled_by: tuple[str, ...] = ()
     generation: int = 1
     deleting: bool = False
     finalized: bool = False
@@ -197,7 +206,9 @@ class World:
             spec=self.spec,
             spec_problem=self.spec_problem,
             revision=self.revision,
-            suspended=self.suspended,
+            policies=self.ruled_by,
+            closed=self.what_closes(),
+            turn=self.turn,
             status=self.status,
             routing=self._routing(),
             subsets=self._table(),
@@ -217,6 +228,17 @@ class World:
             ),
             settle_seconds=self.settle_seconds,
             propagation=self.propagation,
+        )
+
+    def what_closes(self) -> Closed | None:
+        """What windows, freezes, a stop and the spec say now."""
+        plan = self.run.plan if run_of(self.status) is not None else self.spec
+        own = Rule(windows=plan.windows) if plan is not None else Rule()
+        return windows.closed(
+            (own, *self.rules),
+            suspended=self.suspended,
+            now=self.now,
+            opens_at=self.calendar.opens_at,
         )
 
     def _routing(self) -> Routing:

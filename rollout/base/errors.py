@@ -19,6 +19,7 @@
     │   ├── Gone                 the resource version is too old: list again
     │   ├── Denied               an admission webhook, policy or RBAC said no
     │   ├── ChatRefused          the chat said no, with a code that says to whom that matters
+    │   ├── HookRefused          an address that was posted to said no
     │   └── CannotStart          a process of the sandbox is missing or did not come up
     └── BrokenAnswer             a server answered something that cannot be used
 

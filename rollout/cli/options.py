@@ -179,6 +179,48 @@ TrustActors = Annotated[
         "RolloutAction can then approve as anybody.",
     ),
 ]
+SlackTokenFile = Annotated[
+    str | None, _setting("Slack's bot token (xoxb-), in a file.", metavar="FILE")
+]
+SlackAppTokenFile = Annotated[
+    str | None,
+    _setting("Slack's app token (xapp-), in a file: presses come over a socket.", metavar="FILE"),
+]
+SlackSecretFile = Annotated[
+    str | None,
+    _setting("Slack's signing secrets, in a file: presses come by signed HTTP.", metavar="FILE"),
+]
+SlackChannel = Annotated[
+    str | None, _setting("Where runs are told of that name no channel.", metavar="CHANNEL")
+]
+SlackApi = Annotated[
+    str | None, _setting("Slack's Web API. Default: https://slack.com/api/.", metavar="URL")
+]
+SlackHooks = Annotated[
+    str | None,
+    _setting(
+        "How addresses begin at which Slack takes answers. Default: https://hooks.slack.com/.",
+        metavar="URL",
+    ),
+]
+SlackProxy = Annotated[str | None, _setting("An HTTP proxy on the way to Slack.", metavar="URL")]
+PressHost = Annotated[
+    str | None, _setting("Where signed presses are taken. Default: 127.0.0.1.", metavar="HOST")
+]
+PressPort = Annotated[
+    str | None, _setting("On which port; 0 takes a free one. Default: 8081.", metavar="PORT")
+]
+Hooks = Annotated[
+    str | None,
+    _setting(
+        "How addresses begin that Rollouts may have posted to, separated by commas.",
+        metavar="URLS",
+    ),
+]
+Link = Annotated[
+    str | None,
+    _setting("Where people see a Rollout, with {namespace} and {name}.", metavar="URL"),
+]
 HealthHost = Annotated[
     str | None, _setting("Where /healthz, /readyz and /metrics listen.", metavar="ADDRESS")
 ]

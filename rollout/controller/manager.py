@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from random import Random
 from typing import Protocol
 
 import structlog
 
-from rollout.api.action import ActionStatus
 from rollout.api.meta import (
     DESTINATION_RULE,
     EVENT,
@@ -21,14 +19,14 @@ from rollout.api.meta import (
     Key,
     Manifest,
 )
-from rollout.api.reading import read
-from rollout.base.errors import BadManifest, Retry, RolloutError
+from rollout.base.errors import RolloutError
 from rollout.controller.apply import Applier
 from rollout.controller.authorship import Authorship
 from rollout.controller.cache import Cache, key_of
 from rollout.controller.correspondence import Correspondence, Outlets
 from rollout.controller.event import Event
 from rollout.controller.hindsight import Hindsight
+from rollout.controller.housekeeping import Housekeeper
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer
 from rollout.controller.policies import Policies
@@ -46,15 +44,6 @@ ESSENTIAL = (ROLLOUT, ROLLOUT_ACTION, VIRTUAL_SERVICE, DESTINATION_RULE)
 
 EVENTS_MAX = 1000
 """Events waiting to be written; beyond that the oldest is dropped: nobody may wait for an Event."""
-
-HOUSEKEEPING_SECONDS = 300.0
-"""How often answered commands are looked through."""
-
-ANSWERED_SECONDS_MAX = 3600.0
-"""How long an answered command stays: long enough for whoever gave it to read the answer."""
-
-REMOVALS_MAX = 50
-"""Answered commands removed in one round, so that a flood does not become another."""
 
 HEARTBEAT_SECONDS = 1.0
 """How often the loop shows that it is alive."""
@@ -139,13 +128,9 @@ class Manager:
             mesh, clock, self._ring, record, settle_seconds=options.settle_seconds
         )
         self._authorship = _authorship(cluster, clock, options)
+        self.leading = False
         self.correspondence = Correspondence(
-            outlets,
-            self.world,
-            cluster,
-            clock=clock,
-            ring=self._ring,
-            leads=lambda: self.leading,
+            outlets, self.world, cluster, clock=clock, ring=self._ring, leads=self._leads
         )
         self._policies = Policies(self.world, calendar)
         observer = Observer(
@@ -170,9 +155,11 @@ class Manager:
         parts = observer, applier, judging, self._propagations
         self._reconciler = Reconciler(*parts, alarms=alarms, clock=clock, tell=self._tell)
         self.reflectors = tuple(self._reflector(cache, random) for cache in self.world.caches())
-        self.leading = False
         self.heard_seconds = clock.monotonic_seconds()
         self._show()
+
+    def _leads(self) -> bool:
+        return self.leading
 
     def _reflector(self, cache: Cache, random: Random) -> Reflector:
         return Reflector(
@@ -251,7 +238,7 @@ class Manager:
                 tasks.create_task(self._authorship.run())
                 tasks.create_task(self.correspondence.run())
                 tasks.create_task(self._write_events())
-                tasks.create_task(self._keep_house())
+                tasks.create_task(Housekeeper(self._cluster, self.world, self._clock).run())
                 for _ in range(self._options.workers_count):
                     tasks.create_task(self._work())
         finally:
@@ -348,29 +335,6 @@ class Manager:
             except RolloutError as error:
                 log.info("an Event was not written", name=event.name, error=str(error))
 
-    async def _keep_house(self) -> None:
-        """Remove commands that were answered a while ago."""
-        while True:
-            now = self._clock.now()
-            old = [a for a in self.world.actions if self._is_done_with(a, now)]
-            for action in old[:REMOVALS_MAX]:
-                try:
-                    await self._cluster.delete(ROLLOUT_ACTION, key_of(action))
-                except Retry as error:
-                    log.info("commands are removed later", error=str(error))
-                    break
-                except RolloutError as error:
-                    log.info("a command was not removed", error=str(error))
-            await self._clock.sleep(HOUSEKEEPING_SECONDS)
-
-    def _is_done_with(self, action: Manifest, now: datetime) -> bool:
-        """Whether a command was answered a while ago, or was given to nobody a while ago."""
-        if any(
-            key in self.world.rollouts for key in self.world.concerned(self.world.actions, action)
-        ):
-            return _age_seconds(action, now) > ANSWERED_SECONDS_MAX
-        return (now - _born_at(action, now)).total_seconds() > ANSWERED_SECONDS_MAX
-
 
 def _authorship(cluster: Cluster, clock: Clock, options: Options) -> Authorship:
     return Authorship(
@@ -385,18 +349,3 @@ def _authorship(cluster: Cluster, clock: Clock, options: Options) -> Authorship:
 def _is_answered(new: Manifest | None) -> bool:
     """Whether a change of a command needs no look: it is gone, or it has its answer."""
     return new is None or bool((new.get("status") or {}).get("outcome"))
-
-
-def _born_at(action: Manifest, now: datetime) -> datetime:
-    """When a command was given, as the API server says; now when it does not."""
-    born = action["metadata"].get("creationTimestamp")
-    return now if born is None else datetime.fromisoformat(born)
-
-
-def _age_seconds(action: Manifest, now: datetime) -> float:
-    """How long ago a command was answered; 0 when it was not, or nobody can tell."""
-    try:
-        said = read(ActionStatus, action.get("status") or {}, at="status")
-    except BadManifest:
-        return 0.0
-    return float((now - said.at).total_seconds())

@@ -27,6 +27,9 @@ SAMPLES: dict[str, errors.RolloutError] = {
     "ChatRefused": errors.ChatRefused(
         "chat.postMessage in C0123", code="not_in_channel", fault="setup", remedy="invite the app"
     ),
+    "HookRefused": errors.HookRefused(
+        "https://hooks.example.com/rollout", status_code=410, told="no such hook"
+    ),
     "NotFound": errors.NotFound("VirtualService shop/checkout"),
     "Gone": errors.Gone("Rollouts"),
     "Denied": errors.Denied("shop/checkout", status_code=403, message="not allowed"),
@@ -49,6 +52,7 @@ SENTENCES = {
         "Slack may have done chat.postMessage in C0123, and may not: no answer within 10 s"
     ),
     "ChatRefused": ("the chat refused chat.postMessage in C0123: not_in_channel; invite the app"),
+    "HookRefused": "https://hooks.example.com/rollout answered 410: no such hook",
     "NotFound": "VirtualService shop/checkout does not exist",
     "Gone": "the history of Rollouts does not go back that far",
     "Denied": "writing shop/checkout was refused: not allowed",
@@ -153,6 +157,8 @@ def test_what_may_be_tried_again_is_a_retry(name: str) -> None:
     assert isinstance(SAMPLES[name], errors.Retry)
 
 
-@pytest.mark.parametrize("name", ["NotFound", "Gone", "Denied", "ChatRefused", "CannotStart"])
+@pytest.mark.parametrize(
+    "name", ["NotFound", "Gone", "Denied", "ChatRefused", "HookRefused", "CannotStart"]
+)
 def test_what_was_refused_for_good_is_terminal(name: str) -> None:
     assert isinstance(SAMPLES[name], errors.Terminal)

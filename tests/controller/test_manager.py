@@ -11,13 +11,12 @@ from rollout.api.action import Verb
 from rollout.api.meta import EVENT, ROLLOUT, ROLLOUT_ACTION, Key
 from rollout.base.errors import Unreachable
 from rollout.controller.event import Event
-from rollout.controller.manager import (
+from rollout.controller.housekeeping import (
     ANSWERED_SECONDS_MAX,
-    EVENTS_MAX,
     HOUSEKEEPING_SECONDS,
     REMOVALS_MAX,
-    STUCK_SECONDS,
 )
+from rollout.controller.manager import EVENTS_MAX, STUCK_SECONDS
 from tests.stories import gray
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)

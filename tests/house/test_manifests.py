@@ -209,7 +209,13 @@ def test_who_edits_a_namespace_gets_no_right_to_command_by_aggregation() -> None
     assert {one["metadata"]["name"] for one in aggregated} == {"rollout-viewer", "rollout-editor"}
     assert found["rollouts"] == READ_ONLY | {"create", "update", "patch", "delete"}
     assert found["rolloutactions"] == READ_ONLY
-    assert found.keys() == {"rollouts", "rolloutactions"}
+    assert found["rolloutpolicies"] == found["clusterrolloutpolicies"] == READ_ONLY
+    assert found.keys() == {
+        "rollouts",
+        "rolloutactions",
+        "rolloutpolicies",
+        "clusterrolloutpolicies",
+    }
 
 
 def test_each_right_to_command_is_one_roles_alone() -> None:

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class Bed:
         session: for everything else on loopback.
         processes: end with the bed.
         controllers: those that we have started, the newest last.
+        flags: what they are told besides the usual.
     """
 
     plane: ControlPlane
@@ -59,6 +60,7 @@ class Bed:
     istiod: Istiod
     metrics: Metrics
     controllers: list[Process] = field(default_factory=list)
+    flags: Mapping[str, str] = field(default_factory=dict)
 
     async def create(self, item: Manifest) -> Manifest:
         """Create an object."""
@@ -79,6 +81,7 @@ class Bed:
             "scrape-interval": "1s",
             "lease-namespace": "rollout-system",
             "health-port": str(port),
+            **self.flags,
         }
         environment = {
             "PATH": os.environ["PATH"],
@@ -124,8 +127,15 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def bed(folder: Path) -> AsyncIterator[Bed]:
+async def bed(
+    folder: Path,
+    *,
+    users: Mapping[str, Sequence[str]] | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> AsyncIterator[Bed]:
     """Bring a mesh up under ``folder``; leaving the context ends every process.
+
+    ``users`` have their groups; ``flags`` are given to controllers.
 
     Raises:
         CannotStart: something is not installed or did not come up; says what and why.
@@ -133,7 +143,7 @@ async def bed(folder: Path) -> AsyncIterator[Bed]:
     timeout = aiohttp.ClientTimeout(total=ASK_SECONDS_MAX)
     async with (
         aiohttp.ClientSession(timeout=timeout) as session,
-        control_plane(folder, users={ACCOUNT: GROUPS}) as plane,
+        control_plane(folder, users={ACCOUNT: GROUPS, **(users or {})}) as plane,
         KubeClient(access_from(plane.kubeconfig())) as client,
         Processes(folder / "mesh-logs") as processes,
     ):
@@ -154,6 +164,7 @@ async def bed(folder: Path) -> AsyncIterator[Bed]:
             processes=processes,
             istiod=istiod,
             metrics=watcher,
+            flags=flags or {},
         )
         await world.start_controller()
         yield world

@@ -29,13 +29,18 @@ def asked_at(plan: Plan, step: int) -> Approval | None:
 def ahead(run: Run) -> list[int]:
     """The steps that still wait for people before 100 percent, the present one among them."""
     steps = range(max(1, run.step), len(run.plan.strategy.steps) + 1)
-    return [s for s in steps if asked_at(run.plan, s) is not None and not is_given(run, s)]
+    return [s for s in steps if asks(run, s)]
 
 
 def is_given(run: Run, step: int) -> bool:
     """Whether enough people have approved a step."""
     asked = asked_at(run.plan, step)
     return asked is not None and given_count(run, step) >= asked.quorum
+
+
+def asks(run: Run, step: int) -> bool:
+    """Whether a step still waits for people."""
+    return asked_at(run.plan, step) is not None and not is_given(run, step)
 
 
 def given_count(run: Run, step: int) -> int:

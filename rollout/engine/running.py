@@ -265,7 +265,8 @@ def _climb(o: Observation, run: Run, orders: Orders) -> Decision:
     if _too_late(o, run, orders):
         return staying.past_deadline(o, run, orders)
     sent = orders.promote is not None or orders.full is not None
-    closed = o.closed is not None and run.weight < plans.FULL_PERCENT
+    asks = approvals.asks(run, run.step)  # people may think while nothing may move
+    closed = o.closed is not None and run.weight < plans.FULL_PERCENT and not asks
     held = (run.paused is not None or closed) and not sent
     if held and run.step <= run.step_count:
         return staying.held(o, run, orders)

@@ -244,6 +244,20 @@ def test_a_paused_run_is_approved_and_goes_on_when_it_is_resumed() -> None:
     assert world.run.step == 3
 
 
+def test_people_may_approve_while_all_is_closed_and_the_run_goes_on_when_it_opens() -> None:
+    world = waiting()
+    world.suspended = True
+    world.settle().after(60)
+    assert world.status.reason == "WaitingForApproval"
+
+    assert says(world, Verb.APPROVE, ALICE)[0] == "Applied"
+    assert (world.run.step, world.status.reason) == (2, "Suspended")
+
+    world.suspended = False
+    world.settle()
+    assert world.run.step == 3
+
+
 def test_an_edit_of_the_spec_in_mid_run_takes_no_approval_away() -> None:
     world = waiting()
     world.spec = spec_of(strategy={"steps": [{"weight": 5, "hold": "1s"}, {"weight": 100}]})

@@ -11,6 +11,7 @@ from rollout.api.guard import Guard
 from rollout.api.meta import Model
 from rollout.api.notify import Notify
 from rollout.api.step import Strategy
+from rollout.api.webhook import WEBHOOKS_MAX, Webhook
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
 Subset = Annotated[str, Field(min_length=1, max_length=63, pattern=NAME_PATTERN)]
@@ -99,6 +100,8 @@ class RolloutSpec(Model):
     """What protects users during a run. Absent: nothing but what is there already."""
     on_failure: Literal["Rollback", "Hold"] = "Rollback"
     """What to do when a gate fails."""
+    webhooks: Annotated[tuple[Webhook, ...], Field(max_length=WEBHOOKS_MAX)] = ()
+    """Addresses that are asked before the run goes on."""
     notify: Notify = Notify()
     """Whom to tell what happens."""
     suspend: bool = False
@@ -124,6 +127,8 @@ class Plan(Model):
     """What protects users during the run."""
     on_failure: Literal["Rollback", "Hold"] = "Rollback"
     """What to do when a gate fails."""
+    webhooks: Annotated[tuple[Webhook, ...], Field(max_length=WEBHOOKS_MAX)] = ()
+    """Addresses that are asked before the run goes on."""
 
 
 __all__ = [

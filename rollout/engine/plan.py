@@ -37,6 +37,7 @@ def resolve(spec: RolloutSpec) -> Plan:
         judge=spec.judge,
         guard=spec.guard,
         on_failure=spec.on_failure,
+        webhooks=spec.webhooks,
     )
 
 

@@ -20,11 +20,13 @@ from rollout.api.phase import Outcome, Phase
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import Command, Ending, PastRun, RolloutStatus, Run
 from rollout.api.traffic import Problem, Propagation, Spread
+from rollout.api.webhook import HookPoint, HookResult
 from rollout.engine import approvals
 from rollout.engine import plan as plans
 from rollout.engine.propagation import RETURN_SECONDS_MAX
 from tests.world.engine_rules import checked, is_sentence, run_of
 from tests.world.engine_world import (
+    HOOKS,
     MORNING,
     PASS,
     WRITES,
@@ -62,6 +64,11 @@ TROUBLE = Problem(reason="AmbiguousRoutes", message="route primary is there twic
 ALIKE = Problem(reason="ArmsAlike", message="v1 and v2 look alike; set metrics.arm")
 
 
+HOOKS_SAY = st.dictionaries(
+    st.sampled_from(["hook-0", "hook-1"]), st.sampled_from([True, False, None])
+)
+"""What webhooks say when they are asked; None: nothing ever."""
+
 SPREADS = st.tuples(st.sampled_from(Spread), st.booleans(), st.booleans(), st.booleans())
 """How far proxies are, with the present weight or another, and whether some are in the way."""
 
@@ -91,6 +98,45 @@ WITHOUT_DATA: list[dict[str, str]] = [
 
 
 @st.composite
+def webhooks(draw: st.DrawFn) -> list[dict[str, Any]]:
+    found = []
+    for i in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        found.append(draw(asking(f"hook-{i}")))
+    return found
+
+
+@st.composite
+def asking(draw: st.DrawFn, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "point": draw(st.sampled_from(HookPoint)).value,
+        "url": draw(st.sampled_from([*[HOOKS] * 7, "https://elsewhere/"])),
+        "failure": draw(st.sampled_from(["Rollback", "Hold", "Ignore"])),
+    }
+
+
+@st.composite
+def results(draw: st.DrawFn, run: Run) -> tuple[HookResult, ...]:
+    """What webhooks may have said, of this step or of any other."""
+    found = []
+    for hook in run.plan.webhooks:
+        if draw(st.booleans()):
+            found.append(
+                HookResult(
+                    name=hook.name,
+                    point=hook.point,
+                    step=max(0, run.step + draw(st.sampled_from([-1, 0, 1, 1, 1, 2]))),
+                    round=draw(st.integers(1, 3)),
+                    outcome=draw(st.sampled_from(["Passed", "Failed"])),
+                    attempts=1,
+                    at=run.step_started_at,
+                    because="it answered 409",
+                )
+            )
+    return tuple(found)
+
+
+@st.composite
 def specs(draw: st.DrawFn) -> RolloutSpec:
     steps: list[dict[str, Any]] = []
     weights: list[float] = sorted(
@@ -116,6 +162,7 @@ def specs(draw: st.DrawFn) -> RolloutSpec:
     return spec_of(
         revision=draw(st.sampled_from(REVISIONS)),
         gates=gates,
+        webhooks=draw(webhooks()),
         guard=draw(st.sampled_from(GUARDS)),
         onFailure=draw(st.sampled_from(["Rollback", "Hold"])),
         judge={"maxInterval": "15s", **draw(st.sampled_from(WITHOUT_DATA))},
@@ -162,7 +209,7 @@ def runs(draw: st.DrawFn) -> Run:
         outcome = draw(st.sampled_from([o for o in Outcome if o is not Outcome.PROMOTED]))
         ending = Ending(outcome=outcome, because="errors fails", decided_at=present)
     settled = draw(st.none() | st.just(present))
-    return Run(
+    run = Run(
         id="4",
         canary_revision="v2",
         stable_revision="v1",
@@ -175,10 +222,12 @@ def runs(draw: st.DrawFn) -> Run:
         guarded=draw(st.sampled_from([(), tuple(plan.guard.policies())])),
         paused=None if ending else draw(st.none() | st.just(ALICE)),
         promoted_full=draw(st.none() | st.just(ALICE)),
+        sent_on=draw(st.none() | st.just(ALICE)),
         retreated=retreated and ending is None,
         ending=ending,
         plan=plan,
     )
+    return run.model_copy(update={"hooks": draw(results(run))})
 
 
 @st.composite
@@ -242,7 +291,11 @@ def worlds(draw: st.DrawFn) -> World:
         settle_seconds=draw(st.sampled_from([0.0, 5.0])),
         propagation=spoken(status, *draw(SPREADS)),
         now=MORNING + timedelta(seconds=draw(st.integers(0, 50_000))),
+        hook_says=draw(HOOKS_SAY),
     )
+    if status.run is not None:
+        for result in draw(results(status.run)):
+            world.heard[status.run.id, result.name] = result
     world.shares = draw(st.sampled_from([routes, routes, routes, {}]))
     world.subsets = draw(st.sampled_from([subsets, {n: {"version": n} for n in REVISIONS}]))
     for verb in draw(st.lists(st.sampled_from(Verb), max_size=3)):
@@ -359,6 +412,7 @@ HAPPENS: dict[str, Callable[..., object]] = {
     "suspend": switch("suspended", other=True),
     "break": lambda world: world.edit(None, problem="spec.host is missing; add it"),
     "mend": lambda world: world.edit(spec_of(revision=world.revision or "v2")),
+    "hooks": lambda world, says: setattr(world, "hook_says", says),
 }
 
 
@@ -378,7 +432,8 @@ EVENTS = st.one_of(
     st.tuples(st.just("want"), st.sampled_from(REVISIONS)),
     st.tuples(st.just("crash"), st.sampled_from(WRITES)),
     st.tuples(st.just("proxies"), SPREADS),
-    *(st.tuples(st.just(kind)) for kind in list(HAPPENS)[8:] if kind != "proxies"),
+    *(st.tuples(st.just(kind)) for kind in list(HAPPENS)[8:] if kind not in {"proxies", "hooks"}),
+    st.tuples(st.just("hooks"), HOOKS_SAY),
 )
 
 
@@ -391,6 +446,7 @@ def heal(world: World) -> World:
     world.says = always(PASS)
     allow(world)
     world.propagation = Propagation()
+    world.hook_says, world.hook_prefixes = {}, (HOOKS, "https://elsewhere/")
     if not world.shares:
         toggle_routes(world)
     return world
@@ -481,6 +537,36 @@ def test_from_every_history_a_healthy_world_leads_to_an_end(
     assert run_of(world.status) is None
     assert world.look_again_at is None
     assert world.phase in {"Stable", "RolledBack", "Invalid", "Blocked"}
+
+
+MOVES = st.one_of(
+    st.tuples(st.just("wait"), st.sampled_from([31.0, 120.0])),
+    st.tuples(st.just("hooks"), HOOKS_SAY),
+    st.tuples(st.just("command"), st.sampled_from([Verb.PROMOTE, Verb.PROMOTE_FULL]), st.just(0)),
+    st.tuples(st.just("crash"), st.sampled_from(WRITES)),
+    st.tuples(st.just("ready"), st.just("v2"), st.integers(0, 1)),
+)
+
+
+@CALM
+@given(
+    hooks=st.tuples(asking("hook-0"), asking("hook-1")),
+    says=HOOKS_SAY,
+    moves=st.lists(MOVES, min_size=3, max_size=12),
+)
+def test_whatever_happens_nothing_passes_a_webhook_that_has_not_passed(
+    hooks: tuple[dict[str, Any], ...], says: dict[str, bool | None], moves: list[tuple[Any, ...]]
+) -> None:
+    """The rule itself is checked at every look of the world; so is what is asked, and of whom."""
+    world = World(spec=spec_of(webhooks=list(hooks)), says=always(PASS), hook_says=says).settle()
+    for move in moves:
+        perform(world, move)
+        world.settle()
+
+    passed = {name for name in ("hook-0", "hook-1") if says.get(name, True)}
+    sure = [h for h in hooks if h["point"] == "BeforeFirstTraffic" and h["failure"] != "Ignore"]
+    if not any(kind == "hooks" for kind, *_ in moves) and any(h["name"] not in passed for h in sure):
+        assert all(weight == 0 for _, weight in world.ladder())
 
 
 @CALM

@@ -94,7 +94,10 @@ def is_allowed(url: str, prefixes: Iterable[str]) -> bool:
 
     ``..`` in a path would leave what was allowed once the address is put in order.
     """
-    path = unquote(unquote(urlsplit(url).path)).replace("\\", "/")
-    if any(part in {".", ".."} for part in path.split("/")):
+    if not any(url.startswith(prefix) for prefix in prefixes):
         return False
-    return any(url.startswith(prefix) for prefix in prefixes)
+    try:
+        path = unquote(unquote(urlsplit(url).path)).replace("\\", "/")
+    except ValueError:
+        return False
+    return not any(part in {".", ".."} for part in path.split("/"))

@@ -29,6 +29,7 @@ from rollout.controller.cache import Cache, key_of
 from rollout.controller.correspondence import Correspondence, Outlets
 from rollout.controller.event import Event
 from rollout.controller.hindsight import Hindsight
+from rollout.controller.hooking import Hooking
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer
 from rollout.controller.propagation import Propagations
@@ -145,6 +146,9 @@ class Manager:
             ring=self._ring,
             leads=lambda: self.leading,
         )
+        self._hooking = Hooking(
+            outlets.hooks, prefixes=outlets.hook_prefixes, clock=clock, ring=self._ring
+        )
         observer = Observer(
             self.world,
             judging,
@@ -163,7 +167,9 @@ class Manager:
         )
         self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
         parts = observer, applier, judging, self._propagations
-        self._reconciler = Reconciler(*parts, alarms=alarms, clock=clock, tell=self._tell)
+        self._reconciler = Reconciler(
+            *parts, hooking=self._hooking, alarms=alarms, clock=clock, tell=self._tell
+        )
         self.reflectors = tuple(self._reflector(cache, random) for cache in self.world.caches())
         self.leading = False
         self.heard_seconds = clock.monotonic_seconds()
@@ -244,6 +250,7 @@ class Manager:
                 tasks.create_task(self._hindsight.run())
                 tasks.create_task(self._propagations.run())
                 tasks.create_task(self._authorship.run())
+                tasks.create_task(self._hooking.run())
                 tasks.create_task(self.correspondence.run())
                 tasks.create_task(self._write_events())
                 tasks.create_task(self._keep_house())

@@ -27,6 +27,9 @@ REFUSED_SECONDS = 300.0
 RETRY_AFTER_SECONDS_MAX = 3600.0
 """The longest patience that is granted."""
 
+SOON_SECONDS = 0.001
+"""The least wait: one shorter than clocks can tell would be over as it begins, without end."""
+
 Deliver = Callable[[Key], Awaitable[float | None]]
 """Tells what is left to tell of a Rollout; gives when to come again, in seconds, or None."""
 
@@ -96,7 +99,7 @@ class Rounds:
             for key, due in self._due.items()
             if key not in self._busy
         ]
-        return max(0.0, min(waits)) if waits else None
+        return max(SOON_SECONDS, min(waits)) if waits else None
 
     async def _sleep(self, seconds: float | None) -> None:
         """Until something is due, or somebody has something to tell."""

@@ -13,7 +13,8 @@ from rollout.api.phase import Outcome, Phase
 from rollout.api.status import GateStatus, Run
 from rollout.api.step import Step
 from rollout.base.quantity import parse_duration, print_duration, print_percent
-from rollout.engine import approvals
+from rollout.engine import approvals, hooking, words
+from rollout.engine import plan as plans
 from rollout.views.subject import Subject
 
 
@@ -178,9 +179,21 @@ def _held(subject: Subject, run: Run) -> str:
         return "nothing, until somebody resumes the run; a failing gate still takes it back"
     if subject.status.phase is Phase.BLOCKED:
         return "nothing moves until that is mended"
+    if subject.status.reason in {words.WEBHOOK, words.WEBHOOK_HOLDS}:
+        return _asked(run)
     if run.step == 0:
         return f"{next_step(run)}, once {run.canary_revision} is ready and has been for a moment"
     return "no increase while spec.suspend is true" if subject.suspended else ""
+
+
+def _asked(run: Run) -> str:
+    """What follows when webhooks let it begin."""
+    full = plans.full_step(run.plan)
+    skips = run.promoted_full is not None and run.step < full
+    then = "100 % of the traffic" if skips else next_step(run)
+    proviso = hooking.proviso(run, full if skips else run.step + 1)
+    anew = f"; it is asked anew every {hooking.AGAIN_SECONDS:g} s" if hooking.refusal(run) else ""
+    return f"{then}{proviso}{anew}"
 
 
 def _in_step(run: Run, *, now: datetime) -> str:
@@ -285,9 +298,9 @@ def _in_run(run: Run) -> _Pairs:
     if approvals.asked_at(run.plan, run.step) is not None:
         pairs.append((("approve",), "let this step end"))
         pairs.append((("reject",), f"take all traffic back to {run.stable_revision}"))
-    elif run.step > 0 and not run.retreated:
+    elif run.step > 0 and not run.retreated and not hooking.refusal(run):
         pairs.append((("promote",), "end this step now"))
-    if run.weight < 100:
+    if run.weight < 100 and not hooking.refusal(run):
         pairs.append((("promote", "--full"), "go to 100 % at once"))
     if run.paused is None:
         pairs.append((("pause",), f"stay at {percent(run.weight)}"))

@@ -16,9 +16,10 @@ from rollout.base.errors import BadManifest
 
 RUN_FIELDS_TO_SPARE = frozenset(
     {"evidence", "gates", "observedWeight", "lookAgainAt", "settledSince", "promotedFull"}
+    | {"hooks", "sentOn"}
 )
-"""Without these a run goes on, only slower: counting and settling begin again. Without any other
-it might move traffic that it should not."""
+"""Without these a run goes on, only slower: counting, settling and asking begin again. Without any
+other it might move traffic that it should not."""
 
 _KEPT = (Outcome.PROMOTED, Outcome.SUPERSEDED)
 """Endings after which a revision is not rejected."""

@@ -174,24 +174,28 @@ class Hooking:
         for attempt in range(1, hook.retries + 2):
             if not self._is_wanted(case):
                 return None
-            pause_seconds = back_off_seconds
             try:
-                await self._post(case, self._hooks)
-            except Overloaded as error:
-                because = str(error)
-                patience = min(RETRY_AFTER_SECONDS_MAX, error.retry_after_seconds)
-                pause_seconds = max(back_off_seconds, patience)
+                return await self._try(case, self._hooks, attempt=attempt)
             except Retry as error:
                 because = str(error)
-            except RolloutError as error:
-                return self._result(case, "Failed", attempts=attempt, because=str(error))
-            else:
-                return self._result(case, "Passed", attempts=attempt)
-            log.info("a webhook does not answer", rollout=str(case.key), hook=hook.name, why=because)
+                pause_seconds = max(back_off_seconds, _patience_seconds(error))
+            log.info(
+                "a webhook does not answer", rollout=str(case.key), hook=hook.name, why=because
+            )
             if attempt <= hook.retries:
                 await self._clock.sleep(pause_seconds)
                 back_off_seconds = min(BACK_OFF_SECONDS_MAX, 2 * back_off_seconds)
         return self._result(case, "Failed", attempts=hook.retries + 1, because=because)
+
+    async def _try(self, case: _Case, hooks: Hooks, *, attempt: int) -> HookResult:
+        """One attempt; raises `Retry` where there is no answer."""
+        try:
+            await self._post(case, hooks)
+        except Retry:
+            raise
+        except RolloutError as error:
+            return self._result(case, "Failed", attempts=attempt, because=str(error))
+        return self._result(case, "Passed", attempts=attempt)
 
     async def _post(self, case: _Case, hooks: Hooks) -> None:
         """One attempt; its time begins when there is room at the server's door."""
@@ -247,3 +251,10 @@ class Hooking:
 
 def _uid(manifest: Manifest) -> str:
     return str(manifest["metadata"].get("uid", ""))
+
+
+def _patience_seconds(error: Retry) -> float:
+    """How long a server asks to be left alone."""
+    if isinstance(error, Overloaded):
+        return min(RETRY_AFTER_SECONDS_MAX, error.retry_after_seconds)
+    return 0.0

@@ -29,7 +29,6 @@ from rollout.controller.cache import Cache, key_of
 from rollout.controller.correspondence import Correspondence, Outlets
 from rollout.controller.event import Event
 from rollout.controller.hindsight import Hindsight
-from rollout.controller.hooking import Hooking
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer
 from rollout.controller.propagation import Propagations
@@ -138,16 +137,9 @@ class Manager:
             mesh, clock, self._ring, record, settle_seconds=options.settle_seconds
         )
         self._authorship = _authorship(cluster, clock, options)
+        self.leading = False
         self.correspondence = Correspondence(
-            outlets,
-            self.world,
-            cluster,
-            clock=clock,
-            ring=self._ring,
-            leads=lambda: self.leading,
-        )
-        self._hooking = Hooking(
-            outlets.hooks, prefixes=outlets.hook_prefixes, clock=clock, ring=self._ring
+            outlets, self.world, cluster, clock=clock, ring=self._ring, leads=self._leads
         )
         observer = Observer(
             self.world,
@@ -167,13 +159,16 @@ class Manager:
         )
         self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
         parts = observer, applier, judging, self._propagations
+        hooking = self.correspondence.hooking
         self._reconciler = Reconciler(
-            *parts, hooking=self._hooking, alarms=alarms, clock=clock, tell=self._tell
+            *parts, hooking=hooking, alarms=alarms, clock=clock, tell=self._tell
         )
         self.reflectors = tuple(self._reflector(cache, random) for cache in self.world.caches())
-        self.leading = False
         self.heard_seconds = clock.monotonic_seconds()
         self._show()
+
+    def _leads(self) -> bool:
+        return self.leading
 
     def _reflector(self, cache: Cache, random: Random) -> Reflector:
         return Reflector(
@@ -250,7 +245,6 @@ class Manager:
                 tasks.create_task(self._hindsight.run())
                 tasks.create_task(self._propagations.run())
                 tasks.create_task(self._authorship.run())
-                tasks.create_task(self._hooking.run())
                 tasks.create_task(self.correspondence.run())
                 tasks.create_task(self._write_events())
                 tasks.create_task(self._keep_house())

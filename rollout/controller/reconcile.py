@@ -196,7 +196,6 @@ class Reconciler:
         """A term as the leader begins: what was read in an earlier one may be long out of date."""
         self._observer.forget_statuses()
         self._judging.begin()
-        self._hooking.begin()
 
     def forget(self, key: Key) -> None:
         """A Rollout is gone: so are its alarm, its evidence and everything else about it."""

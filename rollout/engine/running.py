@@ -129,12 +129,9 @@ def _end(o: Observation, run: Run) -> Ending | None:
     if failing and run.plan.on_failure == "Rollback":
         name, because = failing
         return ending.taken_back(Outcome.ROLLED_BACK, because, now=o.now, gate=name)
-    without_data = absence.end(o, run)
-    if without_data is not None:
-        return without_data
-    said_no = hooking.ends(run)
-    if said_no:
-        return ending.taken_back(Outcome.ROLLED_BACK, said_no, now=o.now)
+    found_wanting = absence.end(o, run) or _turned_down(o, run)
+    if found_wanting is not None:
+        return found_wanting
     expires = approvals.expires_at(run)
     asked = approvals.asked_at(run.plan, run.step)
     if expires is not None and o.now >= expires and asked and asked.on_expiry == "Abort":
@@ -147,6 +144,11 @@ def _end(o: Observation, run: Run) -> Ending | None:
         because = f"not promoted within maxDuration ({strategy.max_duration})"
         return ending.taken_back(Outcome.ROLLED_BACK, because, now=o.now)
     return None
+
+
+def _turned_down(o: Observation, run: Run) -> Ending | None:
+    because = hooking.ends(run)
+    return ending.taken_back(Outcome.ROLLED_BACK, because, now=o.now) if because else None
 
 
 def _failing(o: Observation) -> tuple[str, str] | None:

@@ -275,5 +275,9 @@ async def test_cookies_are_not_kept_and_connections_do_not_grow_peers_101() -> N
             await receiver.post()
 
         assert all("Cookie" not in request.headers for request in receiver.got)
-        peers = {request.transport.get_extra_info("peername") for request in receiver.got if request.transport}
+        peers = {
+            request.transport.get_extra_info("peername")
+            for request in receiver.got
+            if request.transport
+        }
         assert len(peers) <= 2

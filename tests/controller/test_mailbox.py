@@ -32,9 +32,7 @@ FULL = rollout(
 
 def telling(number: int) -> Telling:
     at = datetime(2026, 11, 23, tzinfo=UTC)
-    return Telling(
-        id=number, news=News.STARTED, run="1", at=at, message="m", still=(Sink.WEBHOOK,)
-    )
+    return Telling(id=number, news=News.STARTED, run="1", at=at, message="m", still=(Sink.WEBHOOK,))
 
 
 def test_whoever_is_named_and_can_be_reached_is_told() -> None:
@@ -50,13 +48,14 @@ def test_whoever_cannot_be_reached_is_told_nothing_and_a_note_says_how_to_mend_i
     mailbox = Mailbox(Reach())
 
     assert mailbox.sinks(FULL) == {}
+    remedy = "let an operator add how it begins to ROLLOUT_HOOKS"
+    no_token = (
+        "this controller has no token for Slack; let an operator set ROLLOUT_SLACK_TOKEN_FILE"
+    )
     assert [note.message for note in mailbox.notes(KEY, FULL)] == [
-        "spec.notify.slack: this controller has no token for Slack; "
-        "let an operator set ROLLOUT_SLACK_TOKEN_FILE",
-        "spec.notify.webhook.url is no address we may post to; "
-        "let an operator add how it begins to ROLLOUT_HOOKS",
-        "spec.notify.cloudEvents.url is no address we may post to; "
-        "let an operator add how it begins to ROLLOUT_HOOKS",
+        f"spec.notify.slack: {no_token}",
+        f"spec.notify.webhook.url is no address we may post to; {remedy}",
+        f"spec.notify.cloudEvents.url is no address we may post to; {remedy}",
     ]
     assert {note.reason for note in mailbox.notes(KEY, FULL)} == {"NotTold"}
 

@@ -42,7 +42,12 @@ class Office:
         status = RolloutStatus(outbox=tuple(tellings))
         address = {"webhook": "webhook", "cloudEvents": "cloudEvents"}[self.sink]
         manifest: dict[str, Any] = {
-            "metadata": {"name": "reviews", "namespace": "shop", "uid": "u-1", "resourceVersion": "1"},
+            "metadata": {
+                "name": "reviews",
+                "namespace": "shop",
+                "uid": "u-1",
+                "resourceVersion": "1",
+            },
             "spec": {"host": "reviews", "revision": "v2", "notify": {address: {"url": self.url}}},
             "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
         }

@@ -20,10 +20,10 @@ from rollout.api.phase import Outcome, Phase
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import Command, Ending, PastRun, RolloutStatus, Run
 from rollout.api.traffic import Problem, Propagation, Spread
-from rollout.api.webhook import HookPoint, HookResult
 from rollout.engine import approvals
 from rollout.engine import plan as plans
 from rollout.engine.propagation import RETURN_SECONDS_MAX
+from tests.world.engine_hooks import HOOKS_SAY, results, webhooks
 from tests.world.engine_rules import checked, is_sentence, run_of
 from tests.world.engine_world import (
     HOOKS,
@@ -64,11 +64,6 @@ TROUBLE = Problem(reason="AmbiguousRoutes", message="route primary is there twic
 ALIKE = Problem(reason="ArmsAlike", message="v1 and v2 look alike; set metrics.arm")
 
 
-HOOKS_SAY = st.dictionaries(
-    st.sampled_from(["hook-0", "hook-1"]), st.sampled_from([True, False, None])
-)
-"""What webhooks say when they are asked; None: nothing ever."""
-
 SPREADS = st.tuples(st.sampled_from(Spread), st.booleans(), st.booleans(), st.booleans())
 """How far proxies are, with the present weight or another, and whether some are in the way."""
 
@@ -95,45 +90,6 @@ WITHOUT_DATA: list[dict[str, str]] = [
     {"onNoData": "Rollback", "noDataDeadline": "30s", "onMetricsOutage": "Continue"},
     {"onNoData": "Continue", "onMetricsOutage": "Rollback", "metricsOutageDeadline": "1s"},
 ]
-
-
-@st.composite
-def webhooks(draw: st.DrawFn) -> list[dict[str, Any]]:
-    found = []
-    for i in range(draw(st.sampled_from([0, 0, 1, 2]))):
-        found.append(draw(asking(f"hook-{i}")))
-    return found
-
-
-@st.composite
-def asking(draw: st.DrawFn, name: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "point": draw(st.sampled_from(HookPoint)).value,
-        "url": draw(st.sampled_from([*[HOOKS] * 7, "https://elsewhere/"])),
-        "failure": draw(st.sampled_from(["Rollback", "Hold", "Ignore"])),
-    }
-
-
-@st.composite
-def results(draw: st.DrawFn, run: Run) -> tuple[HookResult, ...]:
-    """What webhooks may have said, of this step or of any other."""
-    found = []
-    for hook in run.plan.webhooks:
-        if draw(st.booleans()):
-            found.append(
-                HookResult(
-                    name=hook.name,
-                    point=hook.point,
-                    step=max(0, run.step + draw(st.sampled_from([-1, 0, 1, 1, 1, 2]))),
-                    round=draw(st.integers(1, 3)),
-                    outcome=draw(st.sampled_from(["Passed", "Failed"])),
-                    attempts=1,
-                    at=run.step_started_at,
-                    because="it answered 409",
-                )
-            )
-    return tuple(found)
 
 
 @st.composite
@@ -537,36 +493,6 @@ def test_from_every_history_a_healthy_world_leads_to_an_end(
     assert run_of(world.status) is None
     assert world.look_again_at is None
     assert world.phase in {"Stable", "RolledBack", "Invalid", "Blocked"}
-
-
-MOVES = st.one_of(
-    st.tuples(st.just("wait"), st.sampled_from([31.0, 120.0])),
-    st.tuples(st.just("hooks"), HOOKS_SAY),
-    st.tuples(st.just("command"), st.sampled_from([Verb.PROMOTE, Verb.PROMOTE_FULL]), st.just(0)),
-    st.tuples(st.just("crash"), st.sampled_from(WRITES)),
-    st.tuples(st.just("ready"), st.just("v2"), st.integers(0, 1)),
-)
-
-
-@CALM
-@given(
-    hooks=st.tuples(asking("hook-0"), asking("hook-1")),
-    says=HOOKS_SAY,
-    moves=st.lists(MOVES, min_size=3, max_size=12),
-)
-def test_whatever_happens_nothing_passes_a_webhook_that_has_not_passed(
-    hooks: tuple[dict[str, Any], ...], says: dict[str, bool | None], moves: list[tuple[Any, ...]]
-) -> None:
-    """The rule itself is checked at every look of the world; so is what is asked, and of whom."""
-    world = World(spec=spec_of(webhooks=list(hooks)), says=always(PASS), hook_says=says).settle()
-    for move in moves:
-        perform(world, move)
-        world.settle()
-
-    passed = {name for name in ("hook-0", "hook-1") if says.get(name, True)}
-    sure = [h for h in hooks if h["point"] == "BeforeFirstTraffic" and h["failure"] != "Ignore"]
-    if not any(kind == "hooks" for kind, *_ in moves) and any(h["name"] not in passed for h in sure):
-        assert all(weight == 0 for _, weight in world.ladder())
 
 
 @CALM

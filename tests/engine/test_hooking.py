@@ -45,9 +45,7 @@ def test_no_traffic_moves_before_the_first_webhook_has_said_yes() -> None:
 
 def yes(found: World, name: str = "smoke", *, step: int = 1) -> HookResult:
     (point,) = {h.point for h in found.run.plan.webhooks if h.name == name}
-    return HookResult(
-        name=name, point=point, step=step, outcome="Passed", attempts=1, at=found.now
-    )
+    return HookResult(name=name, point=point, step=step, outcome="Passed", attempts=1, at=found.now)
 
 
 def test_each_point_is_asked_where_it_belongs_and_once() -> None:
@@ -66,8 +64,11 @@ def test_each_point_is_asked_where_it_belongs_and_once() -> None:
         *(("each", 4), ("some", 4), ("each", 5), ("last", 5), ("over", 6)),
     ]
     assert {r.name: r.step for r in found.run.hooks} == {
-        **{"smoke": 1, "each": 5, "some": 4},
-        **{"last": 5, "over": 6},
+        "smoke": 1,
+        "each": 5,
+        "some": 4,
+        "last": 5,
+        "over": 6,
     }
     found.settle()
     assert len(found.asked) == 10

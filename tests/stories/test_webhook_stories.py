@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -125,8 +126,7 @@ async def test_a_no_before_any_traffic_sends_nobody_to_the_canary() -> None:
 
         assert max(place.story.canary_weights(), default=0) == 0
         assert place.story.status().history[0].because == (
-            "webhook smoke failed before any traffic: "
-            f"{PREFIX} answered 409: two tests fail"
+            f"webhook smoke failed before any traffic: {PREFIX} answered 409: two tests fail"
         )
         assert place.story.events("WebhookFailed")
         assert place.keys() == ["1/BeforeFirstTraffic/1/smoke", "1/AfterRollback/0/back"]
@@ -139,7 +139,7 @@ async def test_no_answer_is_asked_again_under_the_same_key_and_later_each_time()
         await place.story.until_phase("RolledBack", within_seconds=60)
 
         times = [one.at_seconds for one in place.hooks.posted]
-        gaps = [round(b - a) for a, b in zip(times, times[1:], strict=False)]
+        gaps = [round(b - a) for a, b in itertools.pairwise(times)]
         assert gaps == [1, 2, 4, 8]
         assert len({one.key for one in place.hooks.posted}) == 1
         assert place.story.run().hooks[0].attempts == 5

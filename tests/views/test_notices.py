@@ -107,9 +107,7 @@ def test_source_and_id_together_name_a_message_and_no_other(
 ) -> None:
     one, other = (notices.cloud_event(KEY, told, uid=UID) for told in (first, second))
 
-    assert ((one["source"], one["id"]) == (other["source"], other["id"])) is (
-        first.id == second.id
-    )
+    assert ((one["source"], one["id"]) == (other["source"], other["id"])) is (first.id == second.id)
     again = notices.cloud_event(KEY, first, uid="another-life-of-the-same-name")
     assert again["id"] != one["id"]
 

@@ -59,7 +59,9 @@ async def test_what_was_opened_is_closed_with_the_stack() -> None:
         found = await made(opened, hooks="http://127.0.0.1:1/")
         assert found.hooks is not None
         with pytest.raises(Unreachable, match="Cannot connect"):
-            await found.hooks.post("http://127.0.0.1:1/", {}, content_type="a/b", idempotency_key="k")
+            await found.hooks.post(
+                "http://127.0.0.1:1/", {}, content_type="a/b", idempotency_key="k"
+            )
 
     with pytest.raises(RuntimeError, match="closed"):
         await found.hooks.post("http://127.0.0.1:1/", {}, content_type="a/b", idempotency_key="k")

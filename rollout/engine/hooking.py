@@ -197,12 +197,18 @@ def afterwards(o: Observation, decision: Decision) -> Decision:
         run = heard(o, run)
         calls = _at_the_end(run)
     old = was.hooks if was is not None and was.id == run.id else ()
-    news = tuple(_happening(result) for result in run.hooks if result not in old)
+    known = {_said(result) for result in old}
+    news = tuple(_happening(result) for result in run.hooks if _said(result) not in known)
     status = decision.status
     if run is not status.run:
         status = status.model_copy(update={"run": run})
     happenings = (*decision.happenings, *news)
     return replace(decision, status=status, happenings=happenings, hooks=calls)
+
+
+def _said(result: HookResult) -> tuple[object, ...]:
+    """What of an answer is news: the same no, a minute later, is none."""
+    return result.name, result.step, result.outcome, result.because
 
 
 def _at_the_end(run: Run) -> tuple[HookCall, ...]:

@@ -107,6 +107,7 @@ def test_a_no_that_holds_is_asked_anew_each_minute_until_it_is_a_yes() -> None:
     assert "webhook smoke failed before step 2: it answered 409; asked anew at" in found.message
     assert [call.round for call in found.asked] == [1, 2, 3]
     assert found.run.hooks[0].round == 3
+    assert len(found.told("WebhookFailed")) == 1
 
     found.hook_says["smoke"] = True
     found.until_step(2)

@@ -27,8 +27,11 @@ REFUSED_SECONDS = 300.0
 RETRY_AFTER_SECONDS_MAX = 3600.0
 """The longest patience that is granted."""
 
-SOON_SECONDS = 0.001
-"""The least wait: one shorter than clocks can tell would be over as it begins, without end."""
+TIMER_SECONDS = 0.001
+"""What a timer may be early by: sleeping for less than it can tell would not let time pass."""
+
+AGAIN_SECONDS_MIN = 0.05
+"""The least time between two visits to one Rollout that asks for another."""
 
 Deliver = Callable[[Key], Awaitable[float | None]]
 """Tells what is left to tell of a Rollout; gives when to come again, in seconds, or None."""
@@ -89,7 +92,7 @@ class Rounds:
             if len(self._busy) >= AT_ONCE_COUNT_MAX:
                 return None
             opens = max(due, self._closed_until_seconds)
-            if key in self._busy or opens > now:
+            if key in self._busy or opens > now + TIMER_SECONDS:
                 continue
             del self._due[key]
             self._busy.add(key)
@@ -99,7 +102,7 @@ class Rounds:
             for key, due in self._due.items()
             if key not in self._busy
         ]
-        return max(SOON_SECONDS, min(waits)) if waits else None
+        return max(0.0, min(waits)) if waits else None
 
     async def _sleep(self, seconds: float | None) -> None:
         """Until something is due, or somebody has something to tell."""
@@ -119,7 +122,7 @@ class Rounds:
             self._busy.discard(key)
             self._stirred.set()
         if again is not None:
-            soonest = self._clock.monotonic_seconds() + again
+            soonest = self._clock.monotonic_seconds() + max(again, AGAIN_SECONDS_MIN)
             self._due[key] = min(soonest, self._due.get(key, soonest))
 
     async def _try(self, key: Key) -> float | None:

@@ -72,3 +72,7 @@ def test_there_are_eight_of_them_at_most() -> None:
 def test_an_address_stays_where_an_operator_allows_it(url: str, allowed: bool) -> None:
     assert is_allowed(url, ALLOWED) is allowed
     assert not is_allowed(url, ())
+
+
+def test_an_address_that_is_none_is_not_allowed_whatever_it_begins_with() -> None:
+    assert not is_allowed("http://[/x", ("http://[/",))

@@ -314,6 +314,18 @@ def test_an_answer_to_another_step_or_an_older_round_changes_nothing() -> None:
     assert found.run.step == 1
 
 
+def test_an_answer_of_a_webhook_that_is_none_of_the_runs_is_not_kept() -> None:
+    found = world(hook(), hook_says={"smoke": None}).settle().after(10)
+    other = yes(found).model_copy(update={"name": "other"})
+    late = yes(found).model_copy(update={"point": HookPoint.AFTER_PROMOTION})
+    for result in (other, late):
+        found.heard[found.run.id, "smoke"] = result
+        found.settle()
+
+    assert found.run.hooks == ()
+    assert found.run.step == 0
+
+
 def test_a_canary_that_comes_back_is_not_asked_about_again() -> None:
     found = world(hook(), hook("each", STEP)).settle().until_step(1)
     found.ready["v2"] = 0

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
 from rollout import settings
 from rollout.base.errors import BadManifest, Unreachable
 from rollout.controller.correspondence import Outlets
+from rollout.web import slack as web_slack
 from rollout.wiring import outlets
+from tests.stories import gray
+from tests.world.chat import FakeChat
 from tests.world.clock import FakeClock
 
 SECRET = "xoxb-1-do-not-tell"
@@ -154,3 +159,40 @@ async def test_a_file_that_is_no_text_is_told_without_its_bytes(
         await made(stack, slack_token_file=path)
 
     assert "secret" not in str(caught.value).replace("Secret", "")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def knocked(port: int) -> int:
+    """What an unsigned press is answered; 0: nobody is there."""
+    url = f"http://127.0.0.1:{port}{web_slack.PATH}"
+    async with aiohttp.ClientSession() as session:
+        try:
+            async with session.post(url, data={"payload": "{}"}) as answer:
+                return answer.status
+        except aiohttp.ClientConnectorError:
+            return 0
+
+
+@pytest.mark.parametrize(("secret", "chat", "status"), [(1, 1, 401), (0, 1, 0), (1, 0, 0)])
+async def test_the_door_for_presses_is_open_where_there_are_a_secret_and_a_chat_and_lets_no_one_in(
+    tmp_path: Path, secret: int, chat: int, status: int
+) -> None:
+    port, clock = free_port(), FakeClock()
+    story = gray.furnished()
+    people = Outlets(chat=FakeChat(clock), pressable=True) if chat else Outlets()
+    chosen = replace(
+        settings.read(environ={}),
+        slack_secret_file=file(tmp_path, "a-signing-secret") if secret else None,
+        press_port=port,
+    )
+    async with contextlib.AsyncExitStack() as opened:
+        await outlets.door(chosen, gray.controller(story, outlets=people), clock, opened)
+
+        assert await knocked(port) == status
+
+    assert await knocked(port) == 0

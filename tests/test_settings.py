@@ -121,3 +121,67 @@ def test_settings_do_not_change() -> None:
 def test_a_wrong_flag_is_told_by_the_name_it_is_typed_with() -> None:
     with pytest.raises(BadManifest, match=r"^--prometheus is 'nowhere'; use an address such as"):
         settings.read({"prometheus_address": "nowhere"}, {})
+
+
+def test_slack_and_hooks_are_told_by_files_and_addresses() -> None:
+    environ = {
+        "ROLLOUT_SLACK_TOKEN_FILE": "/run/slack/bot",
+        "ROLLOUT_SLACK_APP_TOKEN_FILE": "/run/slack/app",
+        "ROLLOUT_SLACK_SECRET_FILE": "/run/slack/secret",
+        "ROLLOUT_SLACK_CHANNEL": "#deploys",
+        "ROLLOUT_SLACK_API": "https://slack-gov.com/api/",
+        "ROLLOUT_SLACK_HOOKS": "https://hooks.slack-gov.com/",
+        "ROLLOUT_SLACK_PROXY": "http://proxy.example.com:3128",
+        "ROLLOUT_PRESS_HOST": "0.0.0.0",
+        "ROLLOUT_PRESS_PORT": "0",
+        "ROLLOUT_HOOKS": "https://hooks.example.com/rollout/",
+        "ROLLOUT_LINK": "https://console.example.com/{namespace}/{name}",
+    }
+
+    chosen = settings.read(environ=environ)
+
+    assert chosen.slack_token_file == Path("/run/slack/bot")
+    assert chosen.slack_app_token_file == Path("/run/slack/app")
+    assert chosen.slack_secret_file == Path("/run/slack/secret")
+    assert (chosen.slack_channel, chosen.hooks) == ("#deploys", environ["ROLLOUT_HOOKS"])
+    assert (chosen.slack_api, chosen.slack_hooks) == (
+        "https://slack-gov.com/api/",
+        "https://hooks.slack-gov.com/",
+    )
+    assert chosen.slack_proxy == "http://proxy.example.com:3128"
+    assert (chosen.press_host, chosen.press_port) == ("0.0.0.0", 0)
+    assert chosen.link == "https://console.example.com/{namespace}/{name}"
+
+
+def test_by_default_nobody_is_told_and_presses_come_from_this_machine_alone() -> None:
+    chosen = settings.read(environ={})
+
+    files = (chosen.slack_token_file, chosen.slack_app_token_file, chosen.slack_secret_file)
+    assert files == (None, None, None)
+    assert (chosen.hooks, chosen.slack_channel, chosen.link, chosen.slack_proxy) == ("",) * 4
+    assert chosen.press_host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "remedy"),
+    [
+        ("ROLLOUT_SLACK_API", "slack.com/api", "https://slack.com/api/"),
+        ("ROLLOUT_SLACK_HOOKS", "ftp://hooks", "https://hooks.slack.com/"),
+        ("ROLLOUT_SLACK_PROXY", "proxy:3128", "http://proxy.example.com:3128"),
+        ("ROLLOUT_PRESS_PORT", "70000", "use 0 to 65535"),
+        ("ROLLOUT_PRESS_PORT", "eighty", "whole number"),
+    ],
+)
+def test_what_slack_cannot_be_reached_by_is_told_with_its_variable_and_a_remedy(
+    variable: str, text: str, remedy: str
+) -> None:
+    with pytest.raises(BadManifest) as caught:
+        settings.read(environ={variable: text})
+
+    assert caught.value.field == variable
+    assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["tcp://10.0.0.7:8081", "udp://10.0.0.7:53"])
+def test_a_service_called_rollout_press_does_not_set_the_port(text: str) -> None:
+    assert settings.read(environ={"ROLLOUT_PRESS_PORT": text}).press_port == 8081

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -65,35 +66,51 @@ class HttpHooks:
             why = f"no answer within {timeout_seconds or TIMEOUT_SECONDS:g} s"
             raise Unreachable(shown, why=why) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Unreachable(shown, why=f"{type(error).__name__}: {error}") from error
-        _check(shown, answer, told)
+            # What it says of itself may repeat the address, with all that is secret in it.
+            why = str(error) if isinstance(error, aiohttp.ClientConnectorError) else ""
+            raise Unreachable(shown, why=why or type(error).__name__) from None
+        _check(url, answer, told)
 
     async def close(self) -> None:
         """Let go of connections."""
         await self._session.close()
 
 
-def _check(shown: str, answer: aiohttp.ClientResponse, told: bytes) -> None:
+def _check(url: str, answer: aiohttp.ClientResponse, told: bytes) -> None:
+    shown = _shown(url)
     if 200 <= answer.status < 300:
         return
     if answer.status in _PATIENCE:
         raise Overloaded(shown, retry_after_seconds=_patience(answer.headers.get("Retry-After")))
     if answer.status >= 500:
         raise Unreachable(shown, why=f"it answered {answer.status}")
-    text = " ".join(told.decode("utf-8", "replace").split())[:TOLD_LENGTH_MAX]
+    text = " ".join(_without(url, told.decode("utf-8", "replace")).split())[:TOLD_LENGTH_MAX]
     raise HookRefused(shown, status_code=answer.status, told=text)
+
+
+def _without(url: str, text: str) -> str:
+    """What a server said, without the address that it may have repeated."""
+    split = urlsplit(url)
+    for part in (url, f"{split.path}?{split.query}", split.path, split.query):
+        if len(part) > 1:
+            text = text.replace(part, "…")
+    return text
 
 
 def _patience(header: str | None) -> float:
     """Seconds to wait; a date in place of them is not looked at."""
     try:
-        return max(0.0, float(header)) if header else RETRY_AFTER_SECONDS
+        seconds = float(header) if header else RETRY_AFTER_SECONDS
     except ValueError:
         return RETRY_AFTER_SECONDS
+    return max(0.0, seconds) if math.isfinite(seconds) else RETRY_AFTER_SECONDS
 
 
 def _shown(url: str) -> str:
-    """An address as it may be told: secrets stand behind the question mark, or before the @."""
-    split = urlsplit(url)
-    port = f":{split.port}" if split.port else ""
-    return f"{split.scheme}://{split.hostname}{port}{split.path}"
+    """An address as it may be told: secrets stand in its path, behind it, and before the @."""
+    try:
+        split = urlsplit(url)
+        port = f":{split.port}" if split.port else ""
+    except ValueError:
+        return "an address that cannot be read"
+    return f"{split.scheme}://{split.hostname}{port}"

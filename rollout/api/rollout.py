@@ -11,6 +11,7 @@ from rollout.api.guard import Guard
 from rollout.api.meta import Model
 from rollout.api.notify import Notify
 from rollout.api.step import Strategy
+from rollout.api.webhook import WEBHOOKS_MAX, Webhook
 from rollout.api.window import Windows
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
@@ -118,6 +119,8 @@ class RolloutSpec(Model):
     """When a run may start, and the canary get more. Absent: at any time."""
     on_failure: Literal["Rollback", "Hold"] = "Rollback"
     """What to do when a gate fails."""
+    webhooks: Annotated[tuple[Webhook, ...], Field(max_length=WEBHOOKS_MAX)] = ()
+    """Addresses that are asked before the run goes on."""
     notify: Notify = Notify()
     """Whom to tell what happens."""
     suspend: bool = False
@@ -145,6 +148,8 @@ class Plan(Model):
     """When the canary may get more."""
     on_failure: Literal["Rollback", "Hold"] = "Rollback"
     """What to do when a gate fails."""
+    webhooks: Annotated[tuple[Webhook, ...], Field(max_length=WEBHOOKS_MAX)] = ()
+    """Addresses that are asked before the run goes on."""
 
 
 __all__ = [

@@ -20,6 +20,7 @@ from rollout.api.meta import Model
 from rollout.api.remedies import place
 from rollout.api.rollout import RolloutSpec
 from rollout.api.step import STEP_KINDS, STEPS_MAX, Approvers, Step
+from rollout.api.webhook import HookPoint
 from rollout.api.window import Windows
 from rollout.base.errors import BadManifest, BadQuantity
 from rollout.base.quantity import decimal_of, parse_duration
@@ -261,7 +262,7 @@ def _range_has_room(path: str, query: Query, span: Range) -> Iterator[BadManifes
             yield _wrong(f"{path}.{field}", problem, "use another, or another range")
 
 
-NEVER_ZERO = ("maxDuration", "latency.max", "maxInterval", "block", "Deadline")
+NEVER_ZERO = ("maxDuration", "latency.max", "maxInterval", "block", "Deadline", "].timeout")
 """How fields end that make no sense at once."""
 
 
@@ -280,6 +281,7 @@ def _durations_can_be_read(spec: RolloutSpec) -> Iterator[BadManifest]:
     fields.update(_guard_durations(spec.guard))
     for i, gate in enumerate(spec.gates):
         fields.update(_gate_durations(f"spec.gates[{i}]", gate))
+    fields.update({f"spec.webhooks[{i}].timeout": h.timeout for i, h in enumerate(spec.webhooks)})
     for field, text in fields.items():
         try:
             seconds = parse_duration(text)
@@ -358,6 +360,24 @@ def _arms_differ(spec: RolloutSpec) -> Iterator[BadManifest]:
         )
 
 
+HOOK_SECONDS_MAX = 300.0
+"""The longest that one answer of a webhook may take."""
+
+
+def _webhooks_are_whole(spec: RolloutSpec) -> Iterator[BadManifest]:
+    names, count = [hook.name for hook in spec.webhooks], len(spec.strategy.steps)
+    for i, hook in enumerate(spec.webhooks):
+        path = f"spec.webhooks[{i}]"
+        if hook.name in names[:i]:
+            yield _wrong(f"{path}.name", f"{hook.name!r} is there twice", "give it another name")
+        if hook.steps is not None and hook.point is not HookPoint.BEFORE_STEP:
+            yield _wrong(f"{path}.steps", f"means nothing with {hook.point}", "remove it")
+        if hook.steps is not None and not all(step <= count for step in hook.steps or (count + 1,)):
+            yield _wrong(f"{path}.steps", "names no step that there is", f"use 1 to {count}")
+        if parse_duration(hook.timeout) > HOOK_SECONDS_MAX:
+            yield _wrong(f"{path}.timeout", f"is {hook.timeout}", "use at most 5m")
+
+
 SPEC_SIZE_BYTES_MAX = 12 * 1024
 """Room for a spec: a run keeps a copy in the status, and all of that has 32 KiB."""
 
@@ -386,5 +406,6 @@ _RULES: tuple[Callable[[RolloutSpec], Iterator[BadManifest]], ...] = (
     _checks_name_gates,
     _windows_make_sense,
     _arms_differ,
+    _webhooks_are_whole,
     _a_copy_fits_the_status,
 )

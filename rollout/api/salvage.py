@@ -15,13 +15,11 @@ from rollout.api.status import RolloutStatus, Run
 from rollout.base.errors import BadManifest
 
 RUN_FIELDS_TO_SPARE = frozenset(
-    {
-        *("evidence", "gates", "observedWeight", "lookAgainAt", "settledSince", "promotedFull"),
-        "policies",
-    }
+    {"evidence", "gates", "observedWeight", "lookAgainAt", "settledSince", "promotedFull"}
+    | {"policies", "hooks", "sentOn"}
 )
-"""Without these a run goes on, only slower: counting and settling begin again. Without any other
-it might move traffic that it should not."""
+"""Without these a run goes on, only slower: counting, settling and asking begin again. Without any
+other it might move traffic that it should not."""
 
 _KEPT = (Outcome.PROMOTED, Outcome.SUPERSEDED)
 """Endings after which a revision is not rejected."""

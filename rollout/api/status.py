@@ -11,6 +11,7 @@ from rollout.api.meta import Model, Time
 from rollout.api.notify import OUTBOX_MAX, Telling, Thread
 from rollout.api.phase import ConditionType, Outcome, Phase
 from rollout.api.rollout import Plan
+from rollout.api.webhook import WEBHOOKS_MAX, HookResult
 from rollout.api.window import Closed
 
 HISTORY_MAX = 10
@@ -165,6 +166,11 @@ class Run(Model):
     """Who sent the run straight to 100 percent. Absent: nobody."""
     approvals: Annotated[tuple[Decided, ...], Field(max_length=APPROVALS_MAX)] = ()
     """What people said to approvals, oldest first."""
+    hooks: Annotated[tuple[HookResult, ...], Field(max_length=WEBHOOKS_MAX)] = ()
+    """The newest answer of each webhook that was asked."""
+    sent_on: Command | None = None
+    """Who ended the present step while a webhook has yet to let the next one begin. Absent:
+    nobody."""
     retreated: bool = False
     """True while the canary gets no traffic because it had no ready endpoint."""
     guarded: Annotated[tuple[GuardedField, ...], Field(max_length=2)] = ()

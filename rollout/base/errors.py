@@ -289,7 +289,7 @@ class HookRefused(Terminal):
     """An address that was posted to said no.
 
     Attributes:
-        url: the address, without what follows a question mark.
+        url: the server, without the path: it may be secret.
         status_code: the HTTP status of the answer.
         told: the begin of what it said.
     """

@@ -10,6 +10,7 @@ from rollout.api.meta import Key
 from rollout.api.notify import Sink
 from rollout.api.status import RolloutStatus
 from rollout.controller.chatting import Chatter
+from rollout.controller.hooking import Hooking
 from rollout.controller.mailbox import Mailbox, Reach
 from rollout.controller.posting import Poster
 from rollout.controller.pressing import Presser
@@ -54,6 +55,7 @@ class Correspondence:
 
     Attributes:
         mailbox: what is to be told to whom, and what was.
+        hooking: asks webhooks whether runs may go on.
     """
 
     def __init__(
@@ -73,6 +75,9 @@ class Correspondence:
                 default_channel=outlets.default_channel,
                 hooks=outlets.hook_prefixes if has_hooks else (),
             )
+        )
+        self.hooking = Hooking(
+            outlets.hooks, prefixes=outlets.hook_prefixes, clock=clock, ring=ring
         )
         self._ring = ring
         self._has_socket = outlets.has_socket
@@ -109,6 +114,7 @@ class Correspondence:
     def begin(self) -> None:
         """A term as the leader begins: others may have told things since."""
         self.mailbox.begin()
+        self.hooking.begin()
         self._seen.clear()
         if self._chatter is not None:
             self._chatter.begin()
@@ -139,6 +145,7 @@ class Correspondence:
     async def run(self) -> None:
         """Deliver and hear, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.hooking.run())
             for rounds in self._rounds.values():
                 tasks.create_task(rounds.run())
             if self.presser is not None and self._has_socket:

@@ -14,6 +14,7 @@ from rollout.api.notify import News, Notify, Sink, SlackChannel, Thread
 from rollout.api.reading import read
 from rollout.api.status import RolloutStatus
 from rollout.api.traffic import Note
+from rollout.api.webhook import is_allowed
 from rollout.base.errors import BadManifest
 from rollout.engine.observation import Post
 
@@ -86,7 +87,7 @@ class Mailbox:
 
     def allows(self, url: str) -> bool:
         """Whether an operator lets us post to an address."""
-        return any(url.startswith(prefix) for prefix in self.reach.hooks)
+        return is_allowed(url, self.reach.hooks)
 
     def notes(self, key: Key, manifest: Manifest) -> tuple[Note, ...]:
         """Why somebody is not told what they should be, in sentences."""

@@ -153,7 +153,10 @@ class Manager:
         )
         self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_MAX)
         parts = observer, applier, judging, self._propagations
-        self._reconciler = Reconciler(*parts, alarms=alarms, clock=clock, tell=self._tell)
+        hooking = self.correspondence.hooking
+        self._reconciler = Reconciler(
+            *parts, hooking=hooking, alarms=alarms, clock=clock, tell=self._tell
+        )
         self.reflectors = tuple(self._reflector(cache, random) for cache in self.world.caches())
         self.heard_seconds = clock.monotonic_seconds()
         self._show()

@@ -17,6 +17,7 @@ from rollout.base.errors import Conflict, Overloaded, Retry, RolloutError
 from rollout.controller import unreadable
 from rollout.controller.apply import Applier, is_new
 from rollout.controller.event import Event
+from rollout.controller.hooking import Hooking
 from rollout.controller.judging import Judging
 from rollout.controller.observe import Observer, Seen
 from rollout.controller.propagation import Propagations
@@ -75,6 +76,7 @@ class Reconciler:
         judging: Judging,
         propagations: Propagations,
         *,
+        hooking: Hooking,
         alarms: Alarms,
         clock: Clock,
         tell: Callable[[Event], object],
@@ -83,6 +85,7 @@ class Reconciler:
         self._applier = applier
         self._judging = judging
         self._propagations = propagations
+        self._hooking = hooking
         self._alarms = alarms
         self._clock = clock
         self._tell = tell
@@ -109,7 +112,7 @@ class Reconciler:
             if seen is None:
                 self.forget(key)
                 return Result(outcome=Outcome.DONE)
-            seen = self._with_propagation(seen)
+            seen = self._informed(seen)
             decision = _decide(seen)
             wait = self._applier.wait_seconds(key, now=seen.observation.now)
             if wait > 0 and not _takes_away(seen.observation, decision):
@@ -150,10 +153,11 @@ class Reconciler:
         moved = moved or not guards.stands(o, run)
         return after.step != run.step or (moved and after.weight == run.weight)
 
-    def _with_propagation(self, seen: Seen) -> Seen:
-        """The same, with what istiod knows."""
+    def _informed(self, seen: Seen) -> Seen:
+        """The same, with what istiod knows and what webhooks have said."""
         known = self._propagations.seen(seen.observation)
-        return replace(seen, observation=replace(seen.observation, propagation=known))
+        observation = self._hooking.seen(seen.manifest, seen.observation)
+        return replace(seen, observation=replace(observation, propagation=known))
 
     def _wait_for_sight(self, run: Run, o: Observation) -> Result:
         self._judging.want(o.key, run, o.routing, now=o.now)
@@ -176,6 +180,7 @@ class Reconciler:
         else:
             self._observer.forget_run(key)
             self._propagations.forget_run(key)
+        self._hooking.want(seen.manifest, decision)
         denied = self._observer.denials(key, now=now)
         held_until = self._applier.held_until(key)
         looks = [decision.look_again_at, seen.look_again_at, held_until]
@@ -197,6 +202,7 @@ class Reconciler:
         self._alarms.drop(key)
         self._observer.forget(key)
         self._applier.forget(key)
+        self._hooking.forget(key)
         self._propagations.forget(key)
 
     def _log(self, key: Key, decision: Decision, events: tuple[Event, ...]) -> None:

@@ -170,6 +170,8 @@ def _decided_in_run(run: Run) -> tuple[object, ...]:
         run.promoted_full,
         run.retreated,
         run.approvals,
+        run.hooks,
+        run.sent_on,
         run.ending,
         # Where counting begins: without it a restart would begin later. At first it may wait.
         run.step > 0 and run.evidence is not None and run.evidence.origin_ms > 0,

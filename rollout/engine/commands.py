@@ -9,7 +9,7 @@ from types import MappingProxyType
 from rollout.api.action import ActionOutcome, ActionSpec, Verb
 from rollout.api.evidence import Verdict
 from rollout.api.status import Command, Ending, Run
-from rollout.engine import approvals, ladder
+from rollout.engine import approvals, hooking, ladder
 from rollout.engine import plan as plans
 from rollout.engine.decision import Answer
 from rollout.engine.observation import Observation
@@ -190,6 +190,10 @@ def _forbidden(case: _Case) -> str:
         return f"gate {failing[0].name} fails: {failing[0].because}"
     if case.o.closed is not None and case.run.weight < plans.FULL_PERCENT:
         return case.o.closed.because
+    said_no = hooking.refusal(case.run)
+    if said_no:
+        again = f"it is asked anew every {hooking.AGAIN_SECONDS:g} s"
+        return f"{said_no}; {again}, and nobody passes it but by its yes"
     return ""
 
 
@@ -206,7 +210,8 @@ def _promote(case: _Case, orders: Orders) -> _Obeyed:
     if missing or run.step == 0 or run.retreated:
         because = missing or f"{run.canary_revision} is not ready to take traffic"
         return orders, REFUSED, because
-    return replace(orders, promote=case.command, paused=None), APPLIED, f"step {run.step} ends"
+    message = f"step {run.step} ends{hooking.proviso(run, run.step + 1)}"
+    return replace(orders, promote=case.command, paused=None), APPLIED, message
 
 
 def _unapproved(case: _Case, orders: Orders) -> str:
@@ -308,7 +313,8 @@ def _promote_full(case: _Case, orders: Orders) -> _Obeyed:
     forbidden = _forbidden(case) or _may_not_pass(case)
     if forbidden:
         return orders, REFUSED, forbidden
-    message = "goes to 100 %; the bake follows"
+    proviso = hooking.proviso(run, plans.full_step(run.plan))
+    message = f"goes to 100 %{proviso}; the bake follows"
     if case.standing.missing:
         message += f", as soon as this is mended: {case.standing.missing}"
     return replace(orders, full=case.command, paused=None), APPLIED, message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.engine import commands, ending, running, starting, telling
+from rollout.engine import commands, ending, hooking, running, starting, telling
 from rollout.engine.decision import Decision
 from rollout.engine.observation import Observation
 
@@ -14,7 +14,7 @@ def decide(o: Observation) -> Decision:
     Level: in the desired state it asks for nothing. It never skips a rung: one call begins at most
     one step.
     """
-    return telling.told(o, _decided(o))
+    return telling.told(o, hooking.afterwards(o, _decided(o)))
 
 
 def _decided(o: Observation) -> Decision:

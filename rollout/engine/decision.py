@@ -11,6 +11,7 @@ from rollout.api.action import ActionOutcome
 from rollout.api.rollout import Traffic
 from rollout.api.status import MESSAGE_LENGTH_MAX, RolloutStatus
 from rollout.api.traffic import ManagedRoutes
+from rollout.api.webhook import Webhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,23 @@ class Happening:
     message: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookCall:
+    """A webhook to ask; the same again is the same question.
+
+    Attributes:
+        run: the run's id.
+        step: the step before which it is asked; after the run, the last one.
+        round: how many times it is asked anew since its no does not end the run, from 1.
+        webhook: the webhook.
+    """
+
+    run: str
+    step: int
+    round: int
+    webhook: Webhook
+
+
 def cut(text: str) -> str:
     """A text that fits into a status, an answer or an Event."""
     return text if len(text) <= MESSAGE_LENGTH_MAX else text[: MESSAGE_LENGTH_MAX - 1] + "…"
@@ -99,6 +117,7 @@ class Decision:
         happenings: what Events say.
         because: why, in a sentence; the same everywhere.
         look_again_at: when to decide again although nothing happened; None: not.
+        hooks: webhooks whose answer is wanted.
     """
 
     status: RolloutStatus
@@ -109,3 +128,4 @@ class Decision:
     happenings: tuple[Happening, ...] = ()
     because: str
     look_again_at: datetime | None
+    hooks: tuple[HookCall, ...] = ()

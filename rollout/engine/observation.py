@@ -13,6 +13,7 @@ from rollout.api.notify import News, Sink, Thread
 from rollout.api.rollout import RolloutSpec
 from rollout.api.status import RolloutStatus
 from rollout.api.traffic import Problem, Propagation, Routing, SubsetTable
+from rollout.api.webhook import HookResult
 from rollout.api.window import Closed
 from rollout.engine.turns import Turn
 
@@ -78,6 +79,8 @@ class Observation:
         unverified: why nobody can tell whether they come from whom they name, in a sentence with
             its remedy; empty when they surely do.
         post: whom to tell of what, and what has been told.
+        hooks: what webhooks have said to the present or last run, recorded or not.
+        hook_prefixes: how addresses begin that webhooks may have; none: no address may.
         settle_seconds: how long proxies are given to take a change where nobody can tell.
         propagation: what istiod knows of that.
     """
@@ -106,5 +109,7 @@ class Observation:
     actions: tuple[GivenAction, ...] = ()
     unverified: str = ""
     post: Post = field(default_factory=Post)
+    hooks: tuple[HookResult, ...] = ()
+    hook_prefixes: tuple[str, ...] = ()
     settle_seconds: float
     propagation: Propagation = field(default_factory=Propagation)

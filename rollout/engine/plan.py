@@ -38,6 +38,7 @@ def resolve(spec: RolloutSpec) -> Plan:
         guard=spec.guard,
         windows=spec.windows,
         on_failure=spec.on_failure,
+        webhooks=spec.webhooks,
     )
 
 

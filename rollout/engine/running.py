@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from rollout.analysis import evidence as evidences
@@ -15,6 +16,7 @@ from rollout.engine import (
     commands,
     ending,
     guards,
+    hooking,
     ladder,
     propagation,
     questions,
@@ -33,10 +35,11 @@ from rollout.engine.propagation import Known
 
 def in_run(o: Observation, run: Run) -> Decision:
     """What to do while a run is on: ends come first, then what is missing, then the ladder."""
+    run = hooking.heard(o, run)
     missing = _missing(o, run)
     run = _not_hurried(o, _counting(o, run, hindered=missing is not None))
     standing = Standing(end=_end(o, run), missing=missing[1] if missing else "")
-    orders = commands.read(o, standing)
+    orders = _remembered(o, run, commands.read(o, standing))
     run = run.model_copy(
         update={
             "paused": orders.paused,
@@ -69,6 +72,13 @@ def in_run(o: Observation, run: Run) -> Decision:
     if run.step == 0 or run.retreated:
         return _prepare(o, run, orders)
     return _climb(o, run, orders)
+
+
+def _remembered(o: Observation, run: Run, orders: Orders) -> Orders:
+    """The orders, with that of who ended the step while webhooks had yet to say something."""
+    closed = o.closed is not None and run.weight < plans.FULL_PERCENT
+    stays = orders.promote is not None or orders.paused is not None or closed or run.retreated
+    return orders if stays else replace(orders, promote=run.sent_on)
 
 
 def _counting(o: Observation, run: Run, *, hindered: bool) -> Run:
@@ -130,9 +140,9 @@ def _end(o: Observation, run: Run) -> Ending | None:
     if failing and run.plan.on_failure == "Rollback":
         name, because = failing
         return ending.taken_back(Outcome.ROLLED_BACK, because, now=o.now, gate=name)
-    without_data = absence.end(o, run)
-    if without_data is not None:
-        return without_data
+    found_wanting = absence.end(o, run) or _turned_down(o, run)
+    if found_wanting is not None:
+        return found_wanting
     expires = approvals.expires_at(run)
     asked = approvals.asked_at(run.plan, run.step)
     if expires is not None and o.now >= expires and asked and asked.on_expiry == "Abort":
@@ -145,6 +155,11 @@ def _end(o: Observation, run: Run) -> Ending | None:
         because = f"not promoted within maxDuration ({strategy.max_duration})"
         return ending.taken_back(Outcome.ROLLED_BACK, because, now=o.now)
     return None
+
+
+def _turned_down(o: Observation, run: Run) -> Ending | None:
+    because = hooking.ends(run)
+    return ending.taken_back(Outcome.ROLLED_BACK, because, now=o.now) if because else None
 
 
 def _failing(o: Observation) -> tuple[str, str] | None:
@@ -190,7 +205,8 @@ def _missing(o: Observation, run: Run) -> tuple[str, str] | None:
         return o.routing.problems[0].reason, o.routing.problems[0].message
     if o.arms_problem is not None:
         return o.arms_problem.reason, o.arms_problem.message
-    return None
+    barred = hooking.not_allowed(o, run.plan.webhooks) if run.step == 0 else None
+    return None if barred is None else (barred.reason, barred.message)
 
 
 def _without(o: Observation, run: Run, orders: Orders, *, reason: str, message: str) -> Decision:
@@ -329,6 +345,9 @@ def _proof(o: Observation, run: Run, orders: Orders) -> str:
 
 def _enter(o: Observation, run: Run, orders: Orders, *, step: int, proof: str = "") -> Decision:
     """Begin a step: its weight is written, its evidence starts from nothing."""
+    asked = hooking.before(o, run, step)
+    if asked is not None:
+        return staying.asking(o, run, orders, step=step, asked=asked)
     weight, is_ramp = plans.weight_at(run.plan, step), plans.ramp_at(run.plan, step) is not None
     if is_ramp:
         weight = max(run.weight, ramping.first_percent(o, run, step))
@@ -353,6 +372,7 @@ def _enter(o: Observation, run: Run, orders: Orders, *, step: int, proof: str = 
             "weight": weight,
             "step_started_at": o.now,
             "retreated": False,
+            "sent_on": None,
             "settled_since": None,
             "ramped_at": o.now if is_ramp else None,
             "ramped_weight": max(run.ramped_weight, weight) if is_ramp else 0.0,

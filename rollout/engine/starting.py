@@ -16,7 +16,7 @@ from rollout.api.status import Command, Run, Waiting
 from rollout.api.traffic import Problem
 from rollout.api.window import Closed
 from rollout.base.hosts import fqdn
-from rollout.engine import commands, guards
+from rollout.engine import commands, guards, hooking
 from rollout.engine import plan as plans
 from rollout.engine.conclude import Conclusion, State, calendar_time, conclude, percent
 from rollout.engine.decision import Answer, Decision
@@ -67,6 +67,7 @@ def _may_start(
 ) -> Decision:
     """Start a run, or say what is in the way."""
     in_the_way = obstacle(o, o.status.stable_revision, o.revision) or _split(o, spec)
+    in_the_way = in_the_way or hooking.not_allowed(o, spec.webhooks)
     if in_the_way is not None:
         if retry is not None:
             answers = _refused(answers, in_the_way.message)

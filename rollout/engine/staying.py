@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rollout.analysis.judge.ramp import GROWTH_FACTOR_MAX
@@ -9,7 +10,7 @@ from rollout.api.match import Match
 from rollout.api.phase import Phase
 from rollout.api.status import Run
 from rollout.base.quantity import parse_duration
-from rollout.engine import absence, approvals, ending, guards, ladder, propagation, words
+from rollout.engine import absence, approvals, ending, guards, hooking, ladder, propagation, words
 from rollout.engine import plan as plans
 from rollout.engine.commands import Orders
 from rollout.engine.conclude import (
@@ -22,6 +23,7 @@ from rollout.engine.conclude import (
     percent,
 )
 from rollout.engine.decision import Decision, Happening
+from rollout.engine.hooking import Asked
 from rollout.engine.ladder import Rung
 from rollout.engine.observation import Observation
 from rollout.engine.propagation import Known
@@ -196,6 +198,27 @@ def unguarded(o: Observation, run: Run, orders: Orders, *, phase: Phase) -> Deci
     )
     look = o.now + timedelta(seconds=ending.AGAIN_SECONDS)
     return stay(o, run, orders, phase=phase, reason=guards.UNGUARDED, message=message, look=look)
+
+
+def asking(o: Observation, run: Run, orders: Orders, *, step: int, asked: Asked) -> Decision:
+    """Stay before a step until webhooks let it begin; who ended the last one is remembered."""
+    phase, here = Phase.PREPARING, f"{run.canary_revision} is ready"
+    if run.step > 0 and not run.retreated:
+        run = run.model_copy(update={"sent_on": orders.promote})
+        phase = ladder.read(run, (), now=o.now, settled_at=None, promoted=True).phase
+        here = f"{words.share(run)} {words.where(run)}"
+    then = _coming(run.model_copy(update={"step": step - 1}))
+    reason, message = words.WEBHOOK, f"{here}; {then} when {hooking.listed(asked.names)}"
+    if asked.said_no:
+        phase, reason, at = Phase.WAITING, words.WEBHOOK_HOLDS, asked.again_at or o.now
+        when = f"asked anew at {clock_time(at, now=o.now)}" if at > o.now else "asked anew"
+        message = f"{here}; {asked.said_no}; {when}; `rollout abort {o.key.name}` goes back"
+    elif asked.barred is not None:
+        phase, reason = Phase.BLOCKED, asked.barred.reason
+        message = f"{here}; {asked.barred.message}"
+    look = asked.again_at if asked.again_at is not None and asked.again_at > o.now else None
+    decision = stay(o, run, orders, phase=phase, reason=reason, message=message, look=look)
+    return replace(decision, hooks=asked.calls)
 
 
 def stuck(o: Observation, run: Run, orders: Orders, *, because: str, until: datetime) -> Decision:

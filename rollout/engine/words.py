@@ -13,6 +13,10 @@ APPROVAL = "WaitingForApproval"
 """The reason of a run that waits for people."""
 
 
+WEBHOOK, WEBHOOK_HOLDS = "WaitingForWebhook", "WebhookFails"
+"""The reasons of a run that waits for a webhook, and of one that a webhook's no holds."""
+
+
 def share(run: Run) -> str:
     """What the canary gets, in words."""
     told = f"{percent(run.weight)} of {run.plan.host} goes to {run.canary_revision}"

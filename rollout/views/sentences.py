@@ -14,7 +14,8 @@ from rollout.api.status import GateStatus, Run
 from rollout.api.step import Step
 from rollout.api.window import Closed
 from rollout.base.quantity import parse_duration, print_duration, print_percent
-from rollout.engine import approvals
+from rollout.engine import approvals, hooking, words
+from rollout.engine import plan as plans
 from rollout.views.subject import Subject
 
 
@@ -179,6 +180,8 @@ def _held(subject: Subject, run: Run) -> str:
         return "nothing, until somebody resumes the run; a failing gate still takes it back"
     if subject.status.phase is Phase.BLOCKED:
         return "nothing moves until that is mended"
+    if subject.status.reason in {words.WEBHOOK, words.WEBHOOK_HOLDS}:
+        return _asked(run)
     if run.step == 0:
         return f"{next_step(run)}, once {run.canary_revision} is ready and has been for a moment"
     if subject.status.closed is not None and run.weight < 100:
@@ -197,6 +200,16 @@ def _until(what: Closed) -> str:
     if what.until is not None:
         return f"before {what.until:%Y-%m-%d %H:%M} UTC"
     return "while spec.suspend is true" if what.reason == "Suspended" else "until that is lifted"
+
+
+def _asked(run: Run) -> str:
+    """What follows when webhooks let it begin."""
+    full = plans.full_step(run.plan)
+    skips = run.promoted_full is not None and run.step < full
+    then = "100 % of the traffic" if skips else next_step(run)
+    proviso = hooking.proviso(run, full if skips else run.step + 1)
+    anew = f"; it is asked anew every {hooking.AGAIN_SECONDS:g} s" if hooking.refusal(run) else ""
+    return f"{then}{proviso}{anew}"
 
 
 def _in_step(run: Run, *, now: datetime) -> str:
@@ -310,9 +323,9 @@ def _in_run(run: Run) -> _Pairs:
     if approvals.asked_at(run.plan, run.step) is not None:
         pairs.append((("approve",), "let this step end"))
         pairs.append((("reject",), f"take all traffic back to {run.stable_revision}"))
-    elif run.step > 0 and not run.retreated:
+    elif run.step > 0 and not run.retreated and not hooking.refusal(run):
         pairs.append((("promote",), "end this step now"))
-    if run.weight < 100:
+    if run.weight < 100 and not hooking.refusal(run):
         pairs.append((("promote", "--full"), "go to 100 % at once"))
     if run.paused is None:
         pairs.append((("pause",), f"stay at {percent(run.weight)}"))

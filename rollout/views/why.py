@@ -12,6 +12,8 @@ from rich.text import Text
 from rollout.api.evidence import Verdict
 from rollout.api.phase import Phase
 from rollout.api.status import Run
+from rollout.api.webhook import HookResult
+from rollout.engine import hooking
 from rollout.views import paint, sentences
 from rollout.views.subject import Subject
 
@@ -59,6 +61,7 @@ def _reasons(subject: Subject) -> Iterator[Text]:
         given = f" ({run.paused.reason})" if run.paused.reason else ""
         yield Text(f"{run.paused.by} paused it at {sentences.clock(run.paused.at)}{given}")
     yield from _gates(subject, run)
+    yield from (Text(f"{hooking.told(said)}{_how_often(said)}") for said in run.hooks)
     baseline = run.evidence.baseline if run.evidence is not None else None
     if subject.active is not None and baseline is not None and baseline.because:
         yield Text(baseline.because)
@@ -70,6 +73,10 @@ def _ruled(subject: Subject) -> Iterator[Text]:
         yield Text(sentences.closed(subject.status.closed))
     if subject.policies:
         yield Text(f"its plan is ruled by {sentences.join(subject.policies)}")
+
+
+def _how_often(said: HookResult) -> str:
+    return f" (asked {said.attempts} times)" if said.attempts > 1 else ""
 
 
 def _gates(subject: Subject, run: Run) -> Iterator[Text]:

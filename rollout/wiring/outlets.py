@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rollout.adapters import slack
 from rollout.adapters.hooks import HttpHooks
@@ -96,7 +97,15 @@ def _lines(path: Path, variable: str) -> list[str]:
 
 def _check_prefix(prefix: str) -> None:
     """What stands before the path must be whole: `https://hooks.example.com` allows more hosts."""
-    scheme, _, rest = prefix.partition("://")
-    if scheme not in {"http", "https"} or "/" not in rest or rest.startswith("/"):
+    if not _is_whole(prefix):
         remedy = "use one such as https://hooks.example.com/, with the slash after the host"
         raise BadManifest(field="ROLLOUT_HOOKS", problem=f"has {prefix!r}", remedy=remedy)
+
+
+def _is_whole(prefix: str) -> bool:
+    try:
+        split = urlsplit(prefix)
+        named = split.scheme in {"http", "https"} and split.hostname and split.port != 0
+    except ValueError:
+        return False
+    return bool(named) and split.path.startswith("/")

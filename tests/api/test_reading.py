@@ -151,7 +151,7 @@ MISTAKES = {
         (
             "spec.true is not a field; known here: "
             "gates, guard, host, judge, metrics, notify, onFailure, policyRef, revision, strategy, "
-            "suspend, traffic, windows"
+            "suspend, traffic, webhooks, windows"
         ),
     ),
     "no spec": ("", "spec is empty; give it a value, or remove it"),

@@ -23,7 +23,36 @@ def gated(*gates: dict[str, Any]) -> dict[str, Any]:
     return {**GOOD, "gates": list(gates)}
 
 
+def hooked(*hooks: dict[str, Any]) -> dict[str, Any]:
+    smoke = {"name": "smoke", "point": "BeforeStep", "url": "https://hooks.example.com/"}
+    return {**GOOD, "webhooks": [{**smoke, **hook} for hook in hooks]}
+
+
 BROKEN = {
+    "two webhooks of one name": (
+        hooked({}, {}),
+        "spec.webhooks[1].name 'smoke' is there twice; give it another name",
+    ),
+    "steps of a webhook that is asked before no step": (
+        hooked({"point": "BeforePromotion", "steps": [1]}),
+        "spec.webhooks[0].steps means nothing with BeforePromotion; remove it",
+    ),
+    "a webhook before a step that is not there": (
+        hooked({"steps": [5]}),
+        "spec.webhooks[0].steps names no step that there is; use 1 to 4",
+    ),
+    "a webhook before none of the steps": (
+        hooked({"steps": []}),
+        "spec.webhooks[0].steps names no step that there is; use 1 to 4",
+    ),
+    "a webhook that may take for ever": (
+        hooked({"timeout": "1h"}),
+        "spec.webhooks[0].timeout is 1h; use at most 5m",
+    ),
+    "a webhook without time to answer": (
+        hooked({"timeout": "0s"}),
+        "spec.webhooks[0].timeout is zero; use a longer duration",
+    ),
     "two kinds in a step": (
         ladder({"weight": 5, "pause": {}}),
         (
@@ -238,7 +267,7 @@ BROKEN = {
     "queries that fill the status": (
         gated(*({"name": f"q{i}", "query": {"promql": "x" * 4000, "min": 1}} for i in range(4))),
         (
-            "spec takes 16981 bytes, and each run keeps a copy; "
+            "spec takes 16995 bytes, and each run keeps a copy; "
             "use at most 12288; long queries can be recording rules in Prometheus"
         ),
     ),

@@ -23,6 +23,13 @@ from rollout.api.status import (
     Run,
 )
 from rollout.api.step import Check, Pause, Step, Strategy
+from rollout.api.webhook import (
+    BECAUSE_LENGTH_MAX,
+    WEBHOOKS_MAX,
+    HookPoint,
+    HookResult,
+    Webhook,
+)
 from rollout.base.errors import BadManifest
 
 STATUS_LIMIT_BYTES = 32 * 1024
@@ -66,8 +73,21 @@ def plan_of(steps_count: int, gates: tuple[Gate, ...]) -> Plan:
         Step(pause=Pause(for_="1h")),
         Step(weight=100),
     )
+    hooks = tuple(
+        Webhook(
+            name=f"webhook-with-a-name-{i:02d}",
+            point=HookPoint.BEFORE_STEP,
+            url="https://hooks.example.com/rollout/reviews/with/a/token/of/some/length",
+            failure="Hold",
+        )
+        for i in range(WEBHOOKS_MAX)
+    )
     return Plan(
-        host="reviews", strategy=Strategy(steps=steps), gates=gates, judge=Judge(min_requests=500)
+        host="reviews",
+        strategy=Strategy(steps=steps),
+        gates=gates,
+        judge=Judge(min_requests=500),
+        webhooks=hooks,
     )
 
 
@@ -116,6 +136,19 @@ def worst(*, gates_count: int, steps_count: int, cursors_count: int) -> RolloutS
     )
 
 
+def said(i: int) -> HookResult:
+    return HookResult(
+        name=f"webhook-with-a-name-{i:02d}",
+        point=HookPoint.BEFORE_FIRST_TRAFFIC,
+        step=7,
+        round=120,
+        outcome="Failed",
+        attempts=21,
+        at=NOW,
+        because="x" * BECAUSE_LENGTH_MAX,
+    )
+
+
 def run_of(gates: tuple[Gate, ...], steps_count: int, cursors_count: int) -> Run:
     who = Command(by="alice@example.com", via="cli", at=NOW, reason="the error budget is spent")
     return Run(
@@ -134,6 +167,8 @@ def run_of(gates: tuple[Gate, ...], steps_count: int, cursors_count: int) -> Run
         ending=Ending(
             outcome=Outcome.ABORTED, because=SENTENCE, decided_at=NOW, gate="g", command=who
         ),
+        sent_on=who,
+        hooks=tuple(said(i) for i in range(WEBHOOKS_MAX)),
         plan=plan_of(steps_count, gates),
         gates=tuple(
             GateStatus(
@@ -185,7 +220,11 @@ def test_the_fullest_status_stays_below_its_bound() -> None:
 
 
 def test_an_ordinary_status_is_much_smaller_than_the_fullest() -> None:
-    ordinary = worst(gates_count=2, steps_count=5, cursors_count=6)
+    fullest = worst(gates_count=2, steps_count=5, cursors_count=6)
+    assert fullest.run is not None
+    plan = fullest.run.plan.model_copy(update={"webhooks": ()})
+    run = fullest.run.model_copy(update={"hooks": (), "plan": plan})
+    ordinary = fullest.model_copy(update={"run": run})
 
     assert len(json.dumps(written(ordinary), separators=(",", ":"))) < STATUS_LIMIT_BYTES // 3
 

@@ -26,8 +26,10 @@ from rollout.engine import plan as plans
 from rollout.engine.propagation import RETURN_SECONDS_MAX
 from rollout.engine.turns import Limit, Turn
 from rollout.engine.windows import Rule
+from tests.world.engine_hooks import HOOKS_SAY, results, webhooks
 from tests.world.engine_rules import checked, is_sentence, run_of
 from tests.world.engine_world import (
+    HOOKS,
     MORNING,
     PASS,
     WRITES,
@@ -119,6 +121,7 @@ def specs(draw: st.DrawFn) -> RolloutSpec:
     return spec_of(
         revision=draw(st.sampled_from(REVISIONS)),
         gates=gates,
+        webhooks=draw(webhooks()),
         guard=draw(st.sampled_from(GUARDS)),
         onFailure=draw(st.sampled_from(["Rollback", "Hold"])),
         judge={"maxInterval": "15s", **draw(st.sampled_from(WITHOUT_DATA))},
@@ -165,7 +168,7 @@ def runs(draw: st.DrawFn) -> Run:
         outcome = draw(st.sampled_from([o for o in Outcome if o is not Outcome.PROMOTED]))
         ending = Ending(outcome=outcome, because="errors fails", decided_at=present)
     settled = draw(st.none() | st.just(present))
-    return Run(
+    run = Run(
         id="4",
         canary_revision="v2",
         stable_revision="v1",
@@ -178,10 +181,12 @@ def runs(draw: st.DrawFn) -> Run:
         guarded=draw(st.sampled_from([(), tuple(plan.guard.policies())])),
         paused=None if ending else draw(st.none() | st.just(ALICE)),
         promoted_full=draw(st.none() | st.just(ALICE)),
+        sent_on=draw(st.none() | st.just(ALICE)),
         retreated=retreated and ending is None,
         ending=ending,
         plan=plan,
     )
+    return run.model_copy(update={"hooks": draw(results(run))})
 
 
 @st.composite
@@ -256,7 +261,11 @@ def worlds(draw: st.DrawFn) -> World:
         settle_seconds=draw(st.sampled_from([0.0, 5.0])),
         propagation=spoken(status, *draw(SPREADS)),
         now=MORNING + timedelta(seconds=draw(st.integers(0, 50_000))),
+        hook_says=draw(HOOKS_SAY),
     )
+    if status.run is not None:
+        for result in draw(results(status.run)):
+            world.heard[status.run.id, result.name] = result
     world.shares = draw(st.sampled_from([routes, routes, routes, {}]))
     world.subsets = draw(st.sampled_from([subsets, {n: {"version": n} for n in REVISIONS}]))
     for verb in draw(st.lists(st.sampled_from(Verb), max_size=3)):
@@ -377,6 +386,7 @@ HAPPENS: dict[str, Callable[..., object]] = {
     "turn": switch("turn", NEXT),
     "break": lambda world: world.edit(None, problem="spec.host is missing; add it"),
     "mend": lambda world: world.edit(spec_of(revision=world.revision or "v2")),
+    "hooks": lambda world, says: setattr(world, "hook_says", says),
 }
 
 
@@ -396,7 +406,8 @@ EVENTS = st.one_of(
     st.tuples(st.just("want"), st.sampled_from(REVISIONS)),
     st.tuples(st.just("crash"), st.sampled_from(WRITES)),
     st.tuples(st.just("proxies"), SPREADS),
-    *(st.tuples(st.just(kind)) for kind in list(HAPPENS)[8:] if kind != "proxies"),
+    *(st.tuples(st.just(kind)) for kind in list(HAPPENS)[8:] if kind not in {"proxies", "hooks"}),
+    st.tuples(st.just("hooks"), HOOKS_SAY),
 )
 
 
@@ -409,6 +420,7 @@ def heal(world: World) -> World:
     world.says = always(PASS)
     allow(world)
     world.propagation = Propagation()
+    world.hook_says, world.hook_prefixes = {}, (HOOKS, "https://elsewhere/")
     if not world.shares:
         toggle_routes(world)
     return world

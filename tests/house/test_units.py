@@ -17,7 +17,18 @@ UNITS = frozenset(
 """Words that say what a number is counted in."""
 
 ORDINALS = frozenset(
-    {"step", "generation", "sequence", "version", "index", "number", "share", "weight", "total"}
+    {
+        "step",
+        "round",
+        "generation",
+        "sequence",
+        "version",
+        "index",
+        "number",
+        "share",
+        "weight",
+        "total",
+    }
     | {"seed", "priority", "factor"}
 )
 """Words that are their own unit: a step is a step, a weight is in percent everywhere."""

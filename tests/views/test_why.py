@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rollout.api.status import Note, RolloutStatus
+from rollout.api.webhook import HookPoint, HookResult, Webhook
 from rollout.views import subject, why
 from tests.views.samples import (
     BY_ALICE,
@@ -76,3 +79,55 @@ def test_notes_of_the_run_stand_after_the_causes() -> None:
 
     assert told[4] == "  note: http route primary injects faults."
     assert told[5].startswith("Next:")
+
+
+SMOKE = Webhook(
+    name="smoke", point=HookPoint.BEFORE_STEP, url="https://hooks.example.com/", failure="Hold"
+)
+SAID = HookResult(
+    name="smoke",
+    point=HookPoint.BEFORE_STEP,
+    step=3,
+    outcome="Failed",
+    attempts=4,
+    at=NOW,
+    because="https://hooks.example.com answered 409: two tests fail",
+)
+
+
+def waiting(reason: str, *said: HookResult, **fields: Any) -> RolloutStatus:
+    plan = PROGRESSING.run.plan.model_copy(update={"webhooks": (SMOKE,)})  # type: ignore[union-attr]
+    message = "25 % of reviews goes to v3 (step 2 of 4); a pause when webhook smoke passes"
+    return run_with(plan=plan, hooks=said, **fields).model_copy(
+        update={"reason": reason, "message": message}
+    )
+
+
+def test_why_tells_which_webhook_is_waited_for() -> None:
+    text = explained(waiting("WaitingForWebhook"))
+
+    assert "a pause when webhook smoke passes." in " ".join(text.split())
+    assert "Next: a pause once webhook smoke passes." in text
+    assert "rollout promote reviews -n shop" in text
+
+
+def test_why_tells_what_a_webhook_said_and_offers_nothing_that_would_be_refused() -> None:
+    text = explained(waiting("WebhookFails", SAID))
+
+    assert "because webhook smoke failed before step 3" in text
+    assert "two tests fail (asked 4 times)" in " ".join(text.split())
+    assert "it is asked anew every 60 s" in " ".join(text.split())
+    assert "rollout promote" not in text
+    assert "rollout abort reviews -n shop" in text
+
+
+def test_why_tells_a_run_that_was_sent_to_100_percent_what_it_waits_for() -> None:
+    last = SMOKE.model_copy(update={"point": HookPoint.BEFORE_PROMOTION})
+    status = waiting("WaitingForWebhook", promoted_full=BY_ALICE)
+    assert status.run is not None
+    plan = status.run.plan.model_copy(update={"webhooks": (last,)})
+    run = status.run.model_copy(update={"plan": plan})
+
+    text = explained(status.model_copy(update={"run": run}))
+
+    assert "Next: 100 % of the traffic once webhook smoke passes." in text

@@ -11,6 +11,7 @@ from rollout.api.action import ActionOutcome, Verb
 from rollout.api.evidence import Verdict
 from rollout.api.phase import Outcome, Phase
 from rollout.api.status import RolloutStatus, Run
+from rollout.api.webhook import Webhook
 from rollout.base.quantity import parse_duration
 from rollout.engine import plan as plans
 from rollout.engine.decide import decide
@@ -36,6 +37,7 @@ def checked(o: Observation) -> Decision:
     _check_safety(o, decision)
     _check_guard(o, decision)
     _check_ladder(o, decision)
+    _check_hooks(o, decision)
     return decision
 
 
@@ -213,9 +215,41 @@ def _check_approvals(o: Observation, before: Run, after: Run) -> None:
         assert not o.unverified or before.approvals == after.approvals, "names were checked"
 
 
+def _check_hooks(o: Observation, d: Decision) -> None:
+    """Nothing passes a webhook that has not passed, but where its no is to be ignored."""
+    before, after, run = run_of(o.status), run_of(d.status), d.status.run
+    for call in d.hooks:
+        assert run is not None
+        assert call.run == run.id
+        assert call.webhook in run.plan.webhooks
+        assert call.webhook.url.startswith(o.hook_prefixes), "only what an operator allows"
+        assert call.webhook.point.startswith("After") is (run.ended_at is not None)
+        assert run.ended_at is not None or run.ending is None, "what takes back asks nobody"
+    if before is None or after is None or after.ending is not None:
+        return
+    enters = after.step != before.step or (before.retreated and not after.retreated)
+    if not enters:
+        return
+    for hook in after.plan.webhooks:
+        if _stands_before(hook, before, after):
+            said = {r.outcome for r in after.hooks if (r.name, r.step) == (hook.name, after.step)}
+            assert said == {"Passed"} or (hook.failure == "Ignore" and said == {"Failed"})
+
+
+def _stands_before(hook: Webhook, before: Run, after: Run) -> bool:
+    steps, step = after.plan.strategy.steps, after.step
+    if hook.point == "BeforeStep":
+        return step <= len(steps) and step in (hook.steps or range(1, len(steps) + 1))
+    if hook.point == "BeforePromotion":
+        return step <= len(steps) and steps[step - 1].weight == plans.FULL_PERCENT
+    sends = [i for i, s in enumerate(steps, 1) if s.weight or s.ramp or s.match or s.mirror]
+    nothing_yet = not any(i <= before.step for i in sends)
+    return hook.point == "BeforeFirstTraffic" and nothing_yet and any(i <= step for i in sends)
+
+
 def _sent_by_person(o: Observation, d: Decision) -> bool:
     run = run_of(o.status)
-    if run is not None and run.promoted_full is not None:
+    if run is not None and (run.promoted_full is not None or run.sent_on is not None):
         return True
     verbs = {a.name: a.spec.verb for a in o.actions if a.spec is not None}
     return any(

@@ -35,10 +35,11 @@ from rollout.api.traffic import (
     SubsetPolicy,
     SubsetTable,
 )
+from rollout.api.webhook import HookResult
 from rollout.api.window import Closed
 from rollout.engine import plan as plans
 from rollout.engine import windows
-from rollout.engine.decision import Answer, Decision, Guarding, Happening
+from rollout.engine.decision import Answer, Decision, Guarding, Happening, HookCall
 from rollout.engine.observation import GivenAction, Observation, Post
 from rollout.engine.turns import Turn
 from rollout.engine.windows import Rule
@@ -48,6 +49,8 @@ MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SETTLE_SECONDS = 5.0
 LOOKS_MAX = 12
 """Decisions at one and the same moment; a healthy engine needs three or four."""
+
+HOOKS = "https://hooks.example.com/"
 
 PASS, FAIL, UNKNOWN = Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN
 
@@ -145,6 +148,10 @@ class World:
     lost_at: datetime = MORNING
     arms_problem: Problem | None = None
     unread: str = ""
+    hook_prefixes: tuple[str, ...] = (HOOKS,)
+    hook_says: dict[str, bool | None] = field(default_factory=dict)
+    heard: dict[tuple[str, str], HookResult] = field(default_factory=dict)
+    asked: list[HookCall] = field(default_factory=list)
     settle_seconds: float = SETTLE_SECONDS
     propagation: Propagation = field(default_factory=Propagation)
     waiting: list[GivenAction] = field(default_factory=list)
@@ -226,6 +233,12 @@ class World:
                 delivered=frozenset(self.delivered),
                 thread=self.thread,
             ),
+            hooks=tuple(
+                result
+                for (run_id, _), result in self.heard.items()
+                if self.status.run is not None and self.status.run.id == run_id
+            ),
+            hook_prefixes=self.hook_prefixes,
             settle_seconds=self.settle_seconds,
             propagation=self.propagation,
         )
@@ -338,6 +351,7 @@ class World:
         self.look_again_at = None
         for name in WRITES:
             if name == lose:
+                self.heard.clear()
                 return decision
             try:
                 getattr(self, f"_write_{name}")(decision)
@@ -345,7 +359,30 @@ class World:
                 return self.reconcile(lose=lose)
         self.happenings += decision.happenings
         self.look_again_at = decision.look_again_at
+        for call in decision.hooks:
+            self._ask(call)
         return decision
+
+    def _ask(self, call: HookCall) -> None:
+        """A webhook is asked, and answers at once if it ever does; then the engine looks."""
+        said = self.hook_says.get(call.webhook.name, True)
+        known = self.heard.get((call.run, call.webhook.name))
+        if known is not None and (known.step, known.round) == (call.step, call.round):
+            return
+        self.asked.append(call)
+        if said is None:
+            return
+        self.heard[call.run, call.webhook.name] = HookResult(
+            name=call.webhook.name,
+            point=call.webhook.point,
+            step=call.step,
+            round=call.round,
+            outcome="Passed" if said else "Failed",
+            attempts=1,
+            at=self.now,
+            because="" if said else "it answered 409",
+        )
+        self.look_again_at = self.now
 
     def _write_finalizer(self, decision: Decision) -> None:
         if decision.finalizer and not self.finalized:

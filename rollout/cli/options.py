@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rollout.api.phase import Phase
 from rollout.base import errors
 from rollout.base.quantity import parse_duration
 
@@ -15,6 +16,18 @@ def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
     from rollout.cli import completion  # noqa: PLC0415 - only the Tab key pays for it
 
     return completion.rollout_names(ctx, incomplete)
+
+
+def _complete_revision(ctx: typer.Context, incomplete: str) -> list[str]:
+    from rollout.cli import completion  # noqa: PLC0415 - likewise
+
+    return completion.revisions(ctx, incomplete)
+
+
+def _complete_run(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    from rollout.cli import completion  # noqa: PLC0415 - likewise
+
+    return completion.run_ids(ctx, incomplete)
 
 
 def seconds(text: str) -> float:
@@ -33,9 +46,47 @@ Name = Annotated[
 ]
 Revision = Annotated[
     str,
-    typer.Argument(metavar="REVISION", help="The DestinationRule subset that should be live."),
+    typer.Argument(
+        metavar="REVISION",
+        help="The DestinationRule subset that should be live.",
+        autocompletion=_complete_revision,
+        show_default=False,
+    ),
 ]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Stay and follow it; Ctrl-C ends.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Stay until it is decided, for pipelines.")]
+WaitTimeout = Annotated[
+    str,
+    typer.Option(
+        "--timeout",
+        metavar="DURATION",
+        callback=lambda text: (not text or str(seconds(text))) and text,
+        help="How long --wait waits. Default: 1h.",
+        show_default=False,
+    ),
+]
+Phases = Annotated[
+    list[Phase] | None,
+    typer.Option(
+        "--phase",
+        metavar="PHASE",
+        case_sensitive=False,
+        help="Only those in this phase, such as Waiting; may be repeated.",
+    ),
+]
+WaitsForPeople = Annotated[bool, typer.Option("--waiting", help="Only those that wait for people.")]
+Selector = Annotated[
+    str,
+    typer.Option(
+        "--selector",
+        "-l",
+        metavar="LABELS",
+        help="Only those with such labels, as with kubectl: team=a,tier!=db.",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Let the server judge it, and change nothing.")
+]
 Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")]
 Full = Annotated[bool, typer.Option("--full", help="Go to 100 % at once; the bake is kept.")]
 Reason = Annotated[
@@ -44,7 +95,12 @@ Reason = Annotated[
 ]
 RunId = Annotated[
     str,
-    typer.Option("--run", metavar="ID", help="The run that is meant. Default: the present one."),
+    typer.Option(
+        "--run",
+        metavar="ID",
+        help="The run that is meant. Default: the present one.",
+        autocompletion=_complete_run,
+    ),
 ]
 StepNumber = Annotated[
     int | None,

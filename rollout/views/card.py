@@ -11,7 +11,7 @@ from rich.text import Text
 
 from rollout.api.phase import Phase
 from rollout.api.status import PastRun, Run
-from rollout.views import paint, sentences
+from rollout.views import asked, paint, sentences
 from rollout.views.glyphs import Glyphs, bar
 from rollout.views.subject import Subject
 
@@ -34,6 +34,25 @@ def card(subject: Subject, *, now: datetime, glyphs: Glyphs) -> RenderableType:
         Text(),
         rows,
     )
+
+
+def matter(subject: Subject, run: Run, *, now: datetime, glyphs: Glyphs) -> RenderableType:
+    """What somebody decides who says yes or no to the present step."""
+    title = Text(f"{subject.key} {run.stable_revision} {glyphs.arrow} ", style="bold")
+    title.append(f"{run.canary_revision}")
+    title.append(f", run {run.id}, step {run.step} of {run.step_count}", style="default")
+    rows = _grid()
+    seen = (
+        "" if run.observed_weight is None else f" ({sentences.percent(run.observed_weight)} seen)"
+    )
+    has = f"{sentences.percent(run.weight)} of the traffic{seen}"
+    rows.add_row("  now", f"{has}, since {sentences.span(run.step_started_at, now)}")
+    rows.add_row("  then", sentences.next_step(run))
+    for line in asked.lines(run, now=now):
+        rows.add_row("  approval", line)
+    if run.gates:
+        rows.add_row("  gates", _gates(run))
+    return Group(title, rows)
 
 
 def _grid() -> Table:
@@ -70,6 +89,10 @@ def _rows(subject: Subject, *, now: datetime, glyphs: Glyphs) -> _Rows:
     run = subject.active
     if run is not None:
         yield from _of_run(run, glyphs=glyphs)
+    if run is not None:
+        told = "\n".join(asked.lines(run, now=now))
+        if told:
+            yield "approval", Text(told)
     yield "next", Text(sentences.sentence(sentences.what_next(subject, now=now)))
     for note in subject.status.notes:
         yield "note", Text(sentences.sentence(note.message))

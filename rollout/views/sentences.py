@@ -283,8 +283,9 @@ def _in_run(run: Run) -> _Pairs:
     if run.paused is not None:
         pairs.append((("resume",), "let the run go on"))
     if approvals.asked_at(run.plan, run.step) is not None:
-        pairs.append((("approve",), "let this step end"))
-        pairs.append((("reject",), f"take all traffic back to {run.stable_revision}"))
+        if not approvals.is_given(run, run.step):
+            pairs.append((("approve",), "let this step end"))
+            pairs.append((("reject",), f"take all traffic back to {run.stable_revision}"))
     elif run.step > 0 and not run.retreated:
         pairs.append((("promote",), "end this step now"))
     if run.weight < 100:

@@ -12,7 +12,7 @@ from rich.text import Text
 from rollout.api.evidence import Verdict
 from rollout.api.phase import Phase
 from rollout.api.status import Run
-from rollout.views import paint, sentences
+from rollout.views import asked, paint, sentences
 from rollout.views.subject import Subject
 
 _TAKEN_BACK = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK})
@@ -22,7 +22,7 @@ def why(subject: Subject, *, now: datetime) -> RenderableType:
     """The explanation, five to ten lines."""
     return Group(
         _state(subject),
-        *(Text.assemble("  because ", reason) for reason in _reasons(subject)),
+        *(Text.assemble("  because ", reason) for reason in _reasons(subject, now=now)),
         *(Text(f"  note: {sentences.sentence(note.message)}") for note in subject.status.notes),
         Text.assemble(
             ("Next: ", "bold"), sentences.sentence(sentences.what_next(subject, now=now))
@@ -42,7 +42,7 @@ def _state(subject: Subject) -> Text:
     )
 
 
-def _reasons(subject: Subject) -> Iterator[Text]:
+def _reasons(subject: Subject, *, now: datetime) -> Iterator[Text]:
     """What the present state rests on, the weightiest first."""
     run = subject.run if subject.active or subject.status.phase in _TAKEN_BACK else None
     if subject.unseen:
@@ -57,6 +57,8 @@ def _reasons(subject: Subject) -> Iterator[Text]:
     if subject.active is not None and run.paused is not None:
         given = f" ({run.paused.reason})" if run.paused.reason else ""
         yield Text(f"{run.paused.by} paused it at {sentences.clock(run.paused.at)}{given}")
+    if subject.active is not None:
+        yield from map(Text, asked.lines(run, now=now))
     yield from _gates(subject, run)
     baseline = run.evidence.baseline if run.evidence is not None else None
     if subject.active is not None and baseline is not None and baseline.because:

@@ -110,7 +110,7 @@ async def _wait(place: Place, name: str, *, timeout: str) -> Fate:  # noqa: ASYN
 
 def _hint(newest: subject.Subject) -> str:
     if asked.waits(newest):
-        return f", it waits for people: {sentences.typed(newest, 'why')}"
+        return f", and it waits for people: {sentences.typed(newest, 'why')}"
     return f", and the run goes on: {sentences.typed(newest, 'why')}"
 
 

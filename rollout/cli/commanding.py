@@ -127,7 +127,7 @@ async def give(
         _tell_answer(place, name, action, repeated=said.repeated)
 
 
-NOTHING = "; the server takes it, and nothing was written"
+NOTHING = "; nothing was written"
 """What is said after a dry run."""
 
 

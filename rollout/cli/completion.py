@@ -59,7 +59,8 @@ def run_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
 
 
 def _name(ctx: typer.Context) -> str:
-    return str(ctx.params.get("name") or "")
+    """The Rollout that was typed; behind an option without its value nothing is an argument yet."""
+    return str(ctx.params.get("name") or next(iter(ctx.args), ""))
 
 
 def _asked(ctx: typer.Context, ask: Callable[[Client], Awaitable[list[T]]]) -> list[T]:

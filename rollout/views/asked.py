@@ -27,8 +27,8 @@ def lines(run: Run, *, now: datetime) -> Iterator[str]:
     asked = approvals.asked_at(run.plan, run.step)
     if asked is not None and run.ending is None and not approvals.is_given(run, run.step):
         missing = asked.quorum - approvals.given_count(run, run.step)
-        count = "" if asked.quorum == 1 else f"{missing} of {asked.quorum} still missing, "
-        yield f"step {run.step}: {count}from {approvals.people(asked.approvers)}"
+        count = "" if asked.quorum == 1 else f"{missing} more of "
+        yield f"step {run.step} waits for {count}{approvals.people(asked.approvers)}"
         yield from _until(run, now=now, ends=asked.on_expiry == "Abort")
     yield from map(decided, run.approvals)
 
@@ -39,7 +39,7 @@ def _until(run: Run, *, now: datetime, ends: bool) -> Iterator[str]:
         return
     if expires > now:
         then = "goes back" if ends else "waits on, and is late"
-        yield f"until {_moment(expires)}, {sentences.span(now, expires)} from now; then it {then}"
+        yield f"until {_moment(expires)}, for {sentences.span(now, expires)} more; then it {then}"
     else:
         yield f"late since {_moment(expires)}"
 

@@ -155,15 +155,21 @@ def line(subject: Subject, *, now: datetime) -> str:
     return text if len(text) <= LINE_LENGTH_MAX else f"{text[: LINE_LENGTH_MAX - 3]}..."
 
 
+def _where(run: Run) -> str:
+    if run.step == 0:
+        return "before traffic:"
+    return "bake:" if run.step > run.step_count else f"step {run.step}/{run.step_count}:"
+
+
 def _what(subject: Subject, run: Run | None, *, now: datetime) -> str:
     status = subject.status
     if subject.unseen:
-        return "the controller has not looked at the newest edit yet"
+        return "the controller has yet to look at the edit"
     if run is None or status.phase in {Phase.BLOCKED, Phase.INVALID}:
         return status.message
     if run.ending is not None:
         return f"goes back: {run.ending.because}"
-    where = f"step {run.step}/{run.step_count}" if run.step <= run.step_count else "bakes"
+    where = _where(run)
     if run.paused is not None:
         return f"{where} paused by {run.paused.by}"
     failing = next((gate for gate in run.gates if gate.verdict is Verdict.FAIL), None)

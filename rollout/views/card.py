@@ -40,7 +40,7 @@ def matter(subject: Subject, run: Run, *, now: datetime, glyphs: Glyphs) -> Rend
     """What somebody decides who says yes or no to the present step."""
     title = Text(f"{subject.key} {run.stable_revision} {glyphs.arrow} ", style="bold")
     title.append(f"{run.canary_revision}")
-    title.append(f", run {run.id}, step {run.step} of {run.step_count}", style="default")
+    title.append(f", run {run.id}, step {run.step} of {run.step_count}", style="not bold")
     rows = _grid()
     seen = (
         "" if run.observed_weight is None else f" ({sentences.percent(run.observed_weight)} seen)"
@@ -48,8 +48,8 @@ def matter(subject: Subject, run: Run, *, now: datetime, glyphs: Glyphs) -> Rend
     has = f"{sentences.percent(run.weight)} of the traffic{seen}"
     rows.add_row("  now", f"{has}, since {sentences.span(run.step_started_at, now)}")
     rows.add_row("  then", sentences.next_step(run))
-    for line in asked.lines(run, now=now):
-        rows.add_row("  approval", line)
+    for number, line in enumerate(asked.lines(run, now=now)):
+        rows.add_row("" if number else "  approval", line)
     if run.gates:
         rows.add_row("  gates", _gates(run))
     return Group(title, rows)

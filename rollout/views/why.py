@@ -22,7 +22,7 @@ def why(subject: Subject, *, now: datetime) -> RenderableType:
     """The explanation, five to ten lines."""
     return Group(
         _state(subject),
-        *(Text.assemble("  because ", reason) for reason in _reasons(subject, now=now)),
+        *(Text.assemble("  because ", reason) for reason in _reasons(subject)),
         *(Text(f"  note: {sentences.sentence(note.message)}") for note in subject.status.notes),
         Text.assemble(
             ("Next: ", "bold"), sentences.sentence(sentences.what_next(subject, now=now))
@@ -42,7 +42,7 @@ def _state(subject: Subject) -> Text:
     )
 
 
-def _reasons(subject: Subject, *, now: datetime) -> Iterator[Text]:
+def _reasons(subject: Subject) -> Iterator[Text]:
     """What the present state rests on, the weightiest first."""
     run = subject.run if subject.active or subject.status.phase in _TAKEN_BACK else None
     if subject.unseen:
@@ -58,7 +58,7 @@ def _reasons(subject: Subject, *, now: datetime) -> Iterator[Text]:
         given = f" ({run.paused.reason})" if run.paused.reason else ""
         yield Text(f"{run.paused.by} paused it at {sentences.clock(run.paused.at)}{given}")
     if subject.active is not None:
-        yield from map(Text, asked.lines(run, now=now))
+        yield from (Text(asked.decided(one)) for one in run.approvals)
     yield from _gates(subject, run)
     baseline = run.evidence.baseline if run.evidence is not None else None
     if subject.active is not None and baseline is not None and baseline.because:

@@ -13,7 +13,7 @@ import typer
 from rollout.api import salvage
 from rollout.api.action import ActionOutcome, Verb
 from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Manifest
-from rollout.api.phase import Outcome
+from rollout.api.phase import Outcome, Phase
 from rollout.api.status import PastRun, RolloutStatus, Run
 from rollout.api.step import Strategy
 from rollout.base import errors
@@ -298,6 +298,12 @@ def _last_change(seen: Subject) -> PastRun:
             remedy=f"take the trial back with: {sentences.typed(seen, 'abort')}",
         )
     present = seen.status.stable_revision
+    if seen.status.phase is Phase.ROLLED_BACK:
+        raise errors.OutOfPlace(
+            subject=str(seen.key),
+            why=f"{seen.revision} was taken back already and {present} is live",
+            remedy=f"to leave that, too, name another: {sentences.typed(seen, 'set', 'REVISION')}",
+        )
     for past in seen.status.history:
         if past.outcome is Outcome.PROMOTED and past.stable_revision not in {"", present}:
             return past
@@ -343,4 +349,8 @@ async def _at_once(client: Client, manifest: Manifest, place: Place, words: Word
             waited_seconds=seconds,
             remedy=f"see `rollout why {name}`; without more it goes by the ladder",
         ) from None
-    _tell_answer(place, name, action, repeated=said.repeated)
+    try:
+        _tell_answer(place, name, action, repeated=said.repeated)
+    except errors.OutOfPlace as refused:
+        why = f"{refused.why}; so it goes by the ladder"
+        raise errors.OutOfPlace(subject=refused.subject, why=why) from refused

@@ -80,7 +80,9 @@ def _list(
     from rollout.cli import looking, selecting
 
     selection = selecting.Selection(
-        phases=phase or (), waiting=waiting, labels=selecting.of_option(selector)
+        phases=selecting.phases(phase or ()),
+        waiting=waiting,
+        labels=selecting.of_option(selector),
     )
     looking.list_all(place, everywhere=everywhere, selection=selection, watch=watch)
 

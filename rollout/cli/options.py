@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from rollout.api.phase import Phase
 from rollout.base import errors
 from rollout.base.quantity import parse_duration
 
@@ -28,6 +27,12 @@ def _complete_run(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     from rollout.cli import completion  # noqa: PLC0415 - likewise
 
     return completion.run_ids(ctx, incomplete)
+
+
+def _complete_phase(incomplete: str) -> list[str]:
+    from rollout.api.phase import Phase  # noqa: PLC0415 - likewise
+
+    return [phase for phase in Phase if phase.startswith(incomplete)]
 
 
 def seconds(text: str) -> float:
@@ -66,11 +71,11 @@ WaitTimeout = Annotated[
     ),
 ]
 Phases = Annotated[
-    list[Phase] | None,
+    list[str] | None,
     typer.Option(
         "--phase",
         metavar="PHASE",
-        case_sensitive=False,
+        autocompletion=_complete_phase,
         help="Only those in this phase, such as Waiting; may be repeated.",
     ),
 ]

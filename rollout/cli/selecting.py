@@ -10,6 +10,7 @@ import typer
 
 from rollout.api.meta import Manifest
 from rollout.api.phase import Phase
+from rollout.api.reading import nearest
 from rollout.base import errors
 from rollout.views import asked, subject
 
@@ -70,6 +71,18 @@ class Selection:
             and (not self.waiting or asked.waits(seen))
             and all(requirement.holds(own) for requirement in self.labels)
         )
+
+
+def phases(names: Sequence[str]) -> tuple[Phase, ...]:
+    """The values of ``--phase``, in whatever case; another is wrong usage."""
+    known = {phase.lower(): phase for phase in Phase}
+    for name in names:
+        if name.lower() not in known:
+            near = nearest(name, list(Phase))
+            remedy = f"did you mean {near}?" if near else f"use {', '.join(Phase)}"
+            sentence = f"{name} is no phase; {remedy}"
+            raise typer.BadParameter(sentence)
+    return tuple(known[name.lower()] for name in names)
 
 
 def of_option(selector: str) -> tuple[Requirement, ...]:

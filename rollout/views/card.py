@@ -94,8 +94,8 @@ def _rows(subject: Subject, *, now: datetime, glyphs: Glyphs) -> _Rows:
         if told:
             yield "approval", Text(told)
     yield "next", Text(sentences.sentence(sentences.what_next(subject, now=now)))
-    for note in subject.status.notes:
-        yield "note", Text(sentences.sentence(note.message))
+    for note in sentences.notes(subject, now=now):
+        yield "note", Text(sentences.sentence(note))
     shown = subject.run
     if shown is not None and shown.gates and (run or subject.status.phase is Phase.ROLLED_BACK):
         yield "gates", _gates(shown)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -51,6 +51,21 @@ def plural(count: int, noun: str) -> str:
 def sentence(text: str) -> str:
     """The text with a full stop, unless it ends with a sign of its own."""
     return text if not text or text[-1] in ".!?" else f"{text}."
+
+
+def notes(subject: Subject, *, now: datetime) -> Iterator[str]:
+    """What is worth knowing besides; messages that should have reached people by now, at last."""
+    for note in subject.status.notes:
+        yield note.message
+    late = [one for one in subject.status.outbox if now - one.at > UNTOLD_PATIENCE]
+    if late:
+        whom = join(sorted({str(sink) for one in late for sink in one.still}))
+        count = plural(len(late), "message")
+        yield f"{count} still to be told to {whom}, since {clock(late[0].at)}"
+
+
+UNTOLD_PATIENCE = timedelta(minutes=1)
+"""A message takes a second; one that takes so long has met an obstacle."""
 
 
 # The ladder.

@@ -23,7 +23,10 @@ def why(subject: Subject, *, now: datetime) -> RenderableType:
     return Group(
         _state(subject),
         *(Text.assemble("  because ", reason) for reason in _reasons(subject)),
-        *(Text(f"  note: {sentences.sentence(note.message)}") for note in subject.status.notes),
+        *(
+            Text(f"  note: {sentences.sentence(note)}")
+            for note in sentences.notes(subject, now=now)
+        ),
         Text.assemble(
             ("Next: ", "bold"), sentences.sentence(sentences.what_next(subject, now=now))
         ),

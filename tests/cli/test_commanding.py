@@ -446,6 +446,29 @@ def test_undo_in_mid_run_points_to_abort(desk: Desk) -> None:
     assert desk.rollout["spec"]["revision"] == "v3"
 
 
+def test_undo_of_what_was_taken_back_already_goes_no_further_back(desk: Desk) -> None:
+    desk.status(ROLLED_BACK)
+
+    result = desk.type("undo", "reviews")
+
+    assert result.stderr == (
+        "rollout: shop/reviews: v3 was taken back already and v2 is live; "
+        "to leave that, too, name another: rollout set reviews REVISION -n shop\n"
+    )
+    assert desk.rollout["spec"]["revision"] == "v3"
+
+
+def test_undo_that_may_not_pass_an_approval_says_that_it_goes_by_the_ladder(desk: Desk) -> None:
+    desk.put(manifest(promoted(), revision="v2"))
+    desk.later = [lambda: start_run(desk)]
+    desk.responder = refused("step 3 waits for an approval, and alice is none of its approvers")
+
+    result = desk.type("undo", "reviews")
+
+    assert result.exit_code == 1
+    assert result.stderr.endswith("none of its approvers; so it goes by the ladder\n")
+
+
 def test_undo_without_a_past_says_so(desk: Desk) -> None:
     desk.put(manifest(STABLE.model_copy(update={"history": ()}), revision="v2"))
 

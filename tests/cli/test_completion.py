@@ -38,6 +38,10 @@ def test_runs_on_record_are_offered_the_newest_first(desk: Desk) -> None:
     assert complete(desk, "abort", "reviews", "--run", "") == ["3", "2", "1"]
 
 
+def test_phases_are_offered_for_the_filter_of_a_list(desk: Desk) -> None:
+    assert complete(desk, "list", "--phase", "Roll") == ["RollingBack", "RolledBack"]
+
+
 def test_where_anything_is_wrong_nothing_is_offered(desk: Desk) -> None:
     desk.cluster.faults.refuse(times=99)
 

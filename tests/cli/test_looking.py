@@ -69,9 +69,21 @@ def test_a_list_without_any_that_is_as_asked_for_says_so(desk: Desk) -> None:
     assert result.stderr == "namespace shop has no Rollout that is as asked for\n"
 
 
-@pytest.mark.parametrize("words", [("-l", "a b"), ("--phase", "Waitin")])
-def test_a_filter_that_cannot_be_read_is_wrong_usage(desk: Desk, words: tuple[str, ...]) -> None:
-    assert desk.type("list", *words).exit_code == 2
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("-l", "a b"), "'a b' is not a label selector such as team=a,tier!=db"),
+        (("--phase", "Waitin"), "Waitin is no phase; did you mean Waiting?"),
+        (("--phase", "x"), "x is no phase; use Pending, Stable, Preparing"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_wrong_usage(
+    desk: Desk, words: tuple[str, ...], told: str
+) -> None:
+    result = desk.type("list", *words)
+
+    assert result.exit_code == 2
+    assert told in result.stderr
 
 
 def test_list_watch_in_a_pipe_prints_a_line_for_each_that_changed_came_or_went(

@@ -7,7 +7,7 @@ import re
 from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION
 from rollout.base import errors
 
-UNAUTHORIZED = 401
+UNAUTHORIZED_CODE = 401
 
 _RBAC = re.compile(
     r'User "(?P<who>[^"]*)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)"'
@@ -20,7 +20,7 @@ _READS = frozenset({"get", "list", "watch"})
 
 def sentence(denied: errors.Denied) -> str:
     """The refusal as a person is told it, with what helps."""
-    if denied.status_code == UNAUTHORIZED:
+    if denied.status_code == UNAUTHORIZED_CODE:
         return "the API server does not know you; log in again, or name another --context"
     said = of_policy(denied)
     if said:

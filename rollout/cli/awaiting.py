@@ -44,7 +44,7 @@ WIDTH_COUNT = 80
 
 
 @dataclass(slots=True, kw_only=True)
-class _Log:
+class Log:
     """The lines of progress.
 
     Attributes:
@@ -64,6 +64,7 @@ class _Log:
     printed_seconds: float = 0.0
 
     def see(self, state: Manifest) -> None:
+        """Know a newer state."""
         self.newest = state
 
     def tell(self) -> None:
@@ -89,8 +90,8 @@ async def _wait(place: Place, name: str, *, timeout: str) -> Fate:  # noqa: ASYN
         manifest = await client.rollout(name)
         seen = subject.read(manifest)
         heading = f"waits up to {timeout} for {seen.key} to come to {seen.revision}; times are UTC"
-        log = _Log(client=client, aside=place.output is not None, heading=heading, newest=manifest)
-        told = await _reminded(log, parse_duration(timeout))
+        log = Log(client=client, aside=place.output is not None, heading=heading, newest=manifest)
+        told = await reminded(log, parse_duration(timeout))
     newest = subject.read(log.newest)
     words = f"{seen.key}: {seen.revision} {told.fate}: {told.because}"
     if told.fate is Fate.UNDECIDED:
@@ -114,7 +115,7 @@ def _hint(newest: subject.Subject) -> str:
     return f", and the run goes on: {sentences.typed(newest, 'why')}"
 
 
-async def _reminded(log: _Log, seconds: float) -> Told:
+async def reminded(log: Log, seconds: float) -> Told:
     """Follow it, and say now and then that one still does."""
 
     async def remind() -> None:
@@ -124,12 +125,13 @@ async def _reminded(log: _Log, seconds: float) -> Told:
 
     async with asyncio.TaskGroup() as tasks:
         reminding = tasks.create_task(remind())
-        told = await _follow(log, seconds)
+        told = await follow(log, seconds)
         reminding.cancel()
     return told
 
 
-async def _follow(log: _Log, seconds: float) -> Told:
+async def follow(log: Log, seconds: float) -> Told:
+    """Follow it until it is decided, deleted, blocked for too long, or the time is over."""
     time = asyncio.get_running_loop().time
     ends = time() + seconds
     blocked = False

@@ -29,7 +29,7 @@ Examples:
   rollout abort reviews             take all traffic back, at once
 
 \b
-"rollout VERB --help" tells more. -n, --context and such work before the verb, too.
+"rollout VERB --help" tells more. -n and --context work before the verb, too.
 """
 
 app = typer.Typer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -9,9 +10,14 @@ import pytest
 from rollout.api.meta import ROLLOUT, Manifest
 from rollout.api.phase import Outcome, Phase
 from rollout.api.status import PastRun, RolloutStatus
-from rollout.cli.awaiting import STATUSES
+from rollout.cli import awaiting
+from rollout.cli.awaiting import STATUSES, Log
+from rollout.views.awaited import Fate, Told
+from rollout.wiring.client import Client
 from tests.cli.desk import REVIEWS, Desk
 from tests.views.samples import ABORTED, NOW, PROGRESSING, RUN, STABLE, WAITING, manifest
+from tests.world.clock import FakeClock
+from tests.world.cluster import FakeCluster
 
 
 @pytest.fixture
@@ -172,6 +178,51 @@ def test_for_programs_the_final_object_stands_alone_on_standard_output(desk: Des
     assert json.loads(result.stdout)["status"]["phase"] == "RolledBack"
     assert result.stderr.endswith("shop/reviews: v3 was rolled back: 8 % failed.\n")
     assert result.exit_code == 10
+
+
+def log_of(cluster: FakeCluster) -> Log:
+    client = Client(cluster, namespace="shop", user="alice", clock=FakeClock())
+    newest = cluster.peek(ROLLOUT, REVIEWS)
+    return Log(client=client, aside=False, heading="waits", newest=newest)
+
+
+@pytest.mark.looptime
+async def test_what_is_blocked_for_a_minute_is_stuck_and_what_comes_and_goes_is_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cluster = FakeCluster(FakeClock())
+    blocked = PROGRESSING.model_copy(update={"phase": Phase.BLOCKED, "message": "no subset v3"})
+    cluster.put(ROLLOUT, manifest(PROGRESSING))
+    time = asyncio.get_running_loop().time
+    begun = time()
+
+    async def mend_it_once() -> None:
+        for status in (blocked, PROGRESSING, blocked):
+            await asyncio.sleep(50)
+            cluster.put(ROLLOUT, manifest(status))
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(mend_it_once())
+        told = await awaiting.reminded(log_of(cluster), 3600.0)
+
+    assert told == Told(fate=Fate.STUCK, because="no subset v3")
+    assert time() - begun == pytest.approx(150 + awaiting.BLOCKED_SECONDS, abs=1)
+    phases = [line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert phases == ["Progressing", "Blocked", "Progressing", "Blocked"]
+
+
+@pytest.mark.looptime
+async def test_a_run_that_stays_where_it_is_is_told_of_every_five_minutes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cluster = FakeCluster(FakeClock())
+    cluster.put(ROLLOUT, manifest(WAITING))
+
+    told = await awaiting.reminded(log_of(cluster), 3600.0)
+
+    assert told.fate is Fate.UNDECIDED
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 3600 / awaiting.REMIND_SECONDS
 
 
 def test_waiting_goes_on_when_the_stream_breaks(desk: Desk) -> None:

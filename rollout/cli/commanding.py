@@ -119,7 +119,7 @@ async def give(
 ) -> None:
     """Give a command to a Rollout that was just read, and tell the answer."""
     name = manifest["metadata"]["name"]
-    said = await say(client, manifest, verb, words)
+    said = await _say(client, manifest, verb, words)
     if words.dry_run:
         tell_trial(place, name, said)
     else:
@@ -144,7 +144,7 @@ def tell_trial(place: Place, name: str, said: Said) -> None:
         typer.echo(f"{name}: would say {spec['verb']} to {where} as {spec['actor']}{NOTHING}")
 
 
-async def say(client: Client, manifest: Manifest, verb: Verb, words: Words) -> Said:
+async def _say(client: Client, manifest: Manifest, verb: Verb, words: Words) -> Said:
     """Give the command to the run that is meant, or to the present one."""
     run = run_of(manifest, verb)
     names_step = verb in {Verb.PROMOTE, Verb.RESUME, Verb.APPROVE, Verb.REJECT}
@@ -226,7 +226,7 @@ async def _abort(place: Place, name: str, words: Words) -> None:
         manifest = await client.rollout(name)
         run = run_of(manifest, Verb.ABORT)
         begun = client.clock.monotonic_seconds()
-        said = await say(client, manifest, Verb.ABORT, words)
+        said = await _say(client, manifest, Verb.ABORT, words)
         if words.dry_run:
             tell_trial(place, name, said)
             return
@@ -283,7 +283,13 @@ async def _undo(place: Place, name: str, words: Words) -> None:
             way = _by(recent, past)
             typer.echo(f"{name}: {goes} back from {past.revision} to {back}, {way}{end}")
         if recent and not words.dry_run:
-            await _at_once(client, manifest, place, words)
+            try:
+                await _at_once(client, manifest, place, words)
+            except errors.OutOfPlace as refused:
+                remedy = refused.remedy or "so it goes by the ladder"
+                raise errors.OutOfPlace(
+                    subject=refused.subject, why=refused.why, remedy=remedy
+                ) from refused
         elif place.output is not None:
             _print_rollout(manifest, place)
 
@@ -341,7 +347,7 @@ async def _at_once(client: Client, manifest: Manifest, place: Place, words: Word
             begun = await client.until(manifest, has_begun)
             if begun is None:
                 raise errors.UnknownName(what=f"Rollout {name}", remedy="it was deleted meanwhile")
-            said = await say(client, begun, Verb.PROMOTE_FULL, words)
+            said = await _say(client, begun, Verb.PROMOTE_FULL, words)
             action = await client.answer(said)
     except TimeoutError:
         raise errors.Unanswered(
@@ -349,8 +355,4 @@ async def _at_once(client: Client, manifest: Manifest, place: Place, words: Word
             waited_seconds=seconds,
             remedy=f"see `rollout why {name}`; without more it goes by the ladder",
         ) from None
-    try:
-        _tell_answer(place, name, action, repeated=said.repeated)
-    except errors.OutOfPlace as refused:
-        why = f"{refused.why}; so it goes by the ladder"
-        raise errors.OutOfPlace(subject=refused.subject, why=why) from refused
+    _tell_answer(place, name, action, repeated=said.repeated)

@@ -17,6 +17,14 @@ def _complete(ctx: typer.Context, incomplete: str) -> list[str]:
     return completion.rollout_names(ctx, incomplete)
 
 
+def seconds(text: str) -> float:
+    """The value of an option that is a duration."""
+    try:
+        return parse_duration(text)
+    except errors.BadQuantity as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 def _complete_revision(ctx: typer.Context, incomplete: str) -> list[str]:
     from rollout.cli import completion  # noqa: PLC0415 - likewise
 
@@ -33,14 +41,6 @@ def _complete_phase(incomplete: str) -> list[str]:
     from rollout.api.phase import Phase  # noqa: PLC0415 - likewise
 
     return [phase for phase in Phase if phase.startswith(incomplete)]
-
-
-def seconds(text: str) -> float:
-    """The value of an option that is a duration."""
-    try:
-        return parse_duration(text)
-    except errors.BadQuantity as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 Name = Annotated[

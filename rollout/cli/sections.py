@@ -22,6 +22,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "retry",
             "undo",
         ),
+        "Govern": ("policies", "freeze", "thaw"),
         "Foresee and look back": ("plan", "judge", "backtest"),
         "Try and install": ("demo", "controller", "crds", "version"),
     }

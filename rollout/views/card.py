@@ -89,11 +89,9 @@ def _rows(subject: Subject, *, now: datetime, glyphs: Glyphs) -> _Rows:
     run = subject.active
     if run is not None:
         yield from _of_run(run, glyphs=glyphs)
-    if run is not None:
-        told = "\n".join(asked.lines(run, now=now))
-        if told:
-            yield "approval", Text(told)
     yield "next", Text(sentences.sentence(sentences.what_next(subject, now=now)))
+    if run is not None:
+        yield from _of_people(run, now=now)
     for note in sentences.notes(subject, now=now):
         yield "note", Text(sentences.sentence(note))
     shown = subject.run
@@ -104,6 +102,12 @@ def _rows(subject: Subject, *, now: datetime, glyphs: Glyphs) -> _Rows:
     if subject.status.retirable:
         names = sentences.join(subject.status.retirable)
         yield "retirable", Text(f"{names}: no traffic any more, safe to remove")
+
+
+def _of_people(run: Run, *, now: datetime) -> _Rows:
+    told = "\n".join(asked.lines(run, now=now))
+    if told:
+        yield "approval", Text(told)
 
 
 def _of_run(run: Run, *, glyphs: Glyphs) -> _Rows:

@@ -90,8 +90,7 @@ def _rows(subject: Subject, *, now: datetime, glyphs: Glyphs) -> _Rows:
     if run is not None:
         yield from _of_run(run, glyphs=glyphs)
     yield "next", Text(sentences.sentence(sentences.what_next(subject, now=now)))
-    if run is not None:
-        yield from _of_people(run, now=now)
+    yield from _of_people(run, now=now)
     for note in sentences.notes(subject, now=now):
         yield "note", Text(sentences.sentence(note))
     shown = subject.run
@@ -104,8 +103,8 @@ def _rows(subject: Subject, *, now: datetime, glyphs: Glyphs) -> _Rows:
         yield "retirable", Text(f"{names}: no traffic any more, safe to remove")
 
 
-def _of_people(run: Run, *, now: datetime) -> _Rows:
-    told = "\n".join(asked.lines(run, now=now))
+def _of_people(run: Run | None, *, now: datetime) -> _Rows:
+    told = "" if run is None else "\n".join(asked.lines(run, now=now))
     if told:
         yield "approval", Text(told)
 

@@ -83,16 +83,24 @@ class Cluster(Protocol):
         """One object as it stands now."""
         ...
 
-    async def create(self, kind: Kind, manifest: Manifest) -> Written:
-        """Create an object in the manifest's namespace. `Conflict` when it is already there."""
+    async def create(self, kind: Kind, manifest: Manifest, *, dry_run: bool = False) -> Written:
+        """Create an object in the manifest's namespace. `Conflict` when it is already there.
+
+        A dry run is judged by the server as any other, and leaves nothing behind.
+        """
         ...
 
     async def replace(self, kind: Kind, manifest: Manifest) -> Written:
         """Put an object in place of the version named in it. `Conflict` when that one is stale."""
         ...
 
-    async def patch(self, kind: Kind, key: Key, patch: Patch, *, subresource: str = "") -> Written:
-        """Change an object. `Conflict` when the patch names a resource version that is stale."""
+    async def patch(
+        self, kind: Kind, key: Key, patch: Patch, *, subresource: str = "", dry_run: bool = False
+    ) -> Written:
+        """Change an object. `Conflict` when the patch names a resource version that is stale.
+
+        A dry run is judged by the server as any other, and changes nothing.
+        """
         ...
 
     async def delete(self, kind: Kind, key: Key) -> None:

@@ -1,4 +1,4 @@
-"""The verbs that command: set, promote, abort, pause, resume, retry, undo."""
+"""The verbs that command: set, promote, abort, pause, resume, retry, undo; what they share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from rollout.api import salvage
 from rollout.api.action import ActionOutcome, Verb
 from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Manifest
-from rollout.api.phase import Outcome
+from rollout.api.phase import Outcome, Phase
 from rollout.api.status import PastRun, RolloutStatus, Run
 from rollout.api.step import Strategy
 from rollout.base import errors
@@ -35,28 +35,34 @@ class Words:
         step: the step that is meant; None: the present one.
         reason: why.
         timeout: how long to wait for the answer, a duration.
+        dry_run: let the server judge it, and leave nothing behind.
     """
 
     run: str = ""
     step: int | None = None
     reason: str = ""
     timeout: str = "30s"
+    dry_run: bool = False
 
 
-def set_revision(place: Place, name: str, revision: str, *, reason: str) -> None:
+def set_revision(place: Place, name: str, revision: str, words: Words) -> None:
     """``rollout set``."""
-    asyncio.run(_set(place, name, revision, reason=reason))
+    asyncio.run(_set(place, name, revision, words))
 
 
-async def _set(place: Place, name: str, revision: str, *, reason: str) -> None:
+async def _set(place: Place, name: str, revision: str, words: Words) -> None:
     async with place.open() as client:
         manifest = await client.rollout(name)
         seen = subject.read(manifest)
         changed = seen.revision != revision
         if changed:
-            manifest = await client.set_revision(manifest, revision, reason=reason)
+            manifest = await client.set_revision(
+                manifest, revision, reason=words.reason, dry_run=words.dry_run
+            )
         if place.output is not None:
             _print_rollout(manifest, place)
+        elif changed and words.dry_run:
+            typer.echo(f"{name}: {revision} would be wanted instead of {seen.revision}{NOTHING}")
         elif changed:
             follow = sentences.typed(seen, "get", "--watch")
             typer.echo(f"{name}: {revision} is wanted instead of {seen.revision}")
@@ -74,22 +80,22 @@ def _still(seen: Subject) -> str:
 
 def promote(place: Place, name: str, words: Words, *, full: bool) -> None:
     """``rollout promote``."""
-    asyncio.run(_command(place, name, Verb.PROMOTE_FULL if full else Verb.PROMOTE, words))
+    asyncio.run(command(place, name, Verb.PROMOTE_FULL if full else Verb.PROMOTE, words))
 
 
 def pause(place: Place, name: str, words: Words) -> None:
     """``rollout pause``."""
-    asyncio.run(_command(place, name, Verb.PAUSE, words))
+    asyncio.run(command(place, name, Verb.PAUSE, words))
 
 
 def resume(place: Place, name: str, words: Words) -> None:
     """``rollout resume``."""
-    asyncio.run(_command(place, name, Verb.RESUME, words))
+    asyncio.run(command(place, name, Verb.RESUME, words))
 
 
 def retry(place: Place, name: str, words: Words) -> None:
     """``rollout retry``."""
-    asyncio.run(_command(place, name, Verb.RETRY, words))
+    asyncio.run(command(place, name, Verb.RETRY, words))
 
 
 def abort(place: Place, name: str, words: Words) -> None:
@@ -102,18 +108,46 @@ def undo(place: Place, name: str, words: Words) -> None:
     asyncio.run(_undo(place, name, words))
 
 
-async def _command(place: Place, name: str, verb: Verb, words: Words) -> None:
+async def command(place: Place, name: str, verb: Verb, words: Words) -> None:
+    """Give a command, and tell the answer."""
     async with place.open() as client:
-        manifest = await client.rollout(name)
-        said = await _say(client, manifest, verb, words)
+        await give(client, await client.rollout(name), verb, words, place=place)
+
+
+async def give(
+    client: Client, manifest: Manifest, verb: Verb, words: Words, *, place: Place
+) -> None:
+    """Give a command to a Rollout that was just read, and tell the answer."""
+    name = manifest["metadata"]["name"]
+    said = await _say(client, manifest, verb, words)
+    if words.dry_run:
+        tell_trial(place, name, said)
+    else:
         action = await _within(client.answer(said), said, words)
         _tell_answer(place, name, action, repeated=said.repeated)
 
 
+NOTHING = "; nothing was written"
+"""What is said after a dry run."""
+
+
+def tell_trial(place: Place, name: str, said: Said) -> None:
+    """Tell what a dry run has come to."""
+    if place.output is not None:
+        _print_action(said.action, place)
+        return
+    spec = said.action["spec"]
+    where = f"run {spec['run']}" + (f", step {spec['step']}" if "step" in spec else "")
+    if said.repeated:
+        typer.echo(f"{name}: {spec['verb']} was said to {where} before; it would not be repeated")
+    else:
+        typer.echo(f"{name}: would say {spec['verb']} to {where} as {spec['actor']}{NOTHING}")
+
+
 async def _say(client: Client, manifest: Manifest, verb: Verb, words: Words) -> Said:
     """Give the command to the run that is meant, or to the present one."""
-    run = _run_of(manifest, verb)
-    names_step = verb in {Verb.PROMOTE, Verb.RESUME}
+    run = run_of(manifest, verb)
+    names_step = verb in {Verb.PROMOTE, Verb.RESUME, Verb.APPROVE, Verb.REJECT}
     step = words.step if words.step is not None else run.step
     return await client.say(
         manifest,
@@ -121,10 +155,11 @@ async def _say(client: Client, manifest: Manifest, verb: Verb, words: Words) -> 
         run=words.run or run.id,
         step=step if names_step else None,
         reason=words.reason,
+        dry_run=words.dry_run,
     )
 
 
-def _run_of(manifest: Manifest, verb: Verb) -> Run:
+def run_of(manifest: Manifest, verb: Verb) -> Run:
     """The present run, or the last one; a command to none is out of place."""
     seen = subject.read(manifest)
     found = salvage.read_status(manifest)
@@ -189,9 +224,12 @@ def _print_rollout(manifest: Manifest, place: Place) -> None:
 async def _abort(place: Place, name: str, words: Words) -> None:
     async with place.open() as client:
         manifest = await client.rollout(name)
-        run = _run_of(manifest, Verb.ABORT)
+        run = run_of(manifest, Verb.ABORT)
         begun = client.clock.monotonic_seconds()
         said = await _say(client, manifest, Verb.ABORT, words)
+        if words.dry_run:
+            tell_trial(place, name, said)
+            return
         action, seconds = await _within(_gone(client, manifest, said, begun=begun), said, words)
         outcome = action["status"]["outcome"]
         if place.output is not None or outcome != ActionOutcome.APPLIED:
@@ -237,11 +275,21 @@ async def _undo(place: Place, name: str, words: Words) -> None:
         past = _last_change(seen)
         back = past.stable_revision
         recent = _is_recent(seen, past, client)
-        manifest = await client.set_revision(manifest, back, reason=words.reason or "undo")
+        manifest = await client.set_revision(
+            manifest, back, reason=words.reason or "undo", dry_run=words.dry_run
+        )
         if place.output is None:
-            typer.echo(f"{name}: goes back from {past.revision} to {back}, {_by(recent, past)}")
-        if recent:
-            await _at_once(client, manifest, place, words)
+            goes, end = ("would go", NOTHING) if words.dry_run else ("goes", "")
+            way = _by(recent, past)
+            typer.echo(f"{name}: {goes} back from {past.revision} to {back}, {way}{end}")
+        if recent and not words.dry_run:
+            try:
+                await _at_once(client, manifest, place, words)
+            except errors.OutOfPlace as refused:
+                remedy = refused.remedy or "so it goes by the ladder"
+                raise errors.OutOfPlace(
+                    subject=refused.subject, why=refused.why, remedy=remedy
+                ) from refused
         elif place.output is not None:
             _print_rollout(manifest, place)
 
@@ -256,6 +304,12 @@ def _last_change(seen: Subject) -> PastRun:
             remedy=f"take the trial back with: {sentences.typed(seen, 'abort')}",
         )
     present = seen.status.stable_revision
+    if seen.status.phase is Phase.ROLLED_BACK:
+        raise errors.OutOfPlace(
+            subject=str(seen.key),
+            why=f"{seen.revision} was taken back already and {present} is live",
+            remedy=f"to leave that, too, name another: {sentences.typed(seen, 'set', 'REVISION')}",
+        )
     for past in seen.status.history:
         if past.outcome is Outcome.PROMOTED and past.stable_revision not in {"", present}:
             return past

@@ -6,9 +6,10 @@ import sys
 
 import typer
 
-from rollout.cli import governing, installing, options
+from rollout.cli import governing, installing, options, steering
 from rollout.cli.place import Place, arranged
 from rollout.cli.registering import registering
+from rollout.cli.sections import Sections
 
 # Imports inside of the verbs are on purpose: `rollout --help` and completion take a few
 # hundredths of a second, while models, tables and the Kubernetes client take half a second.
@@ -18,19 +19,22 @@ HELP = """Gray releases for Kubernetes and Istio that judge themselves, and take
 
 EPILOG = """\b
 Examples:
-  rollout demo                      three gray releases on this machine, no cluster needed
+  rollout demo                      three gray releases on this machine
   rollout list -A                   all Rollouts
   rollout set reviews v2            ask for another revision; the run begins
   rollout get reviews --watch       follow it
   rollout why reviews               why it is where it is, and what you can do
+  rollout list -A --waiting         what waits for people
+  rollout approve reviews           say yes to what it waits for
   rollout abort reviews             take all traffic back, at once
 
 \b
-"rollout VERB --help" tells more. Options such as -n and --context work before the verb, too.
+"rollout VERB --help" tells more. -n and --context work before the verb, too.
 """
 
 app = typer.Typer(
     name="rollout",
+    cls=Sections,
     help=HELP,
     epilog=EPILOG,
     rich_markup_mode=None,
@@ -51,26 +55,84 @@ _verb = registering(app)
 # Looking.
 
 
-@_verb("list", "rollout list -n bookinfo", "rollout list -A -o json", short="Show all Rollouts.")
-def _list(place: Place, *, everywhere: options.Everywhere = False) -> None:
-    """Show all Rollouts: phase, revision, weight, and why."""
-    from rollout.cli import looking
+@_verb(
+    "list",
+    "rollout list -n bookinfo",
+    "rollout list -A --waiting",
+    "rollout list --phase RolledBack --phase Blocked -l team=shop",
+    "rollout list -A --watch",
+    "rollout list -A -o json",
+    short="Show all Rollouts; --waiting: those that wait for people.",
+)
+def _list(
+    place: Place,
+    *,
+    everywhere: options.Everywhere = False,
+    phase: options.Phases = None,
+    waiting: options.WaitsForPeople = False,
+    selector: options.Selector = "",
+    watch: options.Watch = False,
+) -> None:
+    """Show all Rollouts: phase, revision, weight, and why.
 
-    looking.list_all(place, everywhere=everywhere)
+    In a pipe each is one line; with --watch there comes one for each that has changed.
+    """
+    from rollout.cli import looking, selecting
+
+    selection = selecting.Selection(
+        phases=selecting.phases(phase or ()),
+        waiting=waiting,
+        labels=selecting.of_option(selector),
+    )
+    looking.list_all(place, everywhere=everywhere, selection=selection, watch=watch)
 
 
 @_verb(
     "get",
     "rollout get reviews -n bookinfo",
     "rollout get reviews --watch",
+    "rollout get reviews --wait --timeout 2h",
     "rollout get reviews -o yaml",
-    short="Show one Rollout; --watch follows it.",
+    short="Show one Rollout; --watch follows it, --wait waits for its end.",
 )
-def _get(place: Place, *, name: options.Name, watch: options.Watch = False) -> None:
-    """Show one Rollout: where it is, its weights, its ladder, its gates, its last runs."""
-    from rollout.cli import looking
+def _get(
+    place: Place,
+    *,
+    name: options.Name,
+    watch: options.Watch = False,
+    wait: options.Wait = False,
+    timeout: options.WaitTimeout = "",
+) -> None:
+    """Show one Rollout: where it is, its weights, its ladder, its gates, its last runs.
 
-    looking.get(place, name, watch=watch)
+    --wait is for pipelines: it waits until the revision that is wanted now is decided, with a line
+    for each change, and exits with
+
+    \b
+       0  it is promoted, the bake included; at once when it is stable already
+      10  it was rolled back, and all traffic is back
+      11  it was aborted or rejected, or the Rollout was deleted
+      12  it was superseded: another revision is wanted
+      13  it is stuck: the Rollout is Invalid, or has been Blocked for a minute
+      14  it is not decided after --timeout; the run goes on
+       1  something else went wrong, such as a server that cannot be reached
+       2  wrong usage
+
+    A run that waits for people is waited for, too: its line says for whom. Where no run is on, the
+    revision's last one is told at once if it has had one, else its first is waited for.
+    """  # noqa: D301 - what follows that character keeps its lines
+    from rollout.cli import awaiting, looking
+
+    if wait and watch:
+        sentence = "--wait ends by itself and --watch does not; give one of them"
+        raise typer.BadParameter(sentence)
+    if timeout and not wait:
+        sentence = "--timeout is for --wait; add --wait"
+        raise typer.BadParameter(sentence)
+    if wait:
+        awaiting.wait(place, name, timeout=timeout or "1h")
+    else:
+        looking.get(place, name, watch=watch)
 
 
 @_verb(
@@ -93,141 +155,10 @@ def _history(place: Place, *, name: options.Name) -> None:
     looking.history(place, name)
 
 
-# Commanding.
+app.registered_commands.extend(steering.app.registered_commands)
 
 
-@_verb(
-    "set",
-    "rollout set reviews v2",
-    'rollout set reviews v2 --reason "ticket 4711"',
-    short="Ask for another revision; the run begins.",
-)
-def _set(
-    place: Place, *, name: options.Name, revision: options.Revision, reason: options.Reason = ""
-) -> None:
-    """Ask for a revision: sets spec.revision, which starts a run.
-
-    In mid-run another revision takes the traffic back first; the stable one ends the run.
-    """
-    from rollout.cli import commanding
-
-    commanding.set_revision(place, name, revision, reason=reason)
-
-
-@_verb(
-    "promote",
-    "rollout promote reviews",
-    'rollout promote reviews --full --reason "seen enough"',
-    short="End the present step; --full goes to 100 %.",
-)
-def _promote(
-    place: Place,
-    *,
-    name: options.Name,
-    full: options.Full = False,
-    run: options.RunId = "",
-    step: options.StepNumber = None,
-    reason: options.Reason = "",
-    timeout: options.Timeout = "30s",
-) -> None:
-    """End the present step, or with --full go to 100 % at once; never past a failing gate."""
-    from rollout.cli import commanding
-
-    said = commanding.Words(run=run, step=step, reason=reason, timeout=timeout)
-    commanding.promote(place, name, said, full=full)
-
-
-@_verb(
-    "abort",
-    "rollout abort reviews",
-    'rollout abort reviews --reason "checkout is slow"',
-    short="Take all traffic back, at once.",
-)
-def _abort(
-    place: Place,
-    *,
-    name: options.Name,
-    run: options.RunId = "",
-    reason: options.Reason = "",
-    timeout: options.Timeout = "30s",
-) -> None:
-    """Take all traffic back to the stable revision; returns when the canary gets none any more.
-
-    Works whatever pods, metrics or earlier steps look like.
-    """
-    from rollout.cli import commanding
-
-    commanding.abort(place, name, commanding.Words(run=run, reason=reason, timeout=timeout))
-
-
-@_verb(
-    "pause",
-    'rollout pause reviews --reason "until the sale is over"',
-    short="Stay at the present weight.",
-)
-def _pause(
-    place: Place,
-    *,
-    name: options.Name,
-    run: options.RunId = "",
-    reason: options.Reason = "",
-    timeout: options.Timeout = "30s",
-) -> None:
-    """Stay at the present weight until somebody resumes; a failing gate still takes it back."""
-    from rollout.cli import commanding
-
-    commanding.pause(place, name, commanding.Words(run=run, reason=reason, timeout=timeout))
-
-
-@_verb("resume", "rollout resume reviews", short="Let a paused run go on.")
-def _resume(
-    place: Place,
-    *,
-    name: options.Name,
-    run: options.RunId = "",
-    step: options.StepNumber = None,
-    reason: options.Reason = "",
-    timeout: options.Timeout = "30s",
-) -> None:
-    """Let a paused run go on."""
-    from rollout.cli import commanding
-
-    said = commanding.Words(run=run, step=step, reason=reason, timeout=timeout)
-    commanding.resume(place, name, said)
-
-
-@_verb("retry", "rollout retry reviews", short="Run a revision again that was taken back.")
-def _retry(
-    place: Place,
-    *,
-    name: options.Name,
-    run: options.RunId = "",
-    reason: options.Reason = "",
-    timeout: options.Timeout = "30s",
-) -> None:
-    """Run a revision again that was rolled back or aborted."""
-    from rollout.cli import commanding
-
-    commanding.retry(place, name, commanding.Words(run=run, reason=reason, timeout=timeout))
-
-
-@_verb("undo", "rollout undo reviews", short="Go back to the revision that was stable before.")
-def _undo(
-    place: Place,
-    *,
-    name: options.Name,
-    reason: options.Reason = "",
-    timeout: options.Timeout = "30s",
-) -> None:
-    """Go back to the revision that was stable before.
-
-    At once if that is recent, else by the ladder.
-
-    Recent means within strategy.undoWindow: 24h, unless the Rollout says otherwise.
-    """
-    from rollout.cli import commanding
-
-    commanding.undo(place, name, commanding.Words(reason=reason, timeout=timeout))
+# Foreseeing.
 
 
 @_verb(

@@ -31,6 +31,24 @@ def seconds(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
+def _complete_revision(ctx: typer.Context, incomplete: str) -> list[str]:
+    from rollout.cli import completion  # noqa: PLC0415 - likewise
+
+    return completion.revisions(ctx, incomplete)
+
+
+def _complete_run(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    from rollout.cli import completion  # noqa: PLC0415 - likewise
+
+    return completion.run_ids(ctx, incomplete)
+
+
+def _complete_phase(incomplete: str) -> list[str]:
+    from rollout.api.phase import Phase  # noqa: PLC0415 - likewise
+
+    return [phase for phase in Phase if phase.startswith(incomplete)]
+
+
 Name = Annotated[
     str,
     typer.Argument(
@@ -39,9 +57,47 @@ Name = Annotated[
 ]
 Revision = Annotated[
     str,
-    typer.Argument(metavar="REVISION", help="The DestinationRule subset that should be live."),
+    typer.Argument(
+        metavar="REVISION",
+        help="The DestinationRule subset that should be live.",
+        autocompletion=_complete_revision,
+        show_default=False,
+    ),
 ]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Stay and follow it; Ctrl-C ends.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Stay until it is decided, for pipelines.")]
+WaitTimeout = Annotated[
+    str,
+    typer.Option(
+        "--timeout",
+        metavar="DURATION",
+        callback=lambda text: (not text or str(seconds(text))) and text,
+        help="How long --wait waits. Default: 1h.",
+        show_default=False,
+    ),
+]
+Phases = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--phase",
+        metavar="PHASE",
+        autocompletion=_complete_phase,
+        help="Only those in this phase, such as Waiting; may be repeated.",
+    ),
+]
+WaitsForPeople = Annotated[bool, typer.Option("--waiting", help="Only those that wait for people.")]
+Selector = Annotated[
+    str,
+    typer.Option(
+        "--selector",
+        "-l",
+        metavar="LABELS",
+        help="Only those with such labels, as with kubectl: team=a,tier!=db.",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Let the server judge it, and change nothing.")
+]
 Everywhere = Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")]
 Full = Annotated[bool, typer.Option("--full", help="Go to 100 % at once; the bake is kept.")]
 Reason = Annotated[
@@ -50,7 +106,12 @@ Reason = Annotated[
 ]
 RunId = Annotated[
     str,
-    typer.Option("--run", metavar="ID", help="The run that is meant. Default: the present one."),
+    typer.Option(
+        "--run",
+        metavar="ID",
+        help="The run that is meant. Default: the present one.",
+        autocompletion=_complete_run,
+    ),
 ]
 StepNumber = Annotated[
     int | None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -41,6 +42,12 @@ OPENER = "rollout.opener"
 METRICS = "rollout.metrics"
 """Likewise for another Prometheus."""
 
+ASK = "rollout.ask"
+"""Likewise for somebody who answers questions."""
+
+Ask = Callable[[str], str]
+"""Asks a person a question, until there is an answer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -53,6 +60,7 @@ class Place:
         output: None prints for people.
         opener: how to connect instead; None: over the network.
         metrics: whom to ask instead of the Prometheus that options name.
+        ask: asks the person; None: nobody sits there.
     """
 
     namespace: str
@@ -61,6 +69,7 @@ class Place:
     output: Output | None
     opener: Opener | None = None
     metrics: Metrics | None = None
+    ask: Ask | None = None
 
     def open(self) -> AbstractAsyncContextManager[Client]:
         """A connected client, to be used in ``async with``."""
@@ -122,13 +131,25 @@ def verb(
             name: given.pop(name) if name in takes else _absent(name) for name in _OPTIONS
         }
         known = ctx.obj if isinstance(ctx.obj, dict) else {}
-        place = Place(**options, opener=known.get(OPENER), metrics=known.get(METRICS))
+        place = Place(
+            **options,
+            opener=known.get(OPENER),
+            metrics=known.get(METRICS),
+            ask=known.get(ASK) or _somebody(),
+        )
         speak(lambda: function(place, **given))
 
     del run.__wrapped__  # its signature is not ours
     run.__signature__ = inspect.Signature(list(_parameters(function, takes)))  # type: ignore[attr-defined]
     run.__annotations__ = {}
     return run
+
+
+def _somebody() -> Ask | None:
+    """How to ask, if somebody sits at a terminal."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+    return lambda question: str(typer.prompt(question)).strip()
 
 
 def _absent(name: str) -> str | None:
@@ -166,13 +187,24 @@ def speak(act: Callable[[], None]) -> None:
     try:
         act()
     except errors.RolloutError as error:
-        fail(str(error))
+        fail(_sentence(error))
     except BaseExceptionGroup as group:
         if (known := _first_known(group)) is None:
             raise
-        fail(str(known))
+        fail(_sentence(known))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _sentence(error: errors.RolloutError) -> str:
+    """What a person is told: of a server's refusal and absence also what helps."""
+    if isinstance(error, errors.Denied):
+        from rollout.views import refusals  # noqa: PLC0415 - nobody else needs it
+
+        return refusals.sentence(error)
+    if isinstance(error, errors.Unreachable) and error.server.startswith("the API server"):
+        return f"{error}; if another cluster is meant name it with --context or --kubeconfig"
+    return str(error)
 
 
 def fail(sentence: str) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from rollout.api.phase import Phase
 from rollout.api.status import PastRun, Run
-from rollout.views import paint, sentences
+from rollout.views import asked, paint, sentences
 from rollout.views.glyphs import Glyphs, bar
 from rollout.views.subject import Subject
 
@@ -34,6 +34,25 @@ def card(subject: Subject, *, now: datetime, glyphs: Glyphs) -> RenderableType:
         Text(),
         rows,
     )
+
+
+def matter(subject: Subject, run: Run, *, now: datetime, glyphs: Glyphs) -> RenderableType:
+    """What somebody decides who says yes or no to the present step."""
+    title = Text(f"{subject.key} {run.stable_revision} {glyphs.arrow} ", style="bold")
+    title.append(f"{run.canary_revision}")
+    title.append(f", run {run.id}, step {run.step} of {run.step_count}", style="not bold")
+    rows = _grid()
+    seen = (
+        "" if run.observed_weight is None else f" ({sentences.percent(run.observed_weight)} seen)"
+    )
+    has = f"{sentences.percent(run.weight)} of the traffic{seen}"
+    rows.add_row("  now", f"{has}, since {sentences.span(run.step_started_at, now)}")
+    rows.add_row("  then", sentences.next_step(run))
+    for number, line in enumerate(asked.lines(run, now=now)):
+        rows.add_row("" if number else "  approval", line)
+    if run.gates:
+        rows.add_row("  gates", _gates(run))
+    return Group(title, rows)
 
 
 def _grid() -> Table:
@@ -75,8 +94,9 @@ def _rows(subject: Subject, *, now: datetime, glyphs: Glyphs) -> _Rows:
     if subject.status.closed is not None:
         yield "closed", Text(sentences.sentence(sentences.closed(subject.status.closed)))
     yield "next", Text(sentences.sentence(sentences.what_next(subject, now=now)))
-    for note in subject.status.notes:
-        yield "note", Text(sentences.sentence(note.message))
+    yield from _of_people(run, now=now)
+    for note in sentences.notes(subject, now=now):
+        yield "note", Text(sentences.sentence(note))
     shown = subject.run
     if shown is not None and shown.gates and (run or subject.status.phase is Phase.ROLLED_BACK):
         yield "gates", _gates(shown)
@@ -85,6 +105,12 @@ def _rows(subject: Subject, *, now: datetime, glyphs: Glyphs) -> _Rows:
     if subject.status.retirable:
         names = sentences.join(subject.status.retirable)
         yield "retirable", Text(f"{names}: no traffic any more, safe to remove")
+
+
+def _of_people(run: Run | None, *, now: datetime) -> _Rows:
+    told = "" if run is None else "\n".join(asked.lines(run, now=now))
+    if told:
+        yield "approval", Text(told)
 
 
 def _of_run(run: Run, *, glyphs: Glyphs) -> _Rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -53,6 +53,21 @@ def plural(count: int, noun: str) -> str:
 def sentence(text: str) -> str:
     """The text with a full stop, unless it ends with a sign of its own."""
     return text if not text or text[-1] in ".!?" else f"{text}."
+
+
+def notes(subject: Subject, *, now: datetime) -> Iterator[str]:
+    """What is worth knowing besides; messages that should have reached people by now, at last."""
+    for note in subject.status.notes:
+        yield note.message
+    late = [one for one in subject.status.outbox if now - one.at > UNTOLD_PATIENCE]
+    if late:
+        whom = join(sorted({str(sink) for one in late for sink in one.still}))
+        count = plural(len(late), "message")
+        yield f"{count} still to be told to {whom}, since {clock(late[0].at)}"
+
+
+UNTOLD_PATIENCE = timedelta(minutes=1)
+"""A message takes a second; one that takes so long has met an obstacle."""
 
 
 # The ladder.
@@ -321,8 +336,9 @@ def _in_run(run: Run) -> _Pairs:
     if run.paused is not None:
         pairs.append((("resume",), "let the run go on"))
     if approvals.asked_at(run.plan, run.step) is not None:
-        pairs.append((("approve",), "let this step end"))
-        pairs.append((("reject",), f"take all traffic back to {run.stable_revision}"))
+        if not approvals.is_given(run, run.step):
+            pairs.append((("approve",), "let this step end"))
+            pairs.append((("reject",), f"take all traffic back to {run.stable_revision}"))
     elif run.step > 0 and not run.retreated and not hooking.refusal(run):
         pairs.append((("promote",), "end this step now"))
     if run.weight < 100 and not hooking.refusal(run):

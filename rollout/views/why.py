@@ -14,7 +14,7 @@ from rollout.api.phase import Phase
 from rollout.api.status import Run
 from rollout.api.webhook import HookResult
 from rollout.engine import hooking
-from rollout.views import paint, sentences
+from rollout.views import asked, paint, sentences
 from rollout.views.subject import Subject
 
 _TAKEN_BACK = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK})
@@ -25,7 +25,10 @@ def why(subject: Subject, *, now: datetime) -> RenderableType:
     return Group(
         _state(subject),
         *(Text.assemble("  because ", reason) for reason in _reasons(subject)),
-        *(Text(f"  note: {sentences.sentence(note.message)}") for note in subject.status.notes),
+        *(
+            Text(f"  note: {sentences.sentence(note)}")
+            for note in sentences.notes(subject, now=now)
+        ),
         Text.assemble(
             ("Next: ", "bold"), sentences.sentence(sentences.what_next(subject, now=now))
         ),
@@ -60,6 +63,8 @@ def _reasons(subject: Subject) -> Iterator[Text]:
     if subject.active is not None and run.paused is not None:
         given = f" ({run.paused.reason})" if run.paused.reason else ""
         yield Text(f"{run.paused.by} paused it at {sentences.clock(run.paused.at)}{given}")
+    if subject.active is not None:
+        yield from (Text(asked.decided(one)) for one in run.approvals)
     yield from _gates(subject, run)
     yield from (Text(f"{hooking.told(said)}{_how_often(said)}") for said in run.hooks)
     baseline = run.evidence.baseline if run.evidence is not None else None

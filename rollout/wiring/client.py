@@ -17,7 +17,8 @@ from rollout.api.reading import nearest, read_action
 from rollout.api.salvage import read_status
 from rollout.api.status import RolloutStatus
 from rollout.base import errors
-from rollout.ports import Clock, Cluster, WatchEvent
+from rollout.ports import Clock, Cluster, Listing, WatchEvent
+from rollout.views import refusals
 from rollout.views.subject import REASON_ANNOTATION
 
 SELF_SUBJECT_REVIEW = Kind(
@@ -115,13 +116,16 @@ class Client:
         Raises:
             NotFound: the CRDs are not installed.
         """
-        namespace = "" if everywhere else self.namespace
+        listing = await self.listed("" if everywhere else self.namespace)
+        return tuple(sorted(listing.items, key=key_of))
+
+    async def listed(self, namespace: str) -> Listing:
+        """The same as the server lists it, with the version from where a watch may begin."""
         try:
-            listing = await self.cluster.list(ROLLOUT, namespace=namespace)
+            return await self.cluster.list(ROLLOUT, namespace=namespace)
         except errors.NotFound:
             remedy = "install it with `rollout crds | kubectl apply -f -`"
             raise errors.UnknownName(what="the CRD of Rollout", remedy=remedy) from None
-        return tuple(sorted(listing.items, key=key_of))
 
     def _instead(self, name: str, others: tuple[Manifest, ...]) -> str:
         names = [key_of(other).name for other in others]
@@ -144,7 +148,7 @@ class Client:
         while True:
             heard = False
             try:
-                async with self._watch(kind, key.namespace, version) as events:
+                async with self.watching(kind, key.namespace, version) as events:
                     async for event in events:
                         heard, version = True, event.object["metadata"]["resourceVersion"]
                         if event.type == "BOOKMARK" or key_of(event.object) != key:
@@ -161,7 +165,7 @@ class Client:
             if not heard:
                 await self.clock.sleep(RETRY_SECONDS)
 
-    def _watch(
+    def watching(
         self, kind: Kind, namespace: str, version: str
     ) -> AbstractAsyncContextManager[AsyncIterator[WatchEvent]]:
         """A stream that is closed with its context, not when the garbage is collected."""
@@ -180,13 +184,16 @@ class Client:
 
     # Writing.
 
-    async def set_revision(self, manifest: Manifest, revision: str, *, reason: str) -> Manifest:
+    async def set_revision(
+        self, manifest: Manifest, revision: str, *, reason: str, dry_run: bool = False
+    ) -> Manifest:
         """Want another revision; the reason is kept beside it, an old one goes."""
         patch = {
             "metadata": {"annotations": {REASON_ANNOTATION: reason or None}},
             "spec": {"revision": revision},
         }
-        return (await self.cluster.patch(ROLLOUT, key_of(manifest), patch)).object
+        written = await self.cluster.patch(ROLLOUT, key_of(manifest), patch, dry_run=dry_run)
+        return written.object
 
     async def person(self) -> Person:
         """Who we are as the server sees it; else the user's name in the kubeconfig."""
@@ -202,7 +209,14 @@ class Client:
         return self._person
 
     async def say(
-        self, rollout: Manifest, verb: Verb, *, run: str, step: int | None, reason: str
+        self,
+        rollout: Manifest,
+        verb: Verb,
+        *,
+        run: str,
+        step: int | None,
+        reason: str,
+        dry_run: bool = False,
     ) -> Said:
         """Give a command; one that was given already and still stands is not given twice.
 
@@ -225,7 +239,8 @@ class Client:
             spec = spec.model_copy(update={"sequence": sequence})
             name = action_name(spec, uid=rollout["metadata"]["uid"])
             try:
-                action = await self._create(_action(spec, name=name, namespace=key.namespace))
+                wanted = _action(spec, name=name, namespace=key.namespace)
+                action = await self._create(wanted, dry_run=dry_run)
             except errors.Conflict:
                 existing = await self.cluster.get(ROLLOUT_ACTION, Key(key.namespace, name))
                 if _is_same(existing, spec) and _stands(existing, rollout):
@@ -250,16 +265,18 @@ class Client:
         gone = f"RolloutAction {said.key}"
         raise errors.NotFound(gone)
 
-    async def _create(self, action: Manifest) -> Manifest:
+    async def _create(self, action: Manifest, *, dry_run: bool) -> Manifest:
         for last in (False,) * (TRIES_MAX - 1) + (True,):
             try:
-                return (await self.cluster.create(ROLLOUT_ACTION, action)).object
+                written = await self.cluster.create(ROLLOUT_ACTION, action, dry_run=dry_run)
             except errors.Conflict:
                 raise
             except errors.Retry:
                 if last:
                     raise
                 await self.clock.sleep(RETRY_SECONDS)
+            else:
+                return written.object
         raise AssertionError  # the last try returns or raises
 
 
@@ -290,7 +307,7 @@ def _groups(person: Person, rollout: Manifest) -> tuple[str, ...]:
 
 def _refusal(denied: errors.Denied, spec: ActionSpec, key: Key) -> errors.RolloutError:
     """A policy's sentence without what the server puts before it; RBAC's in words of our own."""
-    _, _, sentence = denied.message.partition(" denied request: ")
+    sentence = refusals.of_policy(denied)
     if sentence:
         return errors.OutOfPlace(subject=str(key), why=sentence)
     if f'cannot create resource "{ROLLOUT_ACTION.plural}"' not in denied.message:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from rollout.api.action import ActionOutcome
 from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Key, Manifest
 from rollout.api.status import RolloutStatus
 from rollout.cli import main, place
-from rollout.cli.place import METRICS, OPENER
+from rollout.cli.place import ASK, METRICS, OPENER
 from rollout.wiring.client import SELF_SUBJECT_REVIEW, Client, key_of
 from tests.views.samples import NOW
 from tests.world.cluster import FakeCluster
@@ -47,6 +47,7 @@ class Desk:
         responder: who answers actions; None: nobody does.
         later: what others do while the command runs, one after the other.
         metrics: Prometheus; None: there is none but the one that options name.
+        says: what the person answers when asked; None: nobody sits there.
     """
 
     def __init__(self) -> None:
@@ -56,6 +57,7 @@ class Desk:
         self.responder: Responder | None = None
         self.later: list[Callable[[], object]] = []
         self.metrics: FakeMetrics | None = None
+        self.says: str | None = None
 
     def put(self, manifest: Manifest) -> None:
         self.cluster.put(ROLLOUT, manifest)
@@ -76,15 +78,19 @@ class Desk:
     def actions(self) -> Sequence[Manifest]:
         return list(self.cluster.everything(ROLLOUT_ACTION).values())
 
-    def type(self, *words: str) -> Result:
+    def type(self, *words: str, env: Mapping[str, str] | None = None) -> Result:
         """Type a command and wait until it returns.
 
         In a thread of its own: `asyncio.run` would take away the loop that plugins keep for ours.
         """
         arguments = place.arranged(words)
         with ThreadPoolExecutor(max_workers=1) as elsewhere:
-            known = {OPENER: self._open, METRICS: self.metrics}
-            return elsewhere.submit(CliRunner().invoke, main.app, arguments, obj=known).result()
+            says = self.says
+            ask = None if says is None else lambda _question: says
+            known = {OPENER: self._open, METRICS: self.metrics, ASK: ask}
+            return elsewhere.submit(
+                CliRunner().invoke, main.app, arguments, obj=known, env=env, prog_name="rollout"
+            ).result()
 
     @contextlib.asynccontextmanager
     async def _open(
@@ -123,6 +129,17 @@ class Desk:
             }
 
         self.cluster.edit(ROLLOUT_ACTION, key_of(action), change)
+
+
+def complete(desk: Desk, *words: str) -> list[str]:
+    """What the shell offers after words, of which the last is the one begun."""
+    typed = ["rollout", *words]
+    environment = {
+        "_ROLLOUT_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(typed),
+        "COMP_CWORD": str(len(typed) - 1),
+    }
+    return desk.type(env=environment).stdout.split()
 
 
 def applied(message: str) -> Responder:

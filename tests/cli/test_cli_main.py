@@ -29,6 +29,14 @@ def test_alone_it_shows_examples(desk: Desk) -> None:
     assert "rollout demo" in result.stdout
 
 
+def test_every_verb_stands_in_a_section_of_the_help_which_fits_80_columns(desk: Desk) -> None:
+    lines = desk.type("--help").stdout.splitlines()
+
+    assert {line.split()[0] for line in lines if line.startswith("  ")} >= set(VERBS)
+    assert "Steer a run:" in lines
+    assert max(map(len, lines)) <= 80
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_help_of_each_verb_has_an_example_and_fits_80_columns(desk: Desk, verb: str) -> None:
     result = desk.type(verb, "--help")

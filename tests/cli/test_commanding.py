@@ -233,6 +233,59 @@ def test_who_may_give_no_commands_is_told_which_role_lets_them(desk: Desk) -> No
     )
 
 
+# Trying.
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("promote", "reviews"), "would say Promote to run 3, step 2 as alice"),
+        (("promote", "reviews", "--full"), "would say PromoteFull to run 3 as alice"),
+        (("abort", "reviews"), "would say Abort to run 3 as alice"),
+        (("pause", "reviews"), "would say Pause to run 3 as alice"),
+        (("resume", "reviews"), "would say Resume to run 3, step 2 as alice"),
+        (("retry", "reviews"), "would say Retry to run 3 as alice"),
+        (("set", "reviews", "v4"), "v4 would be wanted instead of v3"),
+    ],
+)
+def test_a_dry_run_tells_what_it_would_do_and_does_nothing(
+    desk: Desk, words: tuple[str, ...], told: str
+) -> None:
+    result = desk.type(*words, "--dry-run")
+
+    assert result.stdout == f"reviews: {told}; nothing was written\n"
+    assert not desk.cluster.writes
+
+
+def test_a_dry_run_is_refused_where_the_deed_would_be(desk: Desk) -> None:
+    desk.cluster.admit = lambda _verb, _kind, _manifest: (
+        "denied by policy 'a': ValidatingAdmissionPolicy 'a' denied request: alice may not"
+    )
+
+    assert desk.type("abort", "reviews", "--dry-run").stderr == (
+        "rollout: shop/reviews: alice may not\n"
+    )
+    assert desk.type("set", "reviews", "v4", "--dry-run").stderr == "rollout: alice may not\n"
+
+
+def test_a_dry_run_of_what_was_said_already_says_so(desk: Desk) -> None:
+    desk.responder = applied("step 2 ends")
+    desk.type("promote", "reviews")
+
+    result = desk.type("promote", "reviews", "--dry-run")
+
+    assert result.stdout == (
+        "reviews: Promote was said to run 3, step 2 before; it would not be repeated\n"
+    )
+
+
+def test_a_dry_run_for_programs_is_the_object_that_would_be_made(desk: Desk) -> None:
+    result = desk.type("abort", "reviews", "--dry-run", "-o", "json")
+
+    assert json.loads(result.stdout)["spec"]["verb"] == "Abort"
+    assert not desk.actions
+
+
 # Saying it twice.
 
 
@@ -370,6 +423,18 @@ def test_undo_of_something_long_ago_goes_by_the_ladder(desk: Desk) -> None:
     assert "by the ladder" in result.stdout
 
 
+def test_undo_can_be_tried(desk: Desk) -> None:
+    desk.put(manifest(promoted(), revision="v2"))
+
+    result = desk.type("undo", "reviews", "--dry-run")
+
+    assert result.stdout == (
+        "reviews: would go back from v2 to v1, at once: it was stable until 07:00:00 UTC; "
+        "nothing was written\n"
+    )
+    assert desk.rollout["spec"]["revision"] == "v2"
+
+
 def test_undo_in_mid_run_points_to_abort(desk: Desk) -> None:
     result = desk.type("undo", "reviews")
 
@@ -379,6 +444,29 @@ def test_undo_in_mid_run_points_to_abort(desk: Desk) -> None:
         "take the trial back with: rollout abort reviews -n shop\n"
     )
     assert desk.rollout["spec"]["revision"] == "v3"
+
+
+def test_undo_of_what_was_taken_back_already_goes_no_further_back(desk: Desk) -> None:
+    desk.status(ROLLED_BACK)
+
+    result = desk.type("undo", "reviews")
+
+    assert result.stderr == (
+        "rollout: shop/reviews: v3 was taken back already and v2 is live; "
+        "to leave that, too, name another: rollout set reviews REVISION -n shop\n"
+    )
+    assert desk.rollout["spec"]["revision"] == "v3"
+
+
+def test_undo_that_may_not_pass_an_approval_says_that_it_goes_by_the_ladder(desk: Desk) -> None:
+    desk.put(manifest(promoted(), revision="v2"))
+    desk.later = [lambda: start_run(desk)]
+    desk.responder = refused("step 3 waits for an approval, and alice is none of its approvers")
+
+    result = desk.type("undo", "reviews")
+
+    assert result.exit_code == 1
+    assert result.stderr.endswith("none of its approvers; so it goes by the ladder\n")
 
 
 def test_undo_without_a_past_says_so(desk: Desk) -> None:

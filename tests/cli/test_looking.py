@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from rollout.api.meta import ROLLOUT, Manifest
+from rollout.base import errors
 from tests.cli.desk import REVIEWS, Desk
-from tests.views.samples import PROGRESSING, STABLE, manifest
+from tests.views.samples import PROGRESSING, STABLE, WAITING, manifest
 
 
 @pytest.fixture
@@ -45,6 +46,104 @@ def test_list_of_an_empty_namespace_says_so_and_is_no_error(desk: Desk) -> None:
 
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "namespace empty has no Rollout\n"
+
+
+def test_list_shows_those_that_are_as_asked_for(desk: Desk) -> None:
+    desk.put(manifest(WAITING, name="ratings", labels={"team": "books"}))
+    desk.put(manifest(STABLE, name="details", revision="v2"))
+
+    def names(*words: str) -> list[str]:
+        lines = desk.type("list", *words).stdout.splitlines()[1:]
+        return [line.split()[0] for line in lines]
+
+    assert names("--waiting") == ["ratings"]
+    assert names("--phase", "stable", "--phase", "Progressing") == ["details", "reviews"]
+    assert names("-l", "team=books") == ["ratings"]
+    assert names("-l", "team!=books", "--phase", "Stable") == ["details"]
+
+
+def test_a_list_without_any_that_is_as_asked_for_says_so(desk: Desk) -> None:
+    result = desk.type("list", "--waiting")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "namespace shop has no Rollout that is as asked for\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("-l", "a b"), "'a b' is not a label selector such as team=a,tier!=db"),
+        (("--phase", "Waitin"), "Waitin is no phase; did you mean Waiting?"),
+        (("--phase", "x"), "x is no phase; use Pending, Stable, Preparing"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_wrong_usage(
+    desk: Desk, words: tuple[str, ...], told: str
+) -> None:
+    result = desk.type("list", *words)
+
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_list_watch_in_a_pipe_prints_a_line_for_each_that_changed_came_or_went(
+    desk: Desk,
+) -> None:
+    desk.later = [
+        lambda: desk.put(manifest(STABLE, name="details", revision="v2")),
+        lambda: desk.status(WAITING),
+        desk.cluster.break_watches,
+        lambda: desk.cluster.edit(ROLLOUT, REVIEWS, _label),
+        lambda: desk.cluster.remove(ROLLOUT, REVIEWS),
+        _interrupt,
+    ]
+
+    result = desk.type("list", "--watch")
+
+    assert [line.split()[2:4] for line in result.stdout.splitlines()] == [
+        ["shop/reviews", "Progressing"],
+        ["shop/details", "Stable"],
+        ["shop/reviews", "Waiting"],
+        ["shop/reviews", "no"],
+    ]
+
+
+def test_list_watch_for_programs_prints_one_document_a_line(desk: Desk) -> None:
+    desk.later = [lambda: desk.status(WAITING), _interrupt]
+
+    result = desk.type("list", "--watch", "-o", "json")
+
+    phases = [json.loads(line)["status"]["phase"] for line in result.stdout.splitlines()]
+    assert phases == ["Progressing", "Waiting"]
+
+
+def test_who_may_not_look_is_told_which_role_lets_them(desk: Desk) -> None:
+    message = (
+        'rollouts.rollout.dev is forbidden: User "alice" cannot list resource "rollouts" in API '
+        'group "rollout.dev" in the namespace "shop"'
+    )
+    desk.cluster.faults.refuse(
+        errors.Denied("Rollout", status_code=403, message=message), verb="list"
+    )
+
+    result = desk.type("list")
+
+    assert result.stderr == (
+        "rollout: alice may not list rollouts in namespace shop; it takes the verb list on "
+        "rollouts.rollout.dev, which the ClusterRole rollout-viewer has\n"
+    )
+
+
+def test_an_api_server_that_is_away_is_told_with_how_to_name_another(desk: Desk) -> None:
+    away = errors.Unreachable("the API server at https://10.0.0.1:6443", why="connection refused")
+    desk.cluster.faults.refuse(away, verb="list")
+
+    result = desk.type("list")
+
+    assert result.stderr == (
+        "rollout: the API server at https://10.0.0.1:6443 cannot be reached: connection refused; "
+        "if another cluster is meant name it with --context or --kubeconfig\n"
+    )
 
 
 def test_options_may_stand_before_the_verb(desk: Desk) -> None:
@@ -164,6 +263,11 @@ def test_watch_for_programs_prints_one_document_a_line(desk: Desk) -> None:
 
     phases = [json.loads(line)["status"]["phase"] for line in result.stdout.splitlines()]
     assert phases == ["Progressing", "Stable"]
+
+
+def _interrupt() -> None:
+    """The person has seen enough."""
+    raise KeyboardInterrupt
 
 
 def _label(manifest: Manifest) -> None:

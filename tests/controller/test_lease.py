@@ -73,9 +73,9 @@ class Cut(FakeCluster):
         self.faults.after("get", kind)
         return found
 
-    async def create(self, kind: Kind, manifest: Manifest) -> Written:
+    async def create(self, kind: Kind, manifest: Manifest, *, dry_run: bool = False) -> Written:
         await self.faults.before("create", kind)
-        written = await self.server.create(kind, manifest)
+        written = await self.server.create(kind, manifest, dry_run=dry_run)
         self.faults.after("create", kind)
         return written
 

@@ -202,3 +202,65 @@ async def test_the_command_line_tells_an_editor_which_role_it_takes(world: World
         f"rollout: {world.namespace}/reviews: {EDDY} may give no commands in namespace "
         f"{world.namespace}; it takes a role there such as the ClusterRole rollout-operator\n"
     )
+
+
+async def test_who_may_not_approve_is_told_the_role_and_who_may_also_in_a_dry_run(
+    world: World,
+) -> None:
+    wanted = (
+        f"rollout: {world.namespace}/reviews: {OLGA} may not approve Rollout "
+        f"{world.namespace}/reviews; it takes the verb approve on rollouts.rollout.dev, which the "
+        f"ClusterRole rollout-approver has; step 2 waits for {ALICE}, group release-managers\n"
+    )
+
+    for words in ((), ("--dry-run",)):
+        code, said = await command(world, OLGA, "approve", "reviews", *words)
+
+        assert code == 1
+        assert said.endswith(wanted)
+
+
+async def test_a_dry_run_that_the_server_takes_leaves_no_command_behind(world: World) -> None:
+    code, said = await command(world, ALICE, "approve", "reviews", "--dry-run")
+
+    assert (code, said.splitlines()[-1]) == (
+        0,
+        f"reviews: would say Approve to run 2, step 2 as {ALICE}; nothing was written",
+    )
+    assert not (await world.client.list(f"{world.path}/rolloutactions"))[0]
+
+
+@pytest.mark.parametrize(
+    ("user", "words", "told"),
+    [
+        (
+            EDDY,
+            ("list", "-A"),
+            (
+                "may not list rollouts in all namespaces; it takes the verb list on "
+                "rollouts.rollout.dev, which the ClusterRole rollout-viewer has; with -n one "
+                "namespace may do"
+            ),
+        ),
+        (
+            OLGA,
+            ("set", "reviews", "v3", "-n", "{namespace}"),
+            (
+                "may not patch rollouts in namespace {namespace}; it takes the verb patch on "
+                "rollouts.rollout.dev, which the ClusterRole rollout-editor has"
+            ),
+        ),
+    ],
+    ids=["looks everywhere", "sets a revision"],
+)
+async def test_who_lacks_a_right_is_told_which_and_the_role_that_has_it(
+    world: World, user: str, words: tuple[str, ...], told: str
+) -> None:
+    typed = [word.format(namespace=world.namespace) for word in words]
+
+    code, said = await kubectl.Kubectl(world=world.plane, user=user).run(
+        "-m", "rollout", *typed, program=sys.executable
+    )
+
+    assert code == 1
+    assert said == f"rollout: {user} {told.format(namespace=world.namespace)}\n"

@@ -13,8 +13,8 @@ from rollout.api.gate import ErrorRate, Gate, Judge, Latency
 from rollout.api.meta import ROLLOUT, Manifest
 from rollout.api.phase import Outcome, Phase
 from rollout.api.rollout import Plan
-from rollout.api.status import Command, Ending, GateStatus, PastRun, RolloutStatus, Run
-from rollout.api.step import Pause, Step, Strategy
+from rollout.api.status import Command, Decided, Ending, GateStatus, PastRun, RolloutStatus, Run
+from rollout.api.step import Approval, Approvers, Pause, Step, Strategy
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -132,6 +132,55 @@ ROLLED_BACK = PROGRESSING.model_copy(
                 ),
             }
         ),
+    }
+)
+
+ASKING = RUN.model_copy(
+    update={
+        "step": 3,
+        "weight": 25.0,
+        "plan": PLAN.model_copy(
+            update={
+                "strategy": Strategy(
+                    steps=(
+                        Step(weight=1, hold="2m"),
+                        Step(weight=25, hold="2m"),
+                        Step(
+                            approval=Approval(
+                                approvers=Approvers(
+                                    users=("bob@example.com",), groups=("release-managers",)
+                                ),
+                                quorum=2,
+                                expires_after="4h",
+                            )
+                        ),
+                        Step(weight=100),
+                    )
+                )
+            }
+        ),
+        "approvals": (
+            Decided(
+                step=3,
+                verdict="Approved",
+                by="bob@example.com",
+                via="slack",
+                at=NOW - timedelta(seconds=20),
+                reason="seen in staging",
+            ),
+        ),
+    }
+)
+"""A run that waits for a second person to approve."""
+
+WAITING = PROGRESSING.model_copy(
+    update={
+        "phase": Phase.WAITING,
+        "reason": "WaitingForApproval",
+        "message": "25 % of reviews goes to v3 (step 3 of 4); waits for approval by 2 of "
+        "bob@example.com, group release-managers (1 so far: bob@example.com); goes back at "
+        "15:58:40 UTC: `rollout approve reviews`",
+        "run": ASKING,
     }
 )
 

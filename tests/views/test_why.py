@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from rollout.api.notify import News, Sink, Telling
 from rollout.api.status import Note, RolloutStatus
 from rollout.api.webhook import HookPoint, HookResult, Webhook
 from rollout.views import subject, why
 from tests.views.samples import (
+    ASKING,
     BY_ALICE,
     NOW,
     PROGRESSING,
     ROLLED_BACK,
     STABLE,
+    WAITING,
     manifest,
     printed,
     run_with,
@@ -70,6 +74,37 @@ def test_why_tells_what_the_revision_was_asked_for() -> None:
 @pytest.mark.parametrize("status", [PROGRESSING, STABLE, ROLLED_BACK, None])
 def test_why_takes_at_most_a_dozen_lines(status: RolloutStatus | None) -> None:
     assert len(explained(status).splitlines()) <= 12
+
+
+def test_why_tells_who_has_approved_and_what_nobody_was_told() -> None:
+    telling = Telling(
+        id=1,
+        news=News.WAITING,
+        run="3",
+        at=NOW - timedelta(minutes=5),
+        message="waits",
+        still=(Sink.SLACK,),
+    )
+    text = explained(WAITING.model_copy(update={"outbox": (telling,)}))
+
+    assert "because step 3 was approved by bob@example.com (slack)" in text
+    assert "  note: 1 message still to be told to slack, since 11:55:00 UTC.\n" in text
+    assert "rollout approve reviews -n shop" in text
+
+
+def test_an_approval_that_is_given_is_offered_to_nobody() -> None:
+    run = ASKING.model_copy(
+        update={
+            "approvals": (
+                *ASKING.approvals,
+                ASKING.approvals[0].model_copy(update={"by": "carol@example.com"}),
+            )
+        }
+    )
+
+    assert "rollout approve" not in explained(
+        WAITING.model_copy(update={"run": run, "message": "goes on"})
+    )
 
 
 def test_notes_of_the_run_stand_after_the_causes() -> None:

@@ -30,9 +30,9 @@ class Knowing(FakeCluster):
         super().__init__(FakeClock())
         self.groups = groups
 
-    async def create(self, kind: Kind, manifest: Manifest) -> Written:
+    async def create(self, kind: Kind, manifest: Manifest, *, dry_run: bool = False) -> Written:
         if kind != SELF_SUBJECT_REVIEW:
-            return await super().create(kind, manifest)
+            return await super().create(kind, manifest, dry_run=dry_run)
         told = {"username": "alice@example.com", "groups": [*self.groups]}
         return Written(object={"metadata": {}, "status": {"userInfo": told}})
 

@@ -196,7 +196,7 @@ class FakeCluster:
         self.faults.after("get", kind)
         return found
 
-    async def create(self, kind: Kind, manifest: Manifest) -> Written:
+    async def create(self, kind: Kind, manifest: Manifest, *, dry_run: bool = False) -> Written:
         await self._arrive("create", kind)
         wanted = store.copy(manifest)
         if generate := wanted["metadata"].get("generateName"):
@@ -207,6 +207,8 @@ class FakeCluster:
         self._judge("create", kind, wanted)
         if kind.plural in self._with_status:
             wanted.pop("status", None)
+        if dry_run:
+            return Written(object=wanted, warnings=self.warnings)
         return self._written("create", kind, self._born(kind, wanted), changed=True)
 
     async def replace(self, kind: Kind, manifest: Manifest) -> Written:
@@ -220,12 +222,16 @@ class FakeCluster:
         following = self._follow(kind, old, wanted)
         return self._written("replace", kind, following, changed=following != old)
 
-    async def patch(self, kind: Kind, key: Key, patch: Patch, *, subresource: str = "") -> Written:
+    async def patch(
+        self, kind: Kind, key: Key, patch: Patch, *, subresource: str = "", dry_run: bool = False
+    ) -> Written:
         await self._arrive("patch", kind)
         old = self._found(kind, key)
         part = self._part(kind, subresource)
         wanted = store.succeed(old, store.patched(old, patch), part=part)
         self._judge("patch", kind, wanted)
+        if dry_run:
+            return Written(object=wanted, warnings=self.warnings)
         following = self._follow(kind, old, wanted)
         changed = following != old
         return self._written("patch", kind, following, changed=changed, subresource=subresource)

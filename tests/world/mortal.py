@@ -42,7 +42,8 @@ class Mortal:
         await self._live()
         return await self._cluster.get(kind, key)
 
-    async def create(self, kind: Kind, manifest: Manifest) -> Written:
+    async def create(self, kind: Kind, manifest: Manifest, *, dry_run: bool = False) -> Written:
+        assert not dry_run, "no controller tries without doing"
         last = await self._spend()
         written = await self._cluster.create(kind, manifest)
         return await self._end(written, last=last)
@@ -52,7 +53,10 @@ class Mortal:
         written = await self._cluster.replace(kind, manifest)
         return await self._end(written, last=last)
 
-    async def patch(self, kind: Kind, key: Key, patch: Patch, *, subresource: str = "") -> Written:
+    async def patch(
+        self, kind: Kind, key: Key, patch: Patch, *, subresource: str = "", dry_run: bool = False
+    ) -> Written:
+        assert not dry_run, "no controller tries without doing"
         last = await self._spend()
         written = await self._cluster.patch(kind, key, patch, subresource=subresource)
         return await self._end(written, last=last)

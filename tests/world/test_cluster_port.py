@@ -81,6 +81,20 @@ async def test_creating_twice_is_a_conflict(cluster: Cluster) -> None:
         await cluster.create(ROLLOUT, rollout())
 
 
+async def test_a_dry_run_is_answered_as_if_it_were_done_and_leaves_nothing(
+    cluster: Cluster,
+) -> None:
+    tried = (await cluster.create(ROLLOUT, rollout(), dry_run=True)).object
+    with pytest.raises(errors.NotFound):
+        await cluster.get(ROLLOUT, KEY)
+    await cluster.create(ROLLOUT, rollout())
+    patched = await cluster.patch(ROLLOUT, KEY, {"spec": {"revision": "v2"}}, dry_run=True)
+
+    assert tried["spec"]["revision"] == "v1"
+    assert patched.object["spec"]["revision"] == "v2"
+    assert (await cluster.get(ROLLOUT, KEY))["spec"]["revision"] == "v1"
+
+
 async def test_spec_and_status_go_through_doors_of_their_own(cluster: Cluster) -> None:
     await cluster.create(ROLLOUT, rollout())
     both: Manifest = {"spec": {"revision": "v2"}, "status": {"message": "through the front"}}

@@ -223,13 +223,13 @@ class ClusterAdapter:
         answer = await self._ask(_Request(verb="get", kind=kind, key=key, params={}))
         return answers.manifest(answer.body, server=self._server)
 
-    async def create(self, kind: Kind, manifest: Manifest) -> Written:
+    async def create(self, kind: Kind, manifest: Manifest, *, dry_run: bool = False) -> Written:
         """Create an object in the manifest's namespace; unknown fields are refused."""
         request = _Request(
             verb="create",
             kind=kind,
             key=_key(manifest),
-            params={"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"},
+            params={"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict", **_dry(dry_run)},
             body=_encoded(kind, manifest),
         )
         return self._written(await self._ask(request))
@@ -245,7 +245,9 @@ class ClusterAdapter:
         )
         return self._written(await self._ask(request))
 
-    async def patch(self, kind: Kind, key: Key, patch: Patch, *, subresource: str = "") -> Written:
+    async def patch(
+        self, kind: Kind, key: Key, patch: Patch, *, subresource: str = "", dry_run: bool = False
+    ) -> Written:
         """Change an object by a JSON patch (a list) or a merge patch (an object)."""
         style = "merge" if isinstance(patch, Mapping) else "json"
         request = _Request(
@@ -253,7 +255,7 @@ class ClusterAdapter:
             kind=kind,
             key=key,
             subresource=subresource,
-            params={"fieldManager": FIELD_MANAGER},
+            params={"fieldManager": FIELD_MANAGER, **_dry(dry_run)},
             content_type=f"application/{style}-patch+json",
             body=orjson.dumps(patch if isinstance(patch, Mapping) else [*patch]),
         )
@@ -378,6 +380,10 @@ class ClusterAdapter:
 def _key(manifest: Manifest) -> Key:
     metadata = manifest.get("metadata", {})
     return Key(metadata.get("namespace", ""), metadata.get("name", ""))
+
+
+def _dry(dry_run: bool) -> dict[str, str]:  # noqa: FBT001 - one private use
+    return {"dryRun": "All"} if dry_run else {}
 
 
 def _encoded(kind: Kind, manifest: Manifest) -> bytes:

@@ -327,6 +327,25 @@ async def test_a_no_after_the_run_changes_nothing_and_is_on_record() -> None:
         assert result.because == f"{PREFIX} answered 409: two tests fail"
 
 
+async def test_an_address_that_is_not_allowed_any_more_after_the_run_is_told_and_not_asked() -> (
+    None
+):
+    place = play(rollout(hook("over", "AfterPromotion")))
+    async with working(place):
+        await place.story.stable()
+        place.story.want("v2")
+        await place.story.until_step(1, within_seconds=60)
+    place.prefixes = ("https://other.example.com/",)
+    async with working(place):
+        await place.story.stable("v2", within_seconds=120)
+        await asyncio.sleep(5)
+
+        (result,) = place.story.run().hooks
+        assert (result.outcome, result.because) == ("Failed", "its address is not allowed")
+        assert place.hooks.posted == []
+        assert len(place.story.events("WebhookFailed")) == 1
+
+
 async def test_a_rollout_that_is_made_anew_has_its_own_answers() -> None:
     async with told(hook(timeout="30s", retries=0)) as place:
         place.hooks.hanging.add(PREFIX)

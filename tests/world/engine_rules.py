@@ -222,7 +222,9 @@ def _check_hooks(o: Observation, d: Decision) -> None:
         assert run is not None
         assert call.run == run.id
         assert call.webhook in run.plan.webhooks
-        assert call.webhook.url.startswith(o.hook_prefixes), "only what an operator allows"
+        # After a run nothing is left to block: who asks says no in the place of the address.
+        allowed = run.ended_at is not None or call.webhook.url.startswith(o.hook_prefixes)
+        assert allowed, "only what an operator allows"
         assert call.webhook.point.startswith("After") is (run.ended_at is not None)
         assert run.ended_at is not None or run.ending is None, "what takes back asks nobody"
     if before is None or after is None or after.ending is not None:

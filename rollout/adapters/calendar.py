@@ -107,13 +107,15 @@ class CronCalendar:
     def _answer(self, openings: tuple[Opening, ...], at: datetime) -> _Answer:
         """Whether one has begun so lately that it is not over, else when the first one begins."""
         coming: list[datetime] = []
+        at = at.astimezone(UTC)  # what lasts, lasts by no clock with summer time
         for opening in openings:
             lasts = timedelta(seconds=parse_duration(opening.for_))
             begins = self._next(opening, at - lasts + INSTANT)
             if begins is None:
                 continue
             if begins <= at:
-                return _Answer(since=at, until=begins + lasts, is_open=True)
+                until = begins.astimezone(UTC) + lasts
+                return _Answer(since=at, until=until, is_open=True)
             coming.append(begins)
         first = min(coming, default=None)
         return _Answer(since=at, until=first, is_open=False, next=first)

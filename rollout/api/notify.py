@@ -56,7 +56,7 @@ class SlackChannel(Model):
 
     channel: Annotated[str, Field(min_length=1, max_length=80)]
     """The channel's id, such as C0123ABCD, or its name, such as #deploys."""
-    on: Newses | None = None
+    news: Newses | None = None
     """What to tell in the thread; the head tells the rest all the same. Absent: everything."""
 
 
@@ -65,7 +65,7 @@ class HttpSink(Model):
 
     url: WebUrl
     """Where; one that the controller's configuration allows."""
-    on: Newses | None = None
+    news: Newses | None = None
     """What to send. Absent: everything."""
 
 

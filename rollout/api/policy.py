@@ -11,7 +11,9 @@ from rollout.api.meta import Model
 from rollout.api.rollout import RolloutSpec
 from rollout.api.window import Reason, Windows
 
-OWN_FIELDS = frozenset({"host", "revision", "traffic", "metrics", "policy_ref", "suspend"})
+OWN_FIELDS = frozenset(
+    {"host", "revision", "traffic", "metrics", "notify", "policy_ref", "suspend"}
+)
 """Fields of a Rollout that no policy can say: they are about one service."""
 
 

@@ -5,15 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from rollout.api.gate import (
-    COUNTING_GATES_MAX,
-    EVIDENT_QUERIES_MAX,
-    GATE_KINDS,
-    Gate,
-    Query,
-    Range,
-    beyond_range,
-)
+from rollout.api import query_rules
+from rollout.api.gate import COUNTING_GATES_MAX, EVIDENT_QUERIES_MAX, GATE_KINDS, Gate
 from rollout.api.guard import Guard
 from rollout.api.match import NAME_PATTERN, TEXT_MATCH_KINDS, Match
 from rollout.api.meta import Model
@@ -222,47 +215,20 @@ def _gate_has_bound(path: str, gate: Gate) -> Iterator[BadManifest]:
     if rate is not None and rate.max_percent is None and rate.max_ratio is None:
         yield _wrong(f"{path}.errorRate", "has no bound", "give maxPercent, maxRatio or both")
     if gate.query is not None:
-        yield from _query_can_fail(f"{path}.query", gate.query)
+        yield from query_rules.problems(f"{path}.query", gate.query)
     if latency is not None and latency.max is None and latency.max_ratio is None:
         yield _wrong(f"{path}.latency", "has no bound", "give max, maxRatio or both")
 
 
-def _query_can_fail(path: str, query: Query) -> Iterator[BadManifest]:
-    low, high = query.min, query.max
-    if low is None and high is None:
-        yield _wrong(path, "has no bound", "give min, max or both")
-    if low is not None and high is not None and low > high:
-        yield _wrong(f"{path}.min", f"{low:g} is above max {high:g}", "swap the two")
-    if query.decide == "Threshold":
-        for field in ("range", "block"):
-            if getattr(query, field) is not None:
-                remedy = "remove it, or remove `decide`"
-                yield _wrong(f"{path}.{field}", "means nothing where a threshold decides", remedy)
-    elif query.range is not None:
-        yield from _range_has_room(path, query, query.range)
-
-
-def _range_has_room(path: str, query: Query, span: Range) -> Iterator[BadManifest]:
-    """A bound at or beyond the end of the range can never be exceeded, or always is."""
-    if span.low >= span.high:
-        yield _wrong(f"{path}.range.low", f"{span.low:g} is not below high", "swap the two")
-        return
-    if query.relative_to is not None and span.low < 0:
-        problem = "is below 0, where times as much as stable is not what it says"
-        yield _wrong(f"{path}.range.low", problem, "use 0 or more, or leave out relativeTo")
-        return
-    for field in ("min", "max"):
-        bound: float | None = getattr(query, field)
-        if bound is None:
-            continue
-        relative = query.relative_to is not None
-        least, most = beyond_range(bound, span, is_max=field == "max", relative=relative)
-        if not least < 0 < most:
-            problem = f"{bound:g} never decides, with numbers from {span.low:g} to {span.high:g}"
-            yield _wrong(f"{path}.{field}", problem, "use another, or another range")
-
-
-NEVER_ZERO = ("maxDuration", "latency.max", "maxInterval", "block", "Deadline", "].timeout")
+NEVER_ZERO = (
+    "maxDuration",
+    "latency.max",
+    "maxInterval",
+    "block",
+    "Deadline",
+    "].timeout",
+    "expiresAfter",
+)
 """How fields end that make no sense at once."""
 
 

@@ -151,7 +151,6 @@ Until = Annotated[
     ),
 ]
 ClusterWide = Annotated[bool, typer.Option("--cluster", help="In the whole cluster.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be, and write nothing.")]
 
 # The demo's.
 

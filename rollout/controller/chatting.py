@@ -91,11 +91,11 @@ class Chatter:
                 self._said.add((key, telling.id))
             if telling is pending[-1]:
                 # Before it is ticked off: whoever takes over then finds that the head is right.
-                await self._show(key, manifest, seen, is_due=True)
+                await self._show(key, manifest, seen, channel=channel.channel, is_due=True)
             self._mailbox.tick(key, telling.id, Sink.SLACK)
             self._said.discard((key, telling.id))
             self._ring(key)
-        return await self._show(key, manifest, seen, is_due=False)
+        return await self._show(key, manifest, seen, channel=channel.channel, is_due=False)
 
     async def _tell(
         self, key: Key, manifest: Manifest, seen: Subject, telling: Telling, *, channel: str
@@ -145,7 +145,7 @@ class Chatter:
         )
         thread = Thread(run=run.id, channel=spot.channel, ts=spot.ts)
         self._mailbox.found(key, thread)
-        self._shown[key] = run.id, message, self._clock.monotonic_seconds()
+        self._shown[key] = _about(manifest, run), message, self._clock.monotonic_seconds()
         self._ring(key)
         return thread
 
@@ -161,24 +161,26 @@ class Chatter:
             return  # somebody has taken it away
 
     async def _show(
-        self, key: Key, manifest: Manifest, seen: Subject, *, is_due: bool
+        self, key: Key, manifest: Manifest, seen: Subject, *, channel: str, is_due: bool
     ) -> float | None:
         """Have the head say what the status says; seconds until it may, if that is not now."""
         run = seen.run
         assert run is not None, "only runs have a head"
         thread = self._thread(key, seen, run.id)
         if thread is None:
+            if run.ended_at is None:
+                await self._open(key, manifest, seen, run, channel=channel)
             return None
         message, known = self._head(manifest, seen), self._shown.get(key)
         if known is None and run.ended_at is not None and not is_due:
             return None  # over before we began: it says so already
-        if known is not None and known[:2] == (run.id, message):
+        if known is not None and known[:2] == (_about(manifest, run), message):
             return None
         wait = known[2] + HEAD_SECONDS - self._clock.monotonic_seconds() if known else 0.0
         if wait > 0 and not is_due:
             return wait
         await self._change(key, thread, message)
-        self._shown[key] = run.id, message, self._clock.monotonic_seconds()
+        self._shown[key] = _about(manifest, run), message, self._clock.monotonic_seconds()
         return None
 
     async def _change(self, key: Key, thread: Thread, message: Message) -> None:
@@ -226,6 +228,11 @@ class Chatter:
             raise
         self._uncertain.discard(marker)
         return spot
+
+
+def _about(manifest: Manifest, run: Run) -> str:
+    """Names a run among all that ever were: another Rollout of the same name begins at 1 again."""
+    return f"{_uid(manifest)}/{run.id}"
 
 
 def _uid(manifest: Manifest) -> str:

@@ -124,13 +124,15 @@ class Correspondence:
         run = status.run
         if not self._rounds or run is None:
             return
+        is_on, before = run.ended_at is None, self._seen.get(key)
+        is_on = is_on or (before is not None and bool(before[0]))  # its head says how it ended
         now = (run.ended_at is None, status.told, status.phase, status.message, run.gates)
-        if self._seen.get(key) == now or (run.ended_at is not None and not status.outbox):
+        if before == now or not (is_on or status.outbox):
             return
         self._seen[key] = now
         waiting = {sink for telling in status.outbox for sink in telling.still}
         for sink, rounds in self._rounds.items():
-            if sink in waiting or (sink is Sink.SLACK and run.ended_at is None):
+            if sink in waiting or (sink is Sink.SLACK and is_on):
                 rounds.stir(key)
 
     def forget(self, key: Key) -> None:

@@ -36,6 +36,7 @@ class Reach:
 
 @dataclass(slots=True)
 class _Box:
+    uid: str = ""
     delivered: set[tuple[int, Sink]] = field(default_factory=set)
     threads: dict[str, Thread] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
@@ -67,13 +68,13 @@ class Mailbox:
         found: dict[Sink, tuple[News, ...] | None] = {}
         channel = self.channel(manifest)
         if channel is not None:
-            found[Sink.SLACK] = channel.on
+            found[Sink.SLACK] = channel.news
         for sink, address in (
             (Sink.WEBHOOK, notify.webhook),
             (Sink.CLOUD_EVENTS, notify.cloud_events),
         ):
             if address is not None and self.allows(address.url):
-                found[sink] = address.on
+                found[sink] = address.news
         return found
 
     def channel(self, manifest: Manifest) -> SlackChannel | None:
@@ -116,8 +117,11 @@ class Mailbox:
 
     def post(self, key: Key, manifest: Manifest, status: RolloutStatus) -> Post:
         """Whom to tell, and what was told that the status does not know yet."""
-        box = self._boxes.get(key)
+        box, uid = self._boxes.get(key), str(manifest["metadata"].get("uid", ""))
+        if box is not None and box.uid not in {"", uid}:
+            box = self._boxes[key] = _Box()  # another Rollout of the same name
         if box is not None:
+            box.uid = uid
             written = {telling.id for telling in status.outbox}
             box.delivered = {pair for pair in box.delivered if pair[0] in written}
         return Post(

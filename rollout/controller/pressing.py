@@ -45,6 +45,9 @@ RIGHTS = {
 }
 """What RBAC calls the right to give a command. Who may approve is what the run itself says."""
 
+REASON_LENGTH_MAX = 1024
+"""As commands have it."""
+
 SEQUENCES_COUNT = 1_000_000
 """A press that is delivered twice is one command: its number comes from the press."""
 
@@ -97,6 +100,10 @@ class Presser:
             # Not acknowledged: Slack shows that it failed, and it may be pressed once more.
             log.warning("a press was not kept", rollout=str(ask.key), because=str(error))
             message = slack_answers.failed(ask, because=str(error))
+        except Exception:
+            # A defect of ours in one press must not take the controller down with it.
+            log.exception("a press crashed", rollout=str(ask.key))
+            message = slack_answers.failed(ask, because="something went wrong here; it is logged")
         if message is not None:
             await self._say(press, message)
 
@@ -159,7 +166,7 @@ class Presser:
             groups=tuple(f"{VIA}:{one}" for one in (member.id, *sorted(member.groups))),
             sequence=int(digest[:12], 16) % SEQUENCES_COUNT,
             via=VIA,
-            reason=press.reason,
+            reason=press.reason[:REASON_LENGTH_MAX],
         )
         name = action_name(spec, uid=ask.uid)
         action: Manifest = {

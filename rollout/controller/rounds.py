@@ -1,7 +1,8 @@
 """Goes round with messages, some Rollouts at a time, beside everything else.
 
-Nobody waits for it. A receiver that does not answer is left alone for a while, longer each time;
-one that asks for patience gets it; one that says no to a Rollout is asked again in minutes.
+Nobody waits for it. Whoever does not answer for a Rollout is left alone for a while, longer each
+time; who asks for patience gets it; who says no is asked again in minutes. One Rollout's receiver
+holds no other's up.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from rollout.api.meta import Key
 from rollout.base.errors import Overloaded, Retry, RolloutError
 from rollout.ports import Clock
 
-AT_ONCE_COUNT_MAX = 4
+AT_ONCE_COUNT_MAX = 16
 """Rollouts under way at one time."""
 
 BACK_OFF_SECONDS_MIN, BACK_OFF_SECONDS_MAX = 1.0, 60.0
 """How long a receiver that does not answer is left alone; doubled each time."""
+
+TOLD_SECONDS = 30.0
+"""A back-off from which it is told that nobody answers: half a minute of tries came before."""
 
 REFUSED_SECONDS = 300.0
 """How long a Rollout waits whose messages were refused: somebody has to mend something first."""
@@ -58,18 +62,20 @@ class Rounds:
         self._clock = clock
         self._due: dict[Key, float] = {}
         self._busy: set[Key] = set()
-        self._closed_until_seconds = 0.0
-        self._back_off_seconds = BACK_OFF_SECONDS_MIN
+        self._back_off_seconds: dict[Key, float] = {}
+        self._opens: dict[Key, float] = {}
         self._stirred = asyncio.Event()
 
     def stir(self, key: Key) -> None:
         """Something may be to be told of a Rollout."""
-        self._due[key] = self._clock.monotonic_seconds()
+        now = self._clock.monotonic_seconds()
+        self._due[key] = max(now, self._opens.get(key, now))
         self._stirred.set()
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
-        self._due.pop(key, None)
+        for known in (self._due, self._opens, self._back_off_seconds):
+            known.pop(key, None)
 
     @property
     def waiting_count(self) -> int:
@@ -91,17 +97,12 @@ class Rounds:
         for key, due in sorted(self._due.items(), key=lambda pair: pair[1]):
             if len(self._busy) >= AT_ONCE_COUNT_MAX:
                 return None
-            opens = max(due, self._closed_until_seconds)
-            if key in self._busy or opens > now + TIMER_SECONDS:
+            if key in self._busy or due > now + TIMER_SECONDS:
                 continue
             del self._due[key]
             self._busy.add(key)
             tasks.create_task(self._one(key))
-        waits = [
-            max(due, self._closed_until_seconds) - now
-            for key, due in self._due.items()
-            if key not in self._busy
-        ]
+        waits = [due - now for key, due in self._due.items() if key not in self._busy]
         return max(0.0, min(waits)) if waits else None
 
     async def _sleep(self, seconds: float | None) -> None:
@@ -129,22 +130,33 @@ class Rounds:
         """One visit; in how many seconds to come again, None: not."""
         try:
             again = await self._deliver(key)
-        except Overloaded as error:
-            self._close(min(RETRY_AFTER_SECONDS_MAX, max(1.0, error.retry_after_seconds)))
-            return 0.0
         except Retry as error:
-            log.warning("is told later", to=self._name, rollout=str(key), because=str(error))
-            self._close(self._back_off_seconds)
-            self._back_off_seconds = min(BACK_OFF_SECONDS_MAX, 2 * self._back_off_seconds)
-            return 0.0
+            log.info("is told later", to=self._name, rollout=str(key), because=str(error))
+            return self._later(key, error)
         except RolloutError as error:
             log.warning("is not told", to=self._name, rollout=str(key), because=str(error))
             self._failed(key, str(error))
-            return REFUSED_SECONDS
-        self._back_off_seconds = BACK_OFF_SECONDS_MIN
+            return self._closed(key, REFUSED_SECONDS)
+        except Exception:
+            # A defect of ours in one message must not take the controller down with it.
+            log.exception("telling crashed", to=self._name, rollout=str(key))
+            return self._closed(key, REFUSED_SECONDS)
+        self._back_off_seconds.pop(key, None)
+        self._opens.pop(key, None)
         self._failed(key, "")
         return again
 
-    def _close(self, seconds: float) -> None:
-        until = self._clock.monotonic_seconds() + seconds
-        self._closed_until_seconds = max(self._closed_until_seconds, until)
+    def _later(self, key: Key, error: Retry) -> float:
+        """When to come again to whoever does not answer, or asks for patience."""
+        seconds = self._back_off_seconds.get(key, BACK_OFF_SECONDS_MIN)
+        self._back_off_seconds[key] = min(BACK_OFF_SECONDS_MAX, 2 * seconds)
+        if seconds >= TOLD_SECONDS:
+            self._failed(key, str(error))
+        if isinstance(error, Overloaded):
+            seconds = min(RETRY_AFTER_SECONDS_MAX, max(seconds, error.retry_after_seconds))
+        return self._closed(key, seconds)
+
+    def _closed(self, key: Key, seconds: float) -> float:
+        """Not before that, whatever there is to tell."""
+        self._opens[key] = self._clock.monotonic_seconds() + seconds
+        return seconds

@@ -44,15 +44,24 @@ def asks(run: Run, step: int) -> bool:
 
 
 def given_count(run: Run, step: int) -> int:
-    """How many different people have approved a step.
+    """How many different people have approved a step, at least.
 
-    A Slack user whose e-mail nobody knows may be a person that the API server knows by another
-    name: so of the two kinds of names only the more numerous counts.
+    Two names may be one person: a member of Slack whom the API server knows by another name, or
+    one with a prefix. So those count together whom the approvers name as users; of the others those
+    who came by Slack, or those who did not, whichever are more.
     """
-    names = {d.by for d in run.approvals if d.step == step and d.verdict == "Approved"}
-    names -= {d.by for d in run.approvals if d.step == step and d.verdict == "Rejected"}
-    of_slack = sum(name.startswith(f"{SLACK}:") for name in names)
-    return max(of_slack, len(names) - of_slack)
+    asked = asked_at(run.plan, step)
+    users = {name.casefold() for name in asked.approvers.users} if asked is not None else set()
+    no = {d.by.casefold() for d in run.approvals if d.step == step and d.verdict == "Rejected"}
+    yes = {
+        (d.by.casefold(), d.via == SLACK)
+        for d in run.approvals
+        if d.step == step and d.verdict == "Approved" and d.by.casefold() not in no
+    }
+    named = {name for name, _ in yes if name in users}
+    by_slack = {name for name, is_slack in yes if is_slack}
+    others = {name for name, is_slack in yes if not is_slack}
+    return max(len(named), len(by_slack), len(others))
 
 
 def may(approvers: Approvers, spec: ActionSpec) -> bool:

@@ -242,7 +242,9 @@ def _may_not_pass(case: _Case) -> str:
         if not approvals.may(asked.approvers, spec):
             told = f"step {step} waits for an approval, and {spec.actor} is none of its approvers"
             return f"{told} ({approvals.people(asked.approvers)})"
-        if asked.quorum - approvals.given_count(run, step) > 1:
+        if not approvals.is_given(
+            approvals.with_decision(run, step, case.command, approves=True), step
+        ):
             return f"step {step} waits for {asked.quorum} people to approve, which one cannot pass"
     return ""
 
@@ -266,7 +268,7 @@ def _approve(case: _Case, orders: Orders) -> _Obeyed:
     missing = asked.quorum - approvals.given_count(run, run.step)
     if missing > 0:
         return orders, APPLIED, f"step {run.step} is approved; {missing} more must approve"
-    return orders, APPLIED, f"step {run.step} is approved; the run goes on"
+    return orders, APPLIED, f"step {run.step} is approved"
 
 
 def _reject(case: _Case, orders: Orders) -> _Obeyed:

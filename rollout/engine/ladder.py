@@ -90,7 +90,8 @@ def _demands(run: Run) -> tuple[Phase, float | None, frozenset[str]]:
     least = _least_seconds(step)
     ends = _lasting(run) if run.step == len(steps) and bake == 0 else frozenset()
     if step.approval is not None:
-        return Phase.WAITING, 0.0 if approvals.is_given(run, run.step) else None, frozenset()
+        is_given = approvals.is_given(run, run.step)
+        return Phase.WAITING, 0.0 if is_given else None, ends if is_given else frozenset()
     if step.pause is not None:
         return Phase.WAITING, least, ends if least is not None else frozenset()
     full = run.weight >= plans.FULL_PERCENT

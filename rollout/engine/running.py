@@ -178,7 +178,7 @@ def _too_late(o: Observation, run: Run, orders: Orders) -> bool:
 def _may_return(o: Observation, run: Run, end: Ending) -> bool:
     """Whether the stable revision can take the traffic; a person's abort is obeyed regardless."""
     sends = run.weight > 0 or plans.match_at(run.plan, run.step) is not None
-    if end.outcome is Outcome.ABORTED or not sends:
+    if end.command is not None or not sends:
         return True
     return _serves(o, run.stable_revision)
 

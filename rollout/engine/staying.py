@@ -158,7 +158,8 @@ def _coming(run: Run) -> str:
         return "a match" if following.match != Match() else "the end of the match"
     if following.mirror is not None:
         return f"copies of {percent(following.mirror)}"
-    return "a pause" if following.pause is not None else "a check"
+    asked = "an approval" if following.approval is not None else "a check"
+    return "a pause" if following.pause is not None else asked
 
 
 def _gates(rung: Rung) -> str:

@@ -15,8 +15,8 @@ SUSPENDED, STOPPED, FROZEN = "Suspended", "Stopped", "Frozen"
 OUTSIDE, UNREADABLE = "OutsideWindow", "WindowUnreadable"
 
 TURNS_MAX = 100
-"""How often a moment at which one thing opens is found closed by another, before nobody is told
-until when: windows that never meet."""
+"""How often a moment at which one thing opens is found closed by another, before it is left to that
+moment to see what is closed then."""
 
 TOLD_LENGTH_MAX = 600
 """Characters of why nothing moves: beside the rest of a sentence it fits into a status."""
@@ -79,8 +79,9 @@ def closed(
     if not shut:
         return None
     first = min(shut, key=lambda one: one.reason != FROZEN)
-    opens = _open_again(rules, now, opens_at)
-    until = f"until {_told(opens, now=now)}" if opens is not None else "for good"
+    opens, is_sure = _open_again(rules, now, opens_at)
+    at_least = "" if is_sure else "at least "
+    until = f"{at_least}until {_told(opens, now=now)}" if opens is not None else "for good"
     return _closed(first.reason, f"closed {until} ({first.because})", until=opens)
 
 
@@ -104,18 +105,23 @@ def _shut(rules: Sequence[Rule], at: datetime, opens_at: OpensAt) -> Iterator[_S
                 yield _Shut(until=opens, reason=OUTSIDE, because=f"outside of {whose}")
 
 
-def _open_again(rules: Sequence[Rule], now: datetime, opens_at: OpensAt) -> datetime | None:
-    """When nothing is closed any more; None: never, as far as anybody can tell."""
+def _open_again(
+    rules: Sequence[Rule], now: datetime, opens_at: OpensAt
+) -> tuple[datetime | None, bool]:
+    """When nothing is closed any more (None: never), and whether that is sure.
+
+    Windows that seldom or never meet are looked at again where the search was given up.
+    """
     at = now
     for _ in range(TURNS_MAX):
         ends = [one.until for one in _shut(rules, at, opens_at)]
         if not ends:
-            return at
+            return at, True
         last = max((end for end in ends if end is not None), default=None)
         if last is None or None in ends:
-            return None
+            return None, True
         at = last
-    return None
+    return at, False
 
 
 def _by(rule: Rule) -> str:

@@ -212,3 +212,19 @@ def test_a_window_that_cannot_be_is_told_with_field_and_remedy(
 )
 def test_a_window_that_can_be_is_let_pass(cron: str) -> None:
     CronCalendar().check(opening(cron), at="spec.windows.allow[0]")
+
+
+def test_a_window_over_the_end_of_summer_time_lasts_as_long_as_it_says_however_it_is_looked_at() -> (
+    None
+):
+    night = Opening.model_validate(
+        {"cron": "0 22 * * sat", "for": "8h", "timezone": "Europe/Berlin"}
+    )
+    calendar = CronCalendar()
+    inside = datetime(2026, 10, 24, 23, 0, tzinfo=UTC)
+    assert calendar.opens_at((night,), inside) == inside
+
+    over = datetime(2026, 10, 25, 4, 0, tzinfo=UTC)
+    just_before = over - timedelta(seconds=1)
+    assert calendar.opens_at((night,), just_before) == just_before
+    assert calendar.opens_at((night,), over) != over

@@ -10,12 +10,12 @@ from rollout.base.errors import BadManifest
 
 
 def test_a_channel_and_the_kinds_of_news_are_enough() -> None:
-    document = {"slack": {"channel": "#deploys", "on": ["Started", "Promoted"]}}
+    document = {"slack": {"channel": "#deploys", "news": ["Started", "Promoted"]}}
 
     found = read(Notify, document, at="spec.notify")
 
     assert found.slack is not None
-    assert found.slack.on == (News.STARTED, News.PROMOTED)
+    assert found.slack.news == (News.STARTED, News.PROMOTED)
     assert found.webhook is None
 
 
@@ -23,7 +23,7 @@ def test_without_a_choice_everything_is_told() -> None:
     found = read(Notify, {"webhook": {"url": "https://hooks.example.com/x"}}, at="spec.notify")
 
     assert found.webhook is not None
-    assert found.webhook.on is None
+    assert found.webhook.news is None
 
 
 @pytest.mark.parametrize("url", ["ftp://hooks.example.com", "hooks.example.com", "https://a b"])
@@ -34,4 +34,4 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 def test_news_that_nobody_knows_is_answered_with_the_known_ones() -> None:
     with pytest.raises(BadManifest, match="Promoted"):
-        read(Notify, {"slack": {"channel": "C1", "on": ["Done"]}}, at="spec.notify")
+        read(Notify, {"slack": {"channel": "C1", "news": ["Done"]}}, at="spec.notify")

@@ -23,9 +23,9 @@ def rollout(notify: Any) -> Manifest:
 
 FULL = rollout(
     {
-        "slack": {"channel": "#deploys", "on": ["Promoted"]},
+        "slack": {"channel": "#deploys", "news": ["Promoted"]},
         "webhook": {"url": f"{PREFIX}plain"},
-        "cloudEvents": {"url": f"{PREFIX}events", "on": ["Started"]},
+        "cloudEvents": {"url": f"{PREFIX}events", "news": ["Started"]},
     }
 )
 

@@ -94,7 +94,7 @@ async def test_who_is_stirred_during_a_visit_is_visited_after_it() -> None:
 
 async def test_only_some_are_visited_at_one_time_and_the_first_come_first() -> None:
     visits = Visits(takes_seconds=1)
-    keys = [Key("shop", f"r{i:02d}") for i in range(10)]
+    keys = [Key("shop", f"r{i:02d}") for i in range(40)]
     async with going(visits) as rounds:
         for key in keys:
             rounds.stir(key)
@@ -102,7 +102,7 @@ async def test_only_some_are_visited_at_one_time_and_the_first_come_first() -> N
 
         assert [key for _, key in visits.at] == keys
         assert visits.most_count == AT_ONCE_COUNT_MAX
-        assert visits.times() == [0] * 4 + [1] * 4 + [2] * 2
+        assert visits.times() == [0] * 16 + [1] * 16 + [2] * 8
 
 
 async def test_who_does_not_answer_is_left_alone_longer_each_time_up_to_a_bound() -> None:
@@ -114,10 +114,11 @@ async def test_who_does_not_answer_is_left_alone_longer_each_time_up_to_a_bound(
         gaps = [b - a for a, b in itertools.pairwise(visits.times())]
         assert [round(gap) for gap in gaps] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
         assert max(gaps) <= BACK_OFF_SECONDS_MAX + 0.1
-        assert visits.failed == [(A, "")]
+        assert visits.failed[0] == (A, str(DOWN)), "after half a minute it is told"
+        assert visits.failed[-1] == (A, "")
 
 
-async def test_no_answer_keeps_all_from_that_receiver_and_not_for_ever() -> None:
+async def test_one_receiver_that_does_not_answer_holds_no_other_one_up() -> None:
     visits = Visits(errors=[DOWN])
     async with going(visits) as rounds:
         rounds.stir(A)
@@ -125,7 +126,36 @@ async def test_no_answer_keeps_all_from_that_receiver_and_not_for_ever() -> None
         rounds.stir(B)
         await asyncio.sleep(100)
 
-        assert visits.at == [(0, A), (1, A), (1, B)]
+        assert visits.at == [(0, A), (0.5, B), (1, A)]
+
+
+async def test_who_is_left_alone_is_not_visited_because_there_is_more_to_tell() -> None:
+    visits = Visits(errors=[Overloaded("there", retry_after_seconds=20)])
+    async with going(visits) as rounds:
+        rounds.stir(A)
+        for _ in range(10):
+            await asyncio.sleep(1)
+            rounds.stir(A)
+        await asyncio.sleep(100)
+
+        assert visits.times() == [0, 20]
+
+
+async def test_a_defect_in_telling_one_stops_nobody_else() -> None:
+    visits = Visits()
+
+    async def crash(key: Key) -> float | None:
+        if key == A:
+            raise ZeroDivisionError
+        return await visits.deliver(key)
+
+    rounds = Rounds("there", crash, lambda _key, _why: None, visits.clock)
+    async with gray.running(rounds.run):
+        rounds.stir(A)
+        rounds.stir(B)
+        await asyncio.sleep(10)
+
+        assert visits.at == [(0, B)]
 
 
 async def test_after_an_answer_the_next_silence_is_short_again() -> None:

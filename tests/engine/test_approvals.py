@@ -9,7 +9,7 @@ import pytest
 
 from rollout.api.action import Verb
 from rollout.api.phase import Outcome, Phase
-from tests.world.engine_world import FAIL, World, always, at_step, spec_of
+from tests.world.engine_world import FAIL, UNKNOWN, World, always, at_step, spec_of
 
 ALICE, BOB, EVE = "alice@example.com", "bob@example.com", "eve@example.com"
 
@@ -46,7 +46,7 @@ def test_an_approver_sends_it_on_and_is_remembered() -> None:
 
     assert says(world, Verb.APPROVE, ALICE, reason="looks good", via="cli") == (
         "Applied",
-        "step 2 is approved; the run goes on",
+        "step 2 is approved",
     )
 
     (decided,) = world.run.approvals
@@ -266,4 +266,53 @@ def test_an_edit_of_the_spec_in_mid_run_takes_no_approval_away() -> None:
     world.after(3600)
 
     assert world.run.step == 2
+    assert world.phase == "Waiting"
+
+
+def test_who_approved_and_then_skips_has_still_said_it_once() -> None:
+    world = waiting(quorum=2)
+    says(world, Verb.APPROVE, ALICE)
+
+    assert says(world, Verb.PROMOTE_FULL, ALICE) == (
+        "Refused",
+        "step 2 waits for 2 people to approve, which one cannot pass",
+    )
+
+
+@pytest.mark.parametrize("name", ["oidc:alice@example.com", "Alice@Example.com", "alice"])
+def test_a_name_of_slack_and_one_of_the_cluster_may_be_one_person(name: str) -> None:
+    world = waiting(quorum=2, approvers={"groups": ["release"], "slackUsers": ["U0001"]})
+
+    says(world, Verb.APPROVE, name, groups=["release"], via="cli")
+    says(world, Verb.APPROVE, ALICE, groups=["slack:U0001"], via="slack")
+
+    assert world.run.step == 2
+
+
+def test_users_whom_the_approvers_name_count_together_whatever_their_tool() -> None:
+    world = waiting(quorum=2)
+
+    says(world, Verb.APPROVE, ALICE, via="slack", groups=["slack:U0001"])
+    says(world, Verb.APPROVE, BOB, via="cli")
+
+    assert world.run.step == 3
+
+
+def test_nobodys_abort_sends_traffic_to_a_stable_revision_that_cannot_take_it() -> None:
+    world = waiting(expiresAfter="10m")
+    world.ready = {"v1": 0, "v2": 2}
+    world.settle().after(1200)
+
+    assert world.percent == 5
+    assert world.status.reason == "StableNotReady"
+
+
+def test_an_approval_that_ends_the_run_waits_for_gates_as_a_pause_would() -> None:
+    approval = {"approvers": {"users": [ALICE]}}
+    steps = [{"weight": 100, "hold": "30s"}, {"approval": approval}]
+    spec = spec_of(strategy={"steps": steps, "bake": "0s"})
+    world = at_step(2, spec=spec).after(10)
+    world.says = always(UNKNOWN)
+    says(world, Verb.APPROVE, ALICE)
+
     assert world.phase == "Waiting"

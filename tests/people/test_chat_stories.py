@@ -359,3 +359,19 @@ async def test_where_nobody_is_to_be_told_nothing_is_asked_of_slack() -> None:
 
         assert [call for call, _ in place.chat.calls] == ["serve"]
         assert place.story.status().outbox == ()
+
+
+async def test_a_channel_that_is_told_little_has_a_head_that_is_right_all_the_same() -> None:
+    manifest = rollout()
+    manifest["spec"]["notify"] = {"slack": {"channel": "#deploys", "news": ["RolledBack"]}}
+    async with told(manifest) as place:
+        place.story.want("v2")
+        await place.story.until_step(1, within_seconds=30)
+        await asyncio.sleep(5)
+        assert len(place.chat.heads()) == 1
+
+        await place.story.stable("v2", within_seconds=120)
+        await asyncio.sleep(10)
+
+        assert "promoted" in place.head().message.text
+        assert place.replies() == []

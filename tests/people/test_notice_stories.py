@@ -93,7 +93,7 @@ async def test_both_are_told_everything_once_and_in_order() -> None:
 
 
 async def test_who_wants_to_know_of_some_is_told_of_those() -> None:
-    manifest = rollout(webhook={"url": PLAIN, "on": ["Promoted"]}, cloudEvents={"url": EVENTS})
+    manifest = rollout(webhook={"url": PLAIN, "news": ["Promoted"]}, cloudEvents={"url": EVENTS})
     async with told(manifest) as place:
         await place.release()
         await asyncio.sleep(5)

@@ -49,7 +49,7 @@ _UNSURE = frozenset(
 """May come after the effect, as Slack's page of chat.postMessage says of the first two."""
 
 _GONE = frozenset(
-    {"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"}
+    {"message_not_found", "cant_update_message", "thread_not_found"}
     | {"cannot_reply_to_message", "streaming_state_conflict"}
 )
 

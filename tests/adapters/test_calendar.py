@@ -214,9 +214,7 @@ def test_a_window_that_can_be_is_let_pass(cron: str) -> None:
     CronCalendar().check(opening(cron), at="spec.windows.allow[0]")
 
 
-def test_a_window_over_the_end_of_summer_time_lasts_as_long_as_it_says_however_it_is_looked_at() -> (
-    None
-):
+def test_a_window_over_the_end_of_summer_time_lasts_as_long_as_it_says() -> None:
     night = Opening.model_validate(
         {"cron": "0 22 * * sat", "for": "8h", "timezone": "Europe/Berlin"}
     )

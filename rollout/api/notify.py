@@ -122,3 +122,5 @@ class Thread(Model):
     """The channel's id."""
     ts: Annotated[str, Field(max_length=32)]
     """The head message, as Slack names it."""
+    asked: Annotated[str, Field(max_length=80)] = ""
+    """The channel as the Rollout named it; another one there gets a head of its own."""

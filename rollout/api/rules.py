@@ -12,7 +12,7 @@ from rollout.api.match import NAME_PATTERN, TEXT_MATCH_KINDS, Match
 from rollout.api.meta import Model
 from rollout.api.remedies import place
 from rollout.api.rollout import RolloutSpec
-from rollout.api.step import STEP_KINDS, STEPS_MAX, Approvers, Step
+from rollout.api.step import STEP_KINDS, STEPS_MAX, Approval, Approvers, Step
 from rollout.api.webhook import HookPoint
 from rollout.api.window import Windows
 from rollout.base.errors import BadManifest, BadQuantity
@@ -67,9 +67,21 @@ def _steps_have_one_kind(spec: RolloutSpec) -> Iterator[BadManifest]:
             yield _wrong(f"{path}.hold", problem, remedy)
         if step.match is not None:
             yield from _match_can_be_made(f"{path}.match", step.match)
-        if step.approval is not None and step.approval.approvers == Approvers():
-            remedy = "name some under users, groups, slackUsers or slackGroups"
-            yield _wrong(f"{path}.approval.approvers", "names nobody, so nobody could", remedy)
+        if step.approval is not None:
+            yield from _people_can_approve(f"{path}.approval", step.approval)
+
+
+def _people_can_approve(path: str, approval: Approval) -> Iterator[BadManifest]:
+    who = approval.approvers
+    if who == Approvers():
+        remedy = "name some under users, groups, slackUsers or slackGroups"
+        yield _wrong(f"{path}.approvers", "names nobody, so nobody could", remedy)
+        return
+    most = max(len(set(who.users)), len(set(who.slack_users)))
+    if not who.groups and not who.slack_groups and approval.quorum > most:
+        problem = f"is {approval.quorum}, and approvers names {most}"
+        remedy = "name more of one kind, since one person may have a name of each"
+        yield _wrong(f"{path}.quorum", problem, remedy)
 
 
 def _match_can_be_made(path: str, match: Match) -> Iterator[BadManifest]:

@@ -101,8 +101,8 @@ class Ending(Model):
     """Whether ``spec.revision`` has been another since: the canary, wanted again, then may run."""
 
 
-APPROVALS_MAX = 60
-"""Decisions of people in one run: more would be three to each step of a long ladder."""
+APPROVALS_MAX = 40
+"""Decisions of people in one run that are kept: a status has 32 KiB."""
 
 
 class Decided(Model):
@@ -118,7 +118,7 @@ class Decided(Model):
     """The tool: ``cli``, ``slack`` and so on."""
     at: Time
     """When it took effect."""
-    reason: Annotated[str, Field(max_length=256)] = ""
+    reason: Annotated[str, Field(max_length=128)] = ""
     """What the person gave as reason, cut to what fits."""
 
 

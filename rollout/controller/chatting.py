@@ -58,6 +58,7 @@ class Chatter:
         self._began_at = clock.now()
         self._uncertain: set[str] = set()
         self._said: set[tuple[Key, int]] = set()
+        self._open_heads: dict[Key, tuple[Thread, str]] = {}
         self._shown: dict[Key, tuple[str, Message, float]] = {}
 
     def begin(self) -> None:
@@ -74,11 +75,13 @@ class Chatter:
         """Tell what is left to tell; seconds until the head may be changed again, if it has to."""
         manifest = self._world.rollouts.get(key)
         if manifest is None:
+            await self._part(key)
             return None
         channel = self._mailbox.channel(manifest)
         seen = subject.read(manifest)
         if channel is None or seen.run is None:
             return None
+        await self._move(key, seen, channel=channel.channel)
         delivered = self._mailbox.delivered(key)
         pending = [
             telling
@@ -107,7 +110,7 @@ class Chatter:
         try:
             await self._post(
                 thread.channel if thread is not None else channel,
-                slack_reply.reply(telling, run=run),
+                slack_reply.reply(telling, run=run, key=None if thread is not None else key),
                 marker=f"{_uid(manifest)}/{telling.id}",
                 asked_at=telling.at,
                 thread=thread.ts if thread is not None else "",
@@ -121,6 +124,23 @@ class Chatter:
             self._mailbox.lost(key, telling.run)
             self._shown.pop(key, None)
             await self._tell(key, manifest, seen, telling, channel=channel)
+
+    async def _move(self, key: Key, seen: Subject, *, channel: str) -> None:
+        """Leave a channel that the Rollout does not name any more."""
+        run = seen.active
+        thread = self._thread(key, seen, run.id) if run is not None else None
+        if thread is None or thread.asked in {"", channel}:
+            return
+        await self._change(key, thread, slack_past.moved(key))
+        self._mailbox.lost(key, thread.run)
+        self._shown.pop(key, None)
+
+    async def _part(self, key: Key) -> None:
+        """The last word about a Rollout that was deleted in mid-run."""
+        open_head = self._open_heads.pop(key, None)
+        if open_head is not None:
+            thread, revision = open_head
+            await self._change(key, thread, slack_past.gone(key, revision))
 
     def _thread(self, key: Key, seen: Subject, run: str) -> Thread | None:
         """Where the messages of a run stand, as we or the status know."""
@@ -143,8 +163,9 @@ class Chatter:
             marker=f"{_uid(manifest)}/run/{run.id}" + (f"/{again}" if again else ""),
             asked_at=run.started_at,
         )
-        thread = Thread(run=run.id, channel=spot.channel, ts=spot.ts)
+        thread = Thread(run=run.id, channel=spot.channel, ts=spot.ts, asked=channel)
         self._mailbox.found(key, thread)
+        self._open_heads[key] = thread, run.canary_revision
         self._shown[key] = _about(manifest, run), message, self._clock.monotonic_seconds()
         self._ring(key)
         return thread
@@ -180,6 +201,10 @@ class Chatter:
         if wait > 0 and not is_due:
             return wait
         await self._change(key, thread, message)
+        if run.ended_at is not None:
+            self._open_heads.pop(key, None)
+        else:
+            self._open_heads[key] = thread, run.canary_revision
         self._shown[key] = _about(manifest, run), message, self._clock.monotonic_seconds()
         return None
 

@@ -52,6 +52,7 @@ class Correspondence:
         clock: time.
         ring: has a Rollout looked at.
         leads: whether this process decides now.
+        knows: whether the caches are filled.
 
     Attributes:
         mailbox: what is to be told to whom, and what was.
@@ -67,6 +68,7 @@ class Correspondence:
         clock: Clock,
         ring: Callable[[Key], object],
         leads: Callable[[], bool],
+        knows: Callable[[], bool],
     ) -> None:
         has_hooks = outlets.hooks is not None
         self.mailbox = Mailbox(
@@ -97,7 +99,7 @@ class Correspondence:
                 pressable=outlets.pressable,
                 link=outlets.link,
             )
-            self.presser = Presser(chat, cluster, world, clock, leads=leads)
+            self.presser = Presser(chat, cluster, world, clock, leads=leads, knows=knows)
             self._rounds[Sink.SLACK] = self._round(Sink.SLACK, self._chatter.deliver)
         if outlets.hooks is not None:
             for sink in (Sink.WEBHOOK, Sink.CLOUD_EVENTS):
@@ -139,8 +141,10 @@ class Correspondence:
         """The Rollout is gone."""
         self._seen.pop(key, None)
         self.mailbox.forget(key)
-        for rounds in self._rounds.values():
+        for sink, rounds in self._rounds.items():
             rounds.forget(key)
+            if sink is Sink.SLACK:
+                rounds.stir(key)  # its head may have a last word to say
         if self._chatter is not None:
             self._chatter.forget(key)
 

@@ -130,7 +130,13 @@ class Manager:
         self._authorship = _authorship(cluster, clock, options)
         self.leading = False
         self.correspondence = Correspondence(
-            outlets, self.world, cluster, clock=clock, ring=self._ring, leads=self._leads
+            outlets,
+            self.world,
+            cluster,
+            clock=clock,
+            ring=self._ring,
+            leads=self._leads,
+            knows=self.synced,
         )
         self._policies = Policies(self.world, calendar)
         observer = Observer(

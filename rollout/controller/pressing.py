@@ -65,17 +65,26 @@ class Presser:
         cluster: takes commands, and knows who may give which.
         world: Rollouts and commands as they stand.
         clock: time.
-        leads: whether this process is the one that decides, so that its caches are followed.
+        leads: whether this process is the one that decides, so that its answers are waited for.
+        knows: whether the caches are filled: before, nobody can tell what a press is about.
     """
 
     def __init__(
-        self, chat: Chat, cluster: Cluster, world: World, clock: Clock, *, leads: Callable[[], bool]
+        self,
+        chat: Chat,
+        cluster: Cluster,
+        world: World,
+        clock: Clock,
+        *,
+        leads: Callable[[], bool],
+        knows: Callable[[], bool],
     ) -> None:
         self._chat = chat
         self._cluster = cluster
         self._world = world
         self._clock = clock
         self._leads = leads
+        self._knows = knows
 
     async def run(self) -> None:
         """Hold the socket, for ever; where none can be had, say why now and then."""
@@ -88,6 +97,8 @@ class Presser:
 
     async def handle(self, press: Press) -> None:
         """Keep a press as a command, acknowledge it, and tell whoever pressed what came of it."""
+        if not self._knows():
+            return  # not acknowledged: Slack shows that it failed
         try:
             ask = slack_ask.read(press.value)
         except BadInput as error:

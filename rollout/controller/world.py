@@ -359,9 +359,10 @@ def _rank(rollout: Manifest, host: str) -> tuple[bool, str, str]:
 
 
 def _given(action: Manifest) -> GivenAction:
-    name = action["metadata"]["name"]
+    name, born = action["metadata"]["name"], action["metadata"].get("creationTimestamp")
+    given_at = None if born is None else datetime.fromisoformat(born)
     try:
-        return GivenAction(name=name, spec=reading.read_action(action))
+        return GivenAction(name=name, spec=reading.read_action(action), given_at=given_at)
     except BadManifest as error:
         return GivenAction(name=name, spec=None, problem=str(error))
 

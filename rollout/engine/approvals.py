@@ -18,7 +18,7 @@ from rollout.base.quantity import parse_duration
 SLACK = "slack"
 """How a command says that it came by Slack, and what names of Slack's begin with."""
 
-REASON_LENGTH_MAX = 256
+REASON_LENGTH_MAX = 128
 
 
 def asked_at(plan: Plan, step: int) -> Approval | None:

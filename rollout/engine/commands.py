@@ -145,14 +145,17 @@ def _over(case: _Case, orders: Orders) -> str:
 
 def _abort(case: _Case, orders: Orders) -> _Obeyed:
     """Whoever was heard in the same moment is told that it came to nothing."""
-    beaten = tuple(
-        replace(a, outcome=IGNORED, message=f"{case.command.by} aborted run {case.run.id}")
-        if a.outcome is APPLIED
-        else a
-        for a in orders.answers
-    )
+    beaten = _beaten(orders, f"{case.command.by} aborted run {case.run.id}")
     orders = replace(orders, abort=case.command, answers=beaten)
     return orders, APPLIED, f"{case.run.canary_revision} loses all traffic"
+
+
+def _beaten(orders: Orders, told: str) -> tuple[Answer, ...]:
+    """What those are told who were heard in the same moment as somebody who ends the run."""
+    return tuple(
+        replace(a, outcome=IGNORED, message=told) if a.outcome is APPLIED else a
+        for a in orders.answers
+    )
 
 
 def _pause(case: _Case, orders: Orders) -> _Obeyed:
@@ -280,8 +283,9 @@ def _reject(case: _Case, orders: Orders) -> _Obeyed:
         who = approvals.who_approved(case.run, case.run.step)
         told = f"step {case.run.step} was approved by {who} already"
         return orders, IGNORED, f"{told}: `rollout abort {case.o.key.name}` ends the run"
-    message = f"{case.run.canary_revision} loses all traffic"
-    return replace(orders, rejected=case.command), APPLIED, message
+    beaten = _beaten(orders, f"{case.command.by} rejected step {case.run.step}")
+    orders = replace(orders, rejected=case.command, answers=beaten)
+    return orders, APPLIED, f"{case.run.canary_revision} loses all traffic"
 
 
 def _not_asked(case: _Case) -> tuple[ActionOutcome, str] | None:

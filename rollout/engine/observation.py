@@ -26,11 +26,13 @@ class GivenAction:
         name: name of the RolloutAction.
         spec: the command; None when it cannot be read.
         problem: why it cannot be read; empty when it can.
+        given_at: when it was given, as the API server says; None: it does not.
     """
 
     name: str
     spec: ActionSpec | None
     problem: str = ""
+    given_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

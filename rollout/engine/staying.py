@@ -379,9 +379,12 @@ def observed_weight(o: Observation, run: Run) -> float | None:
 def past_deadline(o: Observation, run: Run, orders: Orders) -> Decision:
     """Stay because the run took too long and may not go back by itself."""
     full = " --full" if run.step == 0 or run.retreated else ""
+    first = ""
+    if approvals.asks(run, run.step):
+        first = f"`rollout approve {o.key.name}` and then "
     message = (
         f"stays at {percent(run.weight)}, since onDeadline is Hold: not promoted within "
-        f"maxDuration ({run.plan.strategy.max_duration}); `rollout promote {o.key.name}{full}` "
-        f"goes on, `rollout abort {o.key.name}` goes back"
+        f"maxDuration ({run.plan.strategy.max_duration}); {first}`rollout promote "
+        f"{o.key.name}{full}` goes on, `rollout abort {o.key.name}` goes back"
     )
     return stay(o, run, orders, phase=Phase.WAITING, reason="DeadlineHold", message=message)

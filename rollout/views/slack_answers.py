@@ -23,7 +23,7 @@ from rollout.views.slack_text import (
     section,
 )
 
-REASON_LENGTH_MAX = 250
+REASON_LENGTH_MAX = 128
 """What a decision keeps of a reason."""
 
 REASON_LENGTH_MIN = 3

@@ -1,4 +1,4 @@
-"""The head message of a run that is over and has been followed by another: its last state."""
+"""The last words of head messages: others have followed, or tell the rest."""
 
 from __future__ import annotations
 
@@ -32,3 +32,19 @@ def past_head(key: Key, past: PastRun) -> Message:
     )
     text = f"{title}: {word.lower()}: {because}"
     return Message(text=escaped(text, TEXT_LENGTH_MAX), blocks=blocks)
+
+
+def moved(key: Key) -> Message:
+    """What the head says where the run is told no more."""
+    return _last(key, "The rest of this run is told in another channel.")
+
+
+def gone(key: Key, revision: str) -> Message:
+    """What the head says when the Rollout was deleted in mid-run."""
+    told = f"The Rollout was deleted while {revision} was on trial; its traffic went back before."
+    return _last(key, told)
+
+
+def _last(key: Key, told: str) -> Message:
+    blocks = (header(str(key)), section(f"⚪ {escaped(told, MESSAGE_LENGTH_MAX)}"))
+    return Message(text=escaped(f"{key}: {told}", TEXT_LENGTH_MAX), blocks=blocks)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from rollout.api.chat import Message
+from rollout.api.meta import Key
 from rollout.api.notify import News, Telling
 from rollout.api.status import Run
 from rollout.views import sentences
@@ -36,12 +37,13 @@ _MARKS: Mapping[News, tuple[str, str]] = MappingProxyType(
 )
 
 
-def reply(telling: Telling, *, run: Run | None = None) -> Message:
+def reply(telling: Telling, *, run: Run | None = None, key: Key | None = None) -> Message:
     """A message of the thread.
 
     Args:
         telling: what happened.
         run: the run it happened in; its approvers are mentioned. None: nobody is.
+        key: the Rollout, where the message stands by itself and in no thread.
     """
     sign, word = _MARKS[telling.news]
     message = sentences.sentence(telling.message)
@@ -49,8 +51,11 @@ def reply(telling: Telling, *, run: Run | None = None) -> Message:
     where = [f"{sentences.percent(telling.weight)} to {escaped(telling.revision, 253)}"]
     if telling.step > 0:
         where.insert(0, f"step {telling.step}")
+    if key is not None:
+        where.insert(0, escaped(f"{key}, run {telling.run}", 300))
     blocks = (
         section(f"{sign} *{word}.* {told}"),
         context(" · ".join([*where, moment(telling.at)])),
     )
-    return Message(text=f"{word}: {told}", blocks=blocks)
+    about = f"{escaped(str(key), 300)}: " if key is not None else ""
+    return Message(text=f"{about}{word}: {told}", blocks=blocks)

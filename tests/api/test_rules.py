@@ -264,6 +264,13 @@ BROKEN = {
         {**GOOD, "judge": {"maxInterval": "0s"}},
         "spec.judge.maxInterval is zero; use a longer duration",
     ),
+    "a quorum that nobody can make": (
+        ladder({"approval": {"quorum": 2, "approvers": {"users": ["a@b.c", "a@b.c"]}}}),
+        (
+            "spec.strategy.steps[0].approval.quorum is 2, and approvers names 1; name more of one "
+            "kind, since one person may have a name of each"
+        ),
+    ),
     "queries that fill the status": (
         gated(*({"name": f"q{i}", "query": {"promql": "x" * 4000, "min": 1}} for i in range(4))),
         (

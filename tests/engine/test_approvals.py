@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_a_quorum_wants_different_people() -> None:
 
 
 def test_one_person_under_two_names_is_no_quorum() -> None:
-    approvers = {"users": [ALICE], "slackUsers": ["U0001"]}
+    approvers = {"users": [ALICE, BOB], "slackUsers": ["U0001"]}
     world = waiting(quorum=2, approvers=approvers)
 
     says(world, Verb.APPROVE, ALICE)
@@ -316,3 +317,36 @@ def test_an_approval_that_ends_the_run_waits_for_gates_as_a_pause_would() -> Non
     says(world, Verb.APPROVE, ALICE)
 
     assert world.phase == "Waiting"
+
+
+def test_what_was_said_in_time_counts_though_nobody_was_there_to_hear_it() -> None:
+    world = waiting(expiresAfter="10m")
+    said_at = world.now
+    world.now += timedelta(hours=1)
+    name = world.give(Verb.APPROVE, actor=ALICE, step=2)
+    world.waiting[-1] = replace(world.waiting[-1], given_at=said_at)
+    world.settle()
+
+    assert world.answers[name].outcome == "Applied"
+    assert world.run.step == 3
+
+
+def test_what_was_said_too_late_does_not() -> None:
+    world = waiting(expiresAfter="10m")
+    world.now += timedelta(hours=1)
+    world.give(Verb.APPROVE, actor=ALICE, step=2)
+    world.waiting[-1] = replace(world.waiting[-1], given_at=world.now)
+    world.settle()
+
+    assert world.run.ending is not None
+
+
+def test_who_is_heard_beside_a_reject_is_told_that_it_came_to_nothing() -> None:
+    world = waiting()
+    pause = world.give(Verb.PAUSE, actor=BOB)
+    reject = world.give(Verb.REJECT, actor=ALICE, step=2)
+    world.settle()
+
+    assert world.answers[reject].outcome == "Applied"
+    assert world.answers[pause].outcome == "Ignored"
+    assert world.answers[pause].message == f"{ALICE} rejected step 2"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rollout.api.chat import Member, Standing
-from rollout.api.meta import ROLLOUT_ACTION, Manifest
+from rollout.api.meta import ROLLOUT, ROLLOUT_ACTION, Manifest
 from rollout.base.errors import Overloaded, RolloutError, Uncertain, Unreachable
 from rollout.controller.correspondence import Outlets
 from tests.stories import gray
@@ -375,3 +375,26 @@ async def test_a_channel_that_is_told_little_has_a_head_that_is_right_all_the_sa
 
         assert "promoted" in place.head().message.text
         assert place.replies() == []
+
+
+async def test_another_channel_in_mid_run_gets_a_head_of_its_own_and_the_old_one_says_so() -> None:
+    async with told(rollout(ASKING)) as place:
+        place.chat.channels["#other"] = "C0OTHER"
+        await at_approval(place)
+        old = place.head()
+
+        place.story.edit(notify={"slack": {"channel": "#other"}})
+        await asyncio.sleep(20)
+
+        assert "told in another channel" in old.message.text
+        assert place.head().spot.channel == "C0OTHER"
+        assert place.head().button("rollout.approve")
+
+
+async def test_a_rollout_that_is_deleted_in_mid_run_leaves_no_head_that_says_it_goes_on() -> None:
+    async with told(rollout(ASKING)) as place:
+        await at_approval(place)
+        place.story.cluster.remove(ROLLOUT, gray.KEY)
+        await asyncio.sleep(60)
+
+        assert "was deleted" in place.head().message.text

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rollout.api.chat import Message
 from rollout.api.meta import Key
 from rollout.api.phase import Outcome
+from rollout.views import slack_past
 from rollout.views.slack_past import past_head
 from tests.people.shown import buttons, faults, read_aloud
 from tests.views.samples import ABORTED, PROMOTED
@@ -48,3 +50,10 @@ def test_no_text_of_anybodys_can_break_it(text: str, times: int) -> None:
     )
 
     assert faults(past_head(KEY, past)) == []
+
+
+@pytest.mark.parametrize("message", [slack_past.moved(KEY), slack_past.gone(KEY, "v3")])
+def test_a_head_that_is_left_says_why_and_offers_nothing(message: Message) -> None:
+    assert faults(message) == []
+    assert all(block["type"] != "actions" for block in message.blocks)
+    assert str(KEY) in message.text

@@ -248,8 +248,8 @@ def test_a_ladder_without_rungs_is_none() -> None:
 
 def test_many_decisions_are_told_as_far_as_there_is_room() -> None:
     said = tuple(
-        Decided(step=3, verdict="Approved", by=f"{n}@example.com", at=NOW, reason="&" * 250)
-        for n in range(60)
+        Decided(step=3, verdict="Approved", by=f"{n}@example.com", at=NOW, reason="&" * 128)
+        for n in range(40)
     )
     message = head(of(status({"step": 3, "approvals": said})), now=NOW, uid=UID)
 

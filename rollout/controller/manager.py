@@ -129,15 +129,7 @@ class Manager:
         )
         self._authorship = _authorship(cluster, clock, options)
         self.leading = False
-        self.correspondence = Correspondence(
-            outlets,
-            self.world,
-            cluster,
-            clock=clock,
-            ring=self._ring,
-            leads=self._leads,
-            knows=self.synced,
-        )
+        self.correspondence = self._correspondence(outlets)
         self._policies = Policies(self.world, calendar)
         observer = Observer(
             self.world,
@@ -166,6 +158,17 @@ class Manager:
         self.reflectors = tuple(self._reflector(cache, random) for cache in self.world.caches())
         self.heard_seconds = clock.monotonic_seconds()
         self._show()
+
+    def _correspondence(self, outlets: Outlets) -> Correspondence:
+        return Correspondence(
+            outlets,
+            self.world,
+            self._cluster,
+            clock=self._clock,
+            ring=self._ring,
+            leads=self._leads,
+            knows=self.synced,
+        )
 
     def _leads(self) -> bool:
         return self.leading

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from rollout.api.action import ActionSpec
+from rollout.api.action import ActionSpec, Verb
 from rollout.api.rollout import Plan
 from rollout.api.status import APPROVALS_MAX, Command, Decided, Run
 from rollout.api.step import Approval, Approvers
 from rollout.base.quantity import parse_duration
+from rollout.engine.observation import Observation
 
 SLACK = "slack"
 """How a command says that it came by Slack, and what names of Slack's begin with."""
@@ -116,6 +117,17 @@ def expires_at(run: Run) -> datetime | None:
     if asked is None or asked.expires_after is None or is_given(run, run.step):
         return None
     return run.step_started_at + timedelta(seconds=parse_duration(asked.expires_after))
+
+
+def was_answered(o: Observation, run: Run, *, by: datetime) -> bool:
+    """Whether somebody has said yes or no in time, and nobody was there to hear it."""
+    said = (a for a in o.actions if a.given_at is not None and a.given_at <= by)
+    return any(
+        a.spec is not None
+        and a.spec.verb in {Verb.APPROVE, Verb.REJECT}
+        and (a.spec.run, a.spec.step) == (run.id, run.step)
+        for a in said
+    )
 
 
 def who_approved(run: Run, step: int) -> str:

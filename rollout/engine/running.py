@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from rollout.analysis import evidence as evidences
-from rollout.api.action import Verb
 from rollout.api.evidence import Verdict
 from rollout.api.phase import Outcome, Phase
 from rollout.api.status import Ending, Run
@@ -146,7 +145,9 @@ def _end(o: Observation, run: Run) -> Ending | None:
         return found_wanting
     expires = approvals.expires_at(run)
     asked = approvals.asked_at(run.plan, run.step)
-    is_late = expires is not None and o.now >= expires and not _was_answered(o, run, by=expires)
+    is_late = (
+        expires is not None and o.now >= expires and not approvals.was_answered(o, run, by=expires)
+    )
     if is_late and asked and asked.on_expiry == "Abort":
         because = f"nobody approved step {run.step} within {asked.expires_after}"
         if approvals.given_count(run, run.step):
@@ -157,17 +158,6 @@ def _end(o: Observation, run: Run) -> Ending | None:
         because = f"not promoted within maxDuration ({strategy.max_duration})"
         return ending.taken_back(Outcome.ROLLED_BACK, because, now=o.now)
     return None
-
-
-def _was_answered(o: Observation, run: Run, *, by: datetime) -> bool:
-    """Whether somebody has said yes or no in time, and nobody was there to hear it."""
-    said = (a for a in o.actions if a.given_at is not None and a.given_at <= by)
-    return any(
-        a.spec is not None
-        and a.spec.verb in {Verb.APPROVE, Verb.REJECT}
-        and (a.spec.run, a.spec.step) == (run.id, run.step)
-        for a in said
-    )
 
 
 def _turned_down(o: Observation, run: Run) -> Ending | None:

@@ -8,7 +8,8 @@ leaves something out is as good as none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,7 +27,11 @@ from rollout.base.errors import Denied, NotFound, RolloutError
 from rollout.ports import Clock, Cluster
 
 LOOK_SECONDS = 60.0
-"""How often it is looked: an administrator may take a policy away, and that is seen by then."""
+"""How often it is looked while anything may be commanded: an administrator may take a policy away,
+and that is seen by then."""
+
+GLANCE_SECONDS = 5.0
+"""How soon after a long rest, in which nobody asks, it is looked again."""
 
 SETTLE_SECONDS = 5.0
 """A policy, or a change of one, is in force a second or two later; what was given by then is not
@@ -61,16 +66,26 @@ class Authorship:
         policy: the name of the policy, and of its binding.
         namespace: the only one that is looked after; empty: all are.
         trusting: every name is believed, and nothing looked at.
+        needed: whether anything may be commanded now; while not, nobody asks the API server.
     """
 
     def __init__(
-        self, cluster: Cluster, clock: Clock, *, policy: str, namespace: str, trusting: bool
+        self,
+        cluster: Cluster,
+        clock: Clock,
+        *,
+        policy: str,
+        namespace: str,
+        trusting: bool,
+        needed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._key = Key("", policy)
         self._namespace = namespace
         self._trusting = trusting
+        self._needed = needed
+        self._looked_seconds = -math.inf
         self._fault = f"nobody has looked yet at {ADMISSION_POLICY} {policy}"
         self._since: datetime | None = None
 
@@ -99,13 +114,16 @@ class Authorship:
     async def run(self) -> None:
         """Look for ever."""
         while not self._trusting:
-            await self._clock.sleep(LOOK_SECONDS)
-            await self.look()
+            await self._clock.sleep(GLANCE_SECONDS)
+            waited = self._clock.monotonic_seconds() - self._looked_seconds
+            if waited >= LOOK_SECONDS - GLANCE_SECONDS / 2 and self._needed():
+                await self.look()
 
     async def look(self) -> None:
         """Look now. What was seen before counts while the API server does not answer."""
         if self._trusting:
             return
+        self._looked_seconds = self._clock.monotonic_seconds()
         try:
             policy = await self._cluster.get(ADMISSION_POLICY, self._key)
             binding = await self._cluster.get(ADMISSION_POLICY_BINDING, self._key)

@@ -127,7 +127,7 @@ class Manager:
         self._propagations = Propagations(
             mesh, clock, self._ring, record, settle_seconds=options.settle_seconds
         )
-        self._authorship = _authorship(cluster, clock, options)
+        self._authorship = _authorship(cluster, clock, options, needed=self._is_steered)
         self.leading = False
         self.correspondence = self._correspondence(outlets)
         self._policies = Policies(self.world, calendar)
@@ -158,6 +158,10 @@ class Manager:
         self.reflectors = tuple(self._reflector(cache, random) for cache in self.world.caches())
         self.heard_seconds = clock.monotonic_seconds()
         self._show()
+
+    def _is_steered(self) -> bool:
+        """Whether somebody may command something now."""
+        return self._telescope.is_watching
 
     def _correspondence(self, outlets: Outlets) -> Correspondence:
         return Correspondence(
@@ -348,13 +352,16 @@ class Manager:
                 log.info("an Event was not written", name=event.name, error=str(error))
 
 
-def _authorship(cluster: Cluster, clock: Clock, options: Options) -> Authorship:
+def _authorship(
+    cluster: Cluster, clock: Clock, options: Options, *, needed: Callable[[], bool]
+) -> Authorship:
     return Authorship(
         cluster,
         clock,
         policy=options.identity_policy,
         namespace=options.namespace,
         trusting=options.trust_actors,
+        needed=needed,
     )
 
 

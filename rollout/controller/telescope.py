@@ -141,6 +141,11 @@ class Telescope:
         if known.due_seconds < self._wakes_seconds:
             self._stirred.set()
 
+    @property
+    def is_watching(self) -> bool:
+        """Whether any run is in progress."""
+        return bool(self._watched)
+
     def forget(self, key: Key) -> None:
         """A run is over: nothing is asked for it any more."""
         self._watched.pop(key, None)

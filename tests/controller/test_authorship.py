@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rollout.api.meta import ADMISSION_POLICY, ADMISSION_POLICY_BINDING, Key, Manifest
+from rollout.api.meta import ADMISSION_POLICY, ADMISSION_POLICY_BINDING, Key, Kind, Manifest
 from rollout.base import errors
 from rollout.controller.authorship import LOOK_SECONDS, REMEDY, SETTLE_SECONDS, Authorship, fault
+from tests.stories import gray
 from tests.world import policy
 from tests.world.clock import FakeClock
 from tests.world.cluster import FakeCluster
@@ -284,3 +285,34 @@ async def test_who_trusts_every_name_looks_at_nothing_and_calls_nothing_checked(
     assert authorship.unverified(clock.now()) == ""
     assert not authorship.checked
     assert not cluster.requests
+
+
+async def test_while_nothing_can_be_commanded_nobody_asks_and_soon_after_somebody_does() -> None:
+    clock = FakeClock()
+    cluster = FakeCluster(clock)
+    wanted: list[bool] = []
+    asked: list[Kind] = []
+    get = cluster.get
+
+    async def counted(kind: Kind, key: Key) -> Manifest:
+        asked.append(kind)
+        return await get(kind, key)
+
+    cluster.get = counted  # type: ignore[method-assign]
+    seen = Authorship(
+        cluster,
+        clock,
+        policy="rollout-identity",
+        namespace="",
+        trusting=False,
+        needed=lambda: bool(wanted),
+    )
+    await seen.look()
+    async with gray.running(seen.run):
+        count = len(asked)
+        await clock.sleep(3600)
+        assert len(asked) == count
+
+        wanted.append(True)
+        await clock.sleep(6)
+        assert len(asked) > count

@@ -70,6 +70,7 @@ async def test_the_examples_can_be_applied_and_say_what_they_need(world: Hands) 
         "catalog": "Blocked",
         "checkout": "Blocked",
         "tcp-echo": "Blocked",
+        "payments": "Blocked",
     }
     told = {row["NAME"]: row["MESSAGE"] for row in found}
     assert told["reviews"].startswith("5 % of reviews goes to v2 (step 1 of 4); 25 % at ")

@@ -23,7 +23,7 @@ from rollout.api.evidence import (
     RunEvidence,
     Verdict,
 )
-from rollout.base.quantity import print_duration, print_percent
+from rollout.base.quantity import print_duration
 
 OLDEST_MS = 3_600_000
 """Blocks that ended longer ago are not asked about any more: nobody was there to look."""
@@ -35,9 +35,6 @@ STALE_BLOCKS = 2
 STALE_TICKS = 4
 """How long after its end a block may have no successor, in blocks and scrape intervals: then it is
 old news."""
-
-SUSPECT_RATIO = 0.5
-"""The part of the evidence for a rollback, in logarithms, from which a gate passes no more."""
 
 LACK_LENGTH_MAX = 256
 
@@ -174,11 +171,11 @@ def judge(gate: GateQuestion, evidence: RunEvidence) -> GateVerdict:
     """
     known = evidence.blocks.get(gate.name, Blocks())
     nats = _nats(gate, known)
-    if nats >= -math.log(gate.false_rollback_ratio * gate.risk_ratio):
+    if nats >= gate.needed_nats:
         return GateVerdict(
             name=gate.name,
             verdict=Verdict.FAIL,
-            because=f"{gate.name}: {_facts(gate, known)}; exceeded at {_sure(gate)} confidence",
+            because=f"{gate.name}: {_facts(gate, known)}; exceeded at {gate.confidence} confidence",
             failed_sample_ms=evidence.origin_ms + known.counted_ms,
             value=_mean(gate, known),
             nats=nats,
@@ -220,21 +217,16 @@ def _nats(gate: GateQuestion, known: Blocks) -> float:
     )
 
 
-def _sure(gate: GateQuestion) -> str:
-    return f"{print_percent(100 * (1 - gate.false_rollback_ratio))} %"
-
-
 def _decided(gate: GateQuestion, known: Blocks, *, nats: float) -> GateVerdict:
     told, value = _facts(gate, known), _mean(gate, known)
-    needed = -math.log(gate.false_rollback_ratio * gate.risk_ratio)
     stable = known.stable_total if gate.relative_to_stable else None
     outside = any(_excess_sum(bound, known, stable) > 0 for bound in bounds_of(gate))
     if _is_beyond(gate, known):
         told += (
-            f"; exceeded at about {_sure(gate)} confidence; without a range of its numbers a query"
-            " takes no canary back: give query.range, or `decide: Threshold`"
+            f"; exceeded at about {gate.confidence} confidence; without a range of its numbers a"
+            " query takes no canary back: give query.range, or `decide: Threshold`"
         )
-    elif outside or nats >= SUSPECT_RATIO * needed:
+    elif outside or gate.is_suspicious(nats):
         told += "; too far for a pass, and not sure yet"
     else:
         return _verdict(gate, Verdict.PASS, told, value=value, nats=nats)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rollout.api.evidence import Baseline
 from rollout.api.gate import Range
+from rollout.base.quantity import print_percent
 
 
 class GateKind(StrEnum):
@@ -17,6 +19,10 @@ class GateKind(StrEnum):
     TCP = "tcp"
     QUERY = "query"
 
+
+SUSPECT_RATIO = 0.5
+"""The part of the evidence for a rollback, in logarithms, from which a gate passes no more: a step
+waits while it may be the last one that is well."""
 
 ATTEMPTS_RATIO_MAX = 2.0
 """How much oftener attempts of the canary may fail than those of the stable revision, where the
@@ -73,6 +79,20 @@ class GateQuestion:
     steps_count: int = 1
     beside: str = ""
     is_shown: bool = True
+
+    @property
+    def needed_nats(self) -> float:
+        """Evidence, as a logarithm, from which the gate fails by itself."""
+        return -math.log(self.false_rollback_ratio * self.risk_ratio)
+
+    @property
+    def confidence(self) -> str:
+        """How sure a fail is, in words: ``99 %``."""
+        return f"{print_percent(100 * (1 - self.false_rollback_ratio))} %"
+
+    def is_suspicious(self, nats: float) -> bool:
+        """Whether too much speaks against the canary for a pass, or for an excuse."""
+        return nats >= SUSPECT_RATIO * self.needed_nats
 
     @property
     def shares_risk(self) -> bool:

@@ -65,6 +65,7 @@ class Chatter:
         """A term as the leader begins: what is older may have been told by others."""
         self._began_at = self._clock.now()
         self._shown.clear()
+        self._open_heads.clear()
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
@@ -137,10 +138,11 @@ class Chatter:
 
     async def _part(self, key: Key) -> None:
         """The last word about a Rollout that was deleted in mid-run."""
-        open_head = self._open_heads.pop(key, None)
+        open_head = self._open_heads.get(key)
         if open_head is not None:
             thread, revision = open_head
             await self._change(key, thread, slack_past.gone(key, revision))
+            self._open_heads.pop(key, None)
 
     def _thread(self, key: Key, seen: Subject, run: str) -> Thread | None:
         """Where the messages of a run stand, as we or the status know."""

@@ -6,12 +6,10 @@ taken back, or let go on, for a time in which nobody looked.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from rollout.analysis.cursor import SETTLE_MS
-from rollout.analysis.judge.counted import SUSPECT_RATIO
 from rollout.analysis.verdict import GateKind, GateQuestion
 from rollout.api.evidence import GateVerdict, RunEvidence, Verdict
 from rollout.api.meta import Key
@@ -129,8 +127,7 @@ def _lacks(moment: Moment, question: GateQuestion, verdict: GateVerdict) -> bool
     is_blind = sight.is_out or bool(sight.doubt) or not sight.answers
     if not moment.sends or is_blind or verdict.verdict is Verdict.FAIL:
         return False
-    needed = -math.log(question.false_rollback_ratio * question.risk_ratio)
-    if verdict.nats >= SUSPECT_RATIO * needed:
+    if question.is_suspicious(verdict.nats):
         return False
     if moment.is_dumb:
         return True

@@ -16,6 +16,7 @@ from rollout.api.status import RolloutStatus
 from rollout.api.traffic import Note
 from rollout.api.webhook import is_allowed
 from rollout.base.errors import BadManifest
+from rollout.controller.cache import key_of
 from rollout.engine.observation import Post
 
 
@@ -53,18 +54,28 @@ class Mailbox:
     def __init__(self, reach: Reach) -> None:
         self.reach = reach
         self._boxes: dict[Key, _Box] = {}
+        self._wishes: dict[Key, tuple[object, Notify]] = {}
 
     def forget(self, key: Key) -> None:
         """The Rollout is gone."""
         self._boxes.pop(key, None)
+        self._wishes.pop(key, None)
 
     def begin(self) -> None:
         """A term as the leader begins: others may have told things since."""
         self._boxes.clear()
 
+    def wish(self, manifest: Manifest) -> Notify:
+        """Whom a Rollout wants told; read again only when that is another."""
+        key, wanted = key_of(manifest), _wanted(manifest)
+        known = self._wishes.get(key)
+        if known is None or known[0] != wanted:
+            known = self._wishes[key] = wanted, notify_of(manifest)
+        return known[1]
+
     def sinks(self, manifest: Manifest) -> Mapping[Sink, tuple[News, ...] | None]:
         """Who is to be told, and of what (None: of everything), as far as we can reach them."""
-        notify = notify_of(manifest)
+        notify = self.wish(manifest)
         found: dict[Sink, tuple[News, ...] | None] = {}
         channel = self.channel(manifest)
         if channel is not None:
@@ -81,7 +92,7 @@ class Mailbox:
         """The channel of a Rollout; None: Slack is not told."""
         if not self.reach.has_chat:
             return None
-        chosen = notify_of(manifest).slack
+        chosen = self.wish(manifest).slack
         if chosen is None and self.reach.default_channel:
             return SlackChannel(channel=self.reach.default_channel)
         return chosen
@@ -92,7 +103,7 @@ class Mailbox:
 
     def notes(self, key: Key, manifest: Manifest) -> tuple[Note, ...]:
         """Why somebody is not told what they should be, in sentences."""
-        notify, found = notify_of(manifest), []
+        notify, found = self.wish(manifest), []
         if notify.slack is not None and not self.reach.has_chat:
             remedy = "let an operator set ROLLOUT_SLACK_TOKEN_FILE"
             found.append(f"spec.notify.slack: this controller has no token for Slack; {remedy}")
@@ -171,9 +182,12 @@ class Mailbox:
 
 def notify_of(manifest: Manifest) -> Notify:
     """Whom a Rollout wants told, read by itself: mistakes elsewhere in the spec silence nobody."""
-    spec = manifest.get("spec")
-    wanted = spec.get("notify") if isinstance(spec, dict) else None
     try:
-        return read(Notify, wanted or {}, at="spec.notify")
+        return read(Notify, _wanted(manifest) or {}, at="spec.notify")
     except BadManifest:
         return Notify()
+
+
+def _wanted(manifest: Manifest) -> object:
+    spec = manifest.get("spec")
+    return spec.get("notify") if isinstance(spec, dict) else None

@@ -137,7 +137,7 @@ class Observer:
         routing = self._routing(key, parsed, full, pair=pair, now=now)
         judged = self._judging.judge(key, run, sure, routing, now=now) if run else NOT_JUDGED
         rival = "" if run else _said_of(self._world.rival_on(full, manifest), full)
-        metadata = manifest["metadata"]
+        metadata, actions = manifest["metadata"], self._world.given(key)
         near = {ref.namespace for ref in refs_of(traffic, key.namespace)}
         ready, doubted_until = self._ready(key, run, full, subsets, near=near, now=now)
         observation = Observation(
@@ -155,8 +155,8 @@ class Observer:
             ready=ready,
             unread=endpoints.unread(self._world),
             arms_problem=arms if isinstance(arms, Problem) else None,
-            actions=self._world.given(key),
-            unverified=self._authorship.unverified(self._world.given_since(key)),
+            actions=actions,
+            unverified=self._authorship.unverified(actions[0].given_at if actions else None),
             post=self._mailbox.post(key, manifest, parsed.status),
             settle_seconds=self._settle_seconds,
             evidence=judged.evidence,

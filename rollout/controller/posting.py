@@ -12,7 +12,7 @@ from typing import Any
 
 from rollout.api.meta import Key, Manifest
 from rollout.api.notify import HttpSink, Sink, Telling
-from rollout.controller.mailbox import Mailbox, notify_of
+from rollout.controller.mailbox import Mailbox
 from rollout.controller.world import World
 from rollout.ports import Hooks
 from rollout.views import notices, subject
@@ -65,7 +65,7 @@ class Poster:
         return None
 
     def _address(self, manifest: Manifest) -> HttpSink | None:
-        notify = notify_of(manifest)
+        notify = self._mailbox.wish(manifest)
         found = notify.webhook if self._sink is Sink.WEBHOOK else notify.cloud_events
         return found if found is not None and self._mailbox.allows(found.url) else None
 

@@ -240,15 +240,6 @@ class World:
 
     def given(self, key: Key) -> tuple[GivenAction, ...]:
         """The commands for a Rollout that nobody has answered, the oldest first."""
-        return tuple(_given(action) for action in self._unanswered(key))
-
-    def given_since(self, key: Key) -> datetime | None:
-        """When the oldest of those was given, as the API server says; None: there is none."""
-        stamps = (a["metadata"].get("creationTimestamp") for a in self._unanswered(key))
-        first = next(stamps, None)
-        return None if first is None else datetime.fromisoformat(first)
-
-    def _unanswered(self, key: Key) -> list[Manifest]:
         found = [
             action
             for action in self.actions.by("rollout", str(key))
@@ -257,7 +248,7 @@ class World:
         found.sort(
             key=lambda a: (a["metadata"].get("creationTimestamp", ""), a["metadata"]["name"])
         )
-        return found
+        return tuple(_given(action) for action in found)
 
     def concerned(self, changed: Cache, manifest: Manifest) -> set[Key]:
         """The Rollouts that a changed object may matter to."""

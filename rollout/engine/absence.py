@@ -93,9 +93,9 @@ def told(o: Observation, run: Run) -> str:
 
 def _lacks(o: Observation, run: Run) -> Iterator[_Lack]:
     """What is missing that is not just to be waited for."""
-    if run.step == 0 or run.retreated:
-        return
     judge = run.plan.judge
+    if judge.on_no_data == judge.on_metrics_outage == "Hold" or run.step == 0 or run.retreated:
+        return
     asked = {gate.name for gate in plans.asked(run.plan, run.step)}
     unknown = [v for v in o.verdicts if v.verdict is Verdict.UNKNOWN and v.name in asked]
     if o.metrics_out_since is not None:

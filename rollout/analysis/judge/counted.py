@@ -32,11 +32,6 @@ from rollout.analysis.verdict import beside as beside_of
 from rollout.api.evidence import ArmCounts, GateEvidence, GateVerdict, Ledger, Verdict
 from rollout.base.quantity import print_duration, print_percent
 
-SUSPECT_RATIO = 0.5
-"""The part of the evidence for a rollback, in logarithms, from which a gate passes no more: a step
-waits while it may be the last one that is well."""
-
-
 BURSTY_FACTOR_MIN = 3.0
 """Dispersion from which on it is told where it keeps a gate from a verdict."""
 
@@ -75,8 +70,7 @@ def judge(
     nats = _sure(case, seen)
     if math.log(gate.risk_ratio) + nats >= -math.log(gate.false_rollback_ratio):
         worst = max((case, *beside.values()), key=_own_nats)
-        sure = _confidence(gate.false_rollback_ratio)
-        told = f"{facts(worst, is_final=True)}; exceeded at {sure} confidence"
+        told = f"{facts(worst, is_final=True)}; exceeded at {gate.confidence} confidence"
         return say(worst, Verdict.FAIL, told, nats=nats)
     for rule in (_both_exceed, _losing, _without_upstream, _too_little):
         verdict = rule(case)
@@ -301,10 +295,9 @@ def _worse_than_none_bad(case: Case) -> bool:
 
 def _open_minded(case: Case, nats: float) -> GateVerdict:
     """Pass, unless something speaks against the canary, or a proof is missing."""
-    needed = -math.log(case.gate.false_rollback_ratio * case.gate.risk_ratio)
     bound = case.bound_ratio
     is_above = bound is not None and percent_of(case.canary) > 100 * bound and case.canary.bad > 0
-    if nats >= SUSPECT_RATIO * needed or is_above:
+    if case.gate.is_suspicious(nats) or is_above:
         told = f"{facts(case)}; too many for a pass, and too few to be sure{_burstiness(case)}"
         return say(case, Verdict.UNKNOWN, told)
     if not case.context.proves or case.gate.proven_ratio is None or case.is_full:
@@ -321,7 +314,3 @@ def _burstiness(case: Case) -> str:
     if phi < BURSTY_FACTOR_MIN:
         return ""
     return f", since bad requests come in bursts: {phi:,.3g} times the evidence is asked for"
-
-
-def _confidence(risk_ratio: float) -> str:
-    return f"{print_percent(100 * (1 - risk_ratio))} %"
